@@ -1,0 +1,92 @@
+"""Artifacts on disk: written beside and renamed, hashed by content, never half there."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from homefeed.errors import ArtifactError, StorageError
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[Path]:
+    """Yield a path beside ``target``; on success rename it there, on failure remove it.
+
+    The caller makes either a file or a folder at the yielded path. An existing target is
+    replaced. Raises StorageError where the disk is full or not writable.
+    """
+    target = Path(target)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        _replace(beside, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise StorageError(
+                f"cannot write {target}: {error.strerror}; free some space or choose another "
+                "folder with `storage.root` in homefeed.yaml"
+            ) from error
+        raise
+    finally:
+        _remove(beside)
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+        os.replace(target, old)
+        os.replace(source, target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(source, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def fingerprint(*paths: Path) -> str:
+    """16 hexadecimal digits over the names and bytes of files and folders; order matters."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ArtifactError(f"cannot fingerprint {path}: it does not exist")
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            digest.update(str(file.relative_to(path)).encode())
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """16 hexadecimal digits over the canonical JSON of ``value``."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with writing(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; ArtifactError names the file where it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist; run the step that makes it") from None
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"{path} is not JSON ({error}); run its step again") from None

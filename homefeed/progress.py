@@ -1,0 +1,55 @@
+"""Progress of long work: one line that redraws on a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Progress:
+    """Shows ``label  done/total  rate  eta`` at most once a second (ten in a log file)."""
+
+    def __init__(self, label: str, total: int | None = None) -> None:
+        self.label, self.total, self.done = label, total, 0
+        self.start = self.shown = time.monotonic()
+        self.interactive = sys.stderr.isatty()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count ``count`` more pieces of work done, and show it when it is time."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.shown >= (1.0 if self.interactive else 10.0):
+            self.shown = now
+            self._show(now, note)
+
+    def _show(self, now: float, note: str) -> None:
+        spent = now - self.start
+        text = f"{self.label}  {self.done:,}"
+        if self.total:
+            left = spent / max(self.done, 1) * (self.total - self.done)
+            text += f"/{self.total:,}  {100 * self.done / self.total:.0f} %  {left:.0f} s left"
+        end = "" if self.interactive else "\n"
+        start = "\r\x1b[K" if self.interactive else ""
+        print(f"{start}{text}  {note}".rstrip(), end=end, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line of an interactive display."""
+        if self.interactive and self.shown != self.start:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over ``items`` while showing progress."""
+    progress = Progress(label, total if total is not None else _length(items))
+    try:
+        for item in items:
+            yield item
+            progress.advance()
+    finally:
+        progress.close()
+
+
+def _length(items: Iterable[T]) -> int | None:
+    return len(items) if hasattr(items, "__len__") else None
