@@ -7,6 +7,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+MARK = "…"  # begins a progress line in a log, so that whoever follows the log can redraw it
+
 
 class Progress:
     """Shows ``label  done/total  rate  eta`` at most once a second (ten in a log file)."""
@@ -31,7 +33,7 @@ class Progress:
             left = spent / max(self.done, 1) * (self.total - self.done)
             text += f"/{self.total:,}  {100 * self.done / self.total:.0f} %  {left:.0f} s left"
         end = "" if self.interactive else "\n"
-        start = "\r\x1b[K" if self.interactive else ""
+        start = "\r\x1b[K" if self.interactive else f"{MARK} "
         print(f"{start}{text}  {note}".rstrip(), end=end, file=sys.stderr, flush=True)
 
     def close(self) -> None:

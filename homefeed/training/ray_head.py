@@ -1,0 +1,58 @@
+"""One Ray head for a whole local run.
+
+``python -m homefeed.training.ray_head ADDRESS_FILE NUM_CPUS OBJECT_STORE_MB`` starts it, writes
+its address, and shuts it down when standard input ends: with its parent, however that ends.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from homefeed.errors import HomefeedError
+
+WAIT_S = 90.0
+
+
+def main(address_file: Path, num_cpus: int, object_store_mb: int) -> None:
+    """Start the head, say where it is, and stay until standard input closes."""
+    import ray
+
+    context = ray.init(
+        num_cpus=num_cpus,
+        object_store_memory=object_store_mb << 20,
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=tempfile.gettempdir(),  # short: AF_UNIX paths end at 107 bytes
+    )
+    beside = address_file.with_suffix(".partial")
+    beside.write_text(context.address_info["gcs_address"])
+    beside.rename(address_file)
+    sys.stdin.read()
+    ray.shutdown()
+
+
+def ray_address() -> str | None:
+    """The address of the run's head, waiting until it is up; None where there is no head.
+
+    Raises HomefeedError where a head was promised and did not come.
+    """
+    if "RAY_ADDRESS" in os.environ:
+        return os.environ["RAY_ADDRESS"]
+    promised = os.environ.get("HOMEFEED_RAY_ADDRESS_FILE")
+    if not promised:
+        return None
+    deadline = time.monotonic() + WAIT_S
+    while not Path(promised).exists():
+        if time.monotonic() > deadline:
+            raise HomefeedError(
+                f"the Ray head did not start within {WAIT_S:.0f} s; see {promised}'s folder, "
+                "or train without Ray with --set training.num_workers=0"
+            )
+        time.sleep(0.1)
+    return Path(promised).read_text()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

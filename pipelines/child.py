@@ -1,0 +1,32 @@
+"""The process of one local run: kfp.local keeps global state, so each run gets its own.
+
+``python -m pipelines.child RUN_FOLDER`` reads run.json there and runs its pipeline.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+from homefeed.artifacts import read_json
+
+
+def main(run_folder: Path) -> None:
+    """Run the pipeline that ``run.json`` names, with its arguments, step by step."""
+    from kfp import local
+
+    from pipelines.catalogue import PIPELINES
+
+    warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+    record = read_json(run_folder / "run.json")
+    # workspace_root is never given: kfp deletes it after each run.
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(run_folder / "artifacts"),
+        enable_caching=True,
+        cache_root=str(run_folder.parent.parent / "cache"),
+    )
+    PIPELINES[record["pipeline"]](**record["arguments"])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

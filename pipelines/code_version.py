@@ -1,0 +1,31 @@
+"""What code made an artifact: a hash of the source files, uncommitted edits included."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import homefeed
+
+PACKAGES = ("homefeed", "components", "pipelines", "feature_repo", "serving")
+
+
+def code_version() -> str:
+    """``0.1.0+<12 hexadecimal digits>``: the version and a hash over the source files."""
+    root = Path(homefeed.__file__).parent.parent
+    digest = hashlib.blake2b(digest_size=6)
+    for package in PACKAGES:
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(str(file.relative_to(root)).encode())
+            digest.update(file.read_bytes())
+    return f"{homefeed.__version__}+{digest.hexdigest()}"
+
+
+def commit() -> str:
+    """The git commit of the checkout (12 digits, ``-dirty`` with edits), or the code version."""
+    root = Path(homefeed.__file__).parent.parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return code_version()
+    return said.stdout.strip() if said.returncode == 0 else code_version()

@@ -1,0 +1,193 @@
+"""Local runs: one child process of its own session, with a log, a time limit, no orphans.
+
+kfp.local leaves steps running when its driver dies, and has no limits, so the launcher starts
+one child a run in its own session and ends the whole process group with it.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from homefeed import errors
+from homefeed.config import Config
+from homefeed.errors import BusyError, GateRefused, PipelineError
+from pipelines.runs import LogReader, Run, Step, new_run
+
+Listener = Callable[[str, Step | None], None]
+
+QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/architecture.md)
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "GX_ANALYTICS_ENABLED": "False",
+    "TQDM_DISABLE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def run_pipeline(
+    pipeline: str, arguments: dict[str, Any], config: Config, code_version: str, listen: Listener
+) -> Run:
+    """Run a pipeline here and wait for it; ``listen`` gets each log line and changed step.
+
+    Only one writer of a workspace runs at a time: BusyError otherwise. The returned run has its
+    status, and where a step failed the step's error.
+    """
+    runs = config.workspace / "runs"
+    with ExitStack() as stack:
+        stack.enter_context(_only_writer(config.workspace))
+        run = new_run(runs, pipeline, arguments, code_version)
+        temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        environment = {**os.environ, **QUIET, "TMPDIR": str(temporary)}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+        if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
+            address = stack.enter_context(_ray_head(config, temporary, environment))
+            environment["HOMEFEED_RAY_ADDRESS_FILE"] = str(address)
+        return _follow(run, runs, environment, config.pipelines.step_timeout_s, listen)
+
+
+def _only_writer(workspace: Path) -> FileLock:
+    workspace.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(workspace / "writer.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(
+            f"another pipeline run is writing to {workspace}; wait for it "
+            "(`homefeed pipeline list`) or use another folder with --set storage.root=FOLDER"
+        ) from None
+    return lock
+
+
+class _ray_head:  # noqa: N801 - used as a context manager, like a function
+    """One Ray head for the whole run, started beside the first steps (they do not need it)."""
+
+    def __init__(self, config: Config, temporary: Path, environment: dict[str, str]) -> None:
+        self.address = temporary / "ray-address"
+        self.command = [
+            *(sys.executable, "-m", "homefeed.training.ray_head", str(self.address)),
+            *(str(config.training.num_cpus), str(config.training.object_store_mb)),
+        ]
+        self.environment = environment
+
+    def __enter__(self) -> Path:
+        log = self.address.with_name("ray-head.log").open("w")
+        self.process = subprocess.Popen(
+            self.command, env=self.environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+        )
+        return self.address
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()  # the head shuts down when its standard input ends
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def _follow(
+    run: Run, runs: Path, environment: dict[str, str], timeout_s: int, listen: Listener
+) -> Run:
+    folder = runs / run.run_id
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.child", str(folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = _Watchdog(process, started + timeout_s)
+    reader = LogReader(run)
+    try:
+        with (folder / "log.txt").open("w") as log, watchdog:
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                step = reader.read(line, time.monotonic())
+                if step is not None:
+                    run.save(runs)
+                listen(line, step)
+        process.wait()
+    except BaseException:
+        run.status = "stopped"
+        raise
+    finally:
+        _end_group(process)
+        run.seconds = round(time.monotonic() - started, 1)
+        _close(run, reader, process.returncode, watchdog.fired, timeout_s)
+        run.save(runs)
+    return run
+
+
+def _close(run: Run, reader: LogReader, code: int | None, timed_out: bool, limit_s: int) -> None:
+    if run.status == "stopped":
+        return
+    if timed_out:
+        run.status, run.exit_code = "timed out", 2
+        run.error = f"took longer than {limit_s} s (pipelines.step_timeout_s)"
+    elif code == 0:
+        run.status = "succeeded"
+    else:
+        kind = getattr(errors, reader.error_kind, PipelineError)
+        run.status = "failed"
+        run.exit_code = 3 if isinstance(kind, type) and issubclass(kind, GateRefused) else 2
+        run.error = reader.error or f"the run's process ended with code {code}"
+        if not hasattr(errors, reader.error_kind) and reader.error_kind:
+            run.error = f"{reader.error_kind}: {run.error}"
+    for step in run.steps:
+        if step.status == "running":
+            step.status = "failed"
+
+
+class _Watchdog:
+    """Ends the run's process group when its time is up."""
+
+    def __init__(self, process: subprocess.Popen[str], deadline: float) -> None:
+        import threading
+
+        self.fired = False
+        self.process = process
+        self.timer = threading.Timer(max(deadline - time.monotonic(), 0.0), self._fire)
+        self.timer.daemon = True
+
+    def _fire(self) -> None:
+        self.fired = True
+        _end_group(self.process)
+
+    def __enter__(self) -> "_Watchdog":
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.timer.cancel()
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    for sign, patience_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(process.pid, sign)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            continue
+    process.poll()

@@ -1,0 +1,123 @@
+"""Records of local runs: one folder a run, ``run.json`` beside its log and its artifacts."""
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from homefeed.artifacts import read_json, write_json
+from homefeed.errors import PipelineError
+
+
+@dataclass
+class Step:
+    """One step of a run, as its log told it."""
+
+    name: str
+    status: str = "running"  # running, cached, done, failed
+    seconds: float = 0.0
+
+
+@dataclass
+class Run:
+    """One run of one pipeline on this machine."""
+
+    run_id: str
+    pipeline: str
+    arguments: dict[str, Any]
+    status: str = "running"  # running, succeeded, failed, timed out, stopped
+    started: str = ""
+    seconds: float = 0.0
+    error: str = ""
+    exit_code: int = 0
+    code_version: str = ""
+    steps: list[Step] = field(default_factory=list)
+
+    def save(self, runs: Path) -> None:
+        """Write ``run.json``, atomically."""
+        write_json(runs / self.run_id / "run.json", dataclasses.asdict(self))
+
+    @property
+    def failed_step(self) -> str:
+        """The name of the step that failed, or an empty string."""
+        return next((s.name for s in self.steps if s.status == "failed"), "")
+
+
+def new_run(runs: Path, pipeline: str, arguments: dict[str, Any], code_version: str) -> Run:
+    """Make the folder of a new run; its id is the pipeline's name and the moment."""
+    moment = datetime.now(UTC)
+    run_id = f"{pipeline}-{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03d}"
+    run = Run(
+        run_id=run_id,
+        pipeline=pipeline,
+        arguments=arguments,
+        started=moment.isoformat(timespec="seconds"),
+        code_version=code_version,
+    )
+    (runs / run_id).mkdir(parents=True)
+    run.save(runs)
+    return run
+
+
+def load_run(runs: Path, run_id: str) -> Run:
+    """Read one run; an empty id means the newest. PipelineError where there is none."""
+    found = list_runs(runs)
+    if not found:
+        raise PipelineError(f"no runs in {runs}; start one with `homefeed pipeline run lifecycle`")
+    if not run_id:
+        return found[0]
+    for run in found:
+        if run.run_id == run_id:
+            return run
+    raise PipelineError(
+        f"no run {run_id!r} in {runs}; the newest is {found[0].run_id!r} (`homefeed pipeline list`)"
+    )
+
+
+def list_runs(runs: Path) -> list[Run]:
+    """All runs, the newest first."""
+    records = [read_json(path) for path in runs.glob("*/run.json")]
+    loaded = [Run(**{**r, "steps": [Step(**s) for s in r["steps"]]}) for r in records]
+    return sorted(loaded, key=lambda run: run.started + run.run_id, reverse=True)
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED = re.compile(r"INFO - Executing task '([^']+)'")
+_CACHED = re.compile(r"INFO - Task '?([\w-]+)'? cache hit")
+_ENDED = re.compile(r"Task '([^']+)' finished with status (SUCCESS|FAILURE)")
+_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Refused|Conflict|Exception|Interrupt)): ?(.*)$")
+
+
+@dataclass
+class LogReader:
+    """Follows a kfp.local log line by line and keeps the run's steps up to date."""
+
+    run: Run
+    now_s: float = 0.0
+    error: str = ""
+    error_kind: str = ""
+    _began_s: float = 0.0
+
+    def read(self, line: str, now_s: float) -> Step | None:
+        """Take one line at ``now_s``; returns the step whose state changed, if one did."""
+        text = _COLOUR.sub("", line).strip()
+        if match := _STARTED.search(text):
+            self.error, self._began_s = "", now_s
+            self.run.steps.append(Step(match[1]))
+            return self.run.steps[-1]
+        if match := _CACHED.search(text):
+            self.run.steps.append(Step(match[1], "cached"))
+            return self.run.steps[-1]
+        if (match := _ENDED.search(text)) and self.run.steps:
+            step = self.run.steps[-1]
+            step.status = "done" if match[2] == "SUCCESS" else "failed"
+            step.seconds = round(now_s - self._began_s, 1)
+            return step
+        if (match := _ERROR.match(text)) and self._step_is_running():
+            self.error_kind, self.error = match[1], match[2].strip()
+        return None
+
+    def _step_is_running(self) -> bool:
+        return bool(self.run.steps) and self.run.steps[-1].status == "running"
