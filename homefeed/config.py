@@ -147,7 +147,8 @@ def load_config(
     Raises ConfigError for a missing file that was named, unknown keys, and wrong types.
     """
     document, named = _read(file)
-    profile = profile or document.pop("profile", None) or "local"
+    in_file = document.pop("profile", None)
+    profile = profile or in_file or "local"
     sections = document.pop("profiles", {}) or {}
     known = set(PROFILES) | set(sections)
     if profile not in known:
@@ -160,7 +161,8 @@ def load_config(
     layers += [("--set", nested(parse_assignment(text))) for text in overrides]
     values: dict[str, Any] = {"profile": profile}
     origin = {key: "default" for key in _dotted(Config())}
-    origin["profile"] = named if profile == document.get("profile") else "chosen"
+    if profile != "local":
+        origin["profile"] = named if profile == in_file else "--profile"
     for name, layer in layers:
         for key, value in flatten(layer).items():
             if key not in origin:

@@ -1,0 +1,81 @@
+"""``homefeed``: parse, start, print; every user error is one line."""
+
+import argparse
+import json
+import os
+import sys
+
+from homefeed import __version__
+from homefeed.errors import HomefeedError
+from homefeed_cli import ab, configuration, data, doctor, features, pipeline, releases, run, serve
+from homefeed_cli.verb import Answer
+
+DESCRIPTION = """\
+Homefeed: raw user actions in, an A/B-tested ranker out, every step a versioned pipeline.
+
+  run        the whole lifecycle, once, on a data set           homefeed run --data world
+  data       look at a data set, import one, check one          homefeed data check my/folder
+  pipeline   run, follow, compile and submit pipelines          homefeed pipeline list
+  promote    make a release the champion; rollback, history     homefeed promote 3 --reason "..."
+  features   what an arm reads online for one user              homefeed features get alice
+  serve      the two services over HTTP                         homefeed serve --port 3000
+  ab         A/B tests: start, status, analyze, stop            homefeed ab status
+  config     each value and where it came from                  homefeed config show
+  doctor     check the machine and the environment              homefeed doctor
+"""
+EPILOG = """\
+Every verb has --help with an example, and --json. Exit codes: 0 done (a verdict of hold or
+roll back included), 2 something that you can mend (one line says what), 3 a gate refused.
+Everything local lives below .homefeed/ (storage.root). No telemetry; nothing is fetched.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="homefeed",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="homefeed VERB [options]",
+    )
+    top.add_argument("--version", action="version", version=f"homefeed {__version__}")
+    parsers = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for module in (run, data, pipeline, releases, features, serve, ab, configuration, doctor):
+        module.add(parsers)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    top = parser()
+    args = top.parse_args(arguments)
+    if args.verb is None:
+        top.print_help()
+        return 0
+    try:
+        answer: Answer = args.run(args)
+    except HomefeedError as error:
+        return _say_error(error, error.exit_code, args)
+    except KeyboardInterrupt:
+        return _say_error(RuntimeError("interrupted"), 130, args)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if args.json:
+        print(json.dumps(answer.data, indent=2, default=str))
+    elif answer.text:
+        print(answer.text)
+    return answer.exit_code
+
+
+def _say_error(error: BaseException, code: int, args: argparse.Namespace) -> int:
+    text = " ".join(str(error).split())
+    if getattr(args, "json", False):
+        print(json.dumps({"error": type(error).__name__, "message": text, "exit_code": code}))
+    print(f"homefeed: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""``homefeed pipeline``: run, follow, compile and submit pipelines."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from homefeed_cli.verb import (
+    Answer,
+    Parsers,
+    add_group,
+    add_verb,
+    config_of,
+    recipe_overrides,
+    table,
+)
+
+
+def add(parsers: Parsers) -> None:
+    """Add the verbs of this group."""
+    group = add_group(parsers, "pipeline", "run, follow, compile and submit pipelines")
+    example = "homefeed pipeline run embeddings --data my/folder --set user_encoder.steps=2000"
+    run = add_verb(group, "run", run_here, "Run one pipeline on this machine.", example)
+    _add_arguments(run)
+    example = "homefeed pipeline list"
+    add_verb(group, "list", list_all, "List the pipelines and the runs on this machine.", example)
+    for name, function, summary in (
+        ("status", status, "Show the steps of a run (the newest, if none is named)."),
+        ("logs", logs, "Print the log of a run (the newest, if none is named)."),
+    ):
+        verb = add_verb(group, name, function, summary, f"homefeed pipeline {name}")
+        verb.add_argument("run_id", nargs="?", default="", help="as `homefeed pipeline list` shows")
+    summary = "Compile a pipeline, or all, to versioned YAML."
+    verb = add_verb(group, "compile", compiled, summary, "homefeed pipeline compile --out build/")
+    verb.add_argument("name", nargs="?", help="one pipeline; all if left out")
+    verb.add_argument("--out", type=Path, default=Path("build/pipelines"), help="folder or file")
+    for name, function, summary in (
+        ("upload", upload, "Upload a pipeline's present version to Kubeflow Pipelines."),
+        ("submit", submit, "Upload a pipeline and start one run on Kubeflow Pipelines."),
+        ("schedule", schedule, "Upload a pipeline and run it at pipelines.daily_cron."),
+    ):
+        example = f"homefeed pipeline {name} daily --set pipelines.host=http://HOST:8888"
+        _add_arguments(add_verb(group, name, function, summary, example))
+
+
+def _add_arguments(verb: argparse.ArgumentParser) -> None:
+    from pipelines.names import NAMES
+
+    verb.add_argument("name", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    verb.add_argument("--data", default="world", help="world, or a folder (default: world)")
+    verb.add_argument("--recipe", default="", help="tiny, small or base (default: by the data)")
+    verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily)")
+
+
+def run_here(args: argparse.Namespace) -> Answer:
+    """Run one pipeline and show its steps as they go."""
+    from homefeed_cli.follow import run_and_show
+
+    run = run_and_show(args.name, args.data, args.recipe, args.date, args)
+    return Answer(dataclasses.asdict(run), "", run.exit_code)
+
+
+def list_all(args: argparse.Namespace) -> Answer:
+    """List pipelines and runs."""
+    from pipelines.names import NAMES
+    from pipelines.runs import list_runs
+
+    runs = list_runs(config_of(args).workspace / "runs")
+    rows = [
+        {
+            **{"run": r.run_id, "status": r.status, "started": r.started},
+            **{"seconds": r.seconds, "failed step": r.failed_step},
+        }
+        for r in runs
+    ]
+    pipelines = "\n".join(f"  {name:11} {summary}" for name, summary in NAMES.items())
+    text = f"pipelines:\n{pipelines}\n\nruns on this machine:\n{table(rows)}"
+    return Answer({"pipelines": NAMES, "runs": rows}, text)
+
+
+def status(args: argparse.Namespace) -> Answer:
+    """Show one run's steps."""
+    from pipelines.runs import load_run
+
+    run = load_run(config_of(args).workspace / "runs", args.run_id)
+    rows = [dataclasses.asdict(step) for step in run.steps]
+    head = f"{run.run_id}: {run.status} after {run.seconds} s, code {run.code_version}"
+    tail = f"\n{run.failed_step}: {run.error}" if run.error else ""
+    return Answer(dataclasses.asdict(run), f"{head}\n{table(rows)}{tail}")
+
+
+def logs(args: argparse.Namespace) -> Answer:
+    """Print one run's log."""
+    from pipelines.runs import load_run
+
+    runs = config_of(args).workspace / "runs"
+    run = load_run(runs, args.run_id)
+    path = runs / run.run_id / "log.txt"
+    text = path.read_text() if path.exists() else ""
+    return Answer({"run_id": run.run_id, "path": str(path), "log": text}, text)
+
+
+def compiled(args: argparse.Namespace) -> Answer:
+    """Compile to YAML."""
+    from pipelines.compiled import compile_pipeline
+    from pipelines.names import NAMES
+
+    names = [args.name] if args.name else list(NAMES)
+    paths = {name: str(compile_pipeline(name, args.out)) for name in names}
+    return Answer(paths, "\n".join(paths.values()))
+
+
+def upload(args: argparse.Namespace) -> Answer:
+    """Upload a version."""
+    from pipelines.submit import upload as upload_version
+
+    uploaded = upload_version(args.name, config_of(args).pipelines)
+    text = f"{args.name}: version {uploaded.version_name} ({uploaded.version_id})"
+    return Answer(dataclasses.asdict(uploaded), text)
+
+
+def submit(args: argparse.Namespace) -> Answer:
+    """Start a run on the cluster."""
+    from pipelines.catalogue import arguments_for
+
+    from pipelines.submit import submit as submit_run
+
+    config = config_of(args)
+    arguments = arguments_for(
+        args.name, config, args.data, args.recipe, args.date, recipe_overrides(args), cluster=True
+    )
+    run_id = submit_run(args.name, arguments, config.pipelines)
+    return Answer({"run_id": run_id}, f"started {args.name} as run {run_id}")
+
+
+def schedule(args: argparse.Namespace) -> Answer:
+    """Put a pipeline on its schedule."""
+    from pipelines.catalogue import arguments_for
+
+    from pipelines.submit import schedule as schedule_runs
+
+    config = config_of(args)
+    arguments = arguments_for(
+        args.name, config, args.data, args.recipe, args.date, recipe_overrides(args), cluster=True
+    )
+    job_id = schedule_runs(args.name, arguments, config.pipelines)
+    text = f"{args.name} runs at '{config.pipelines.daily_cron}' as {job_id}"
+    return Answer({"recurring_run_id": job_id, "cron": config.pipelines.daily_cron}, text)

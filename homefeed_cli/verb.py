@@ -1,0 +1,90 @@
+"""What every verb of the command line is made of."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homefeed.config import Config, Loaded, load_config
+
+Parsers = Any  # argparse keeps the type of its sub-parsers private
+
+
+@dataclass
+class Answer:
+    """What a verb says: ``data`` under --json, ``text`` otherwise; and the exit code."""
+
+    data: Any = field(default_factory=dict)
+    text: str = ""
+    exit_code: int = 0
+
+
+Run = Callable[[argparse.Namespace], Answer]
+
+
+def add_verb(parsers: Parsers, name: str, run: Run, summary: str, example: str) -> Any:
+    """Add one verb with its summary, its example, and the options that all verbs share."""
+    parser = parsers.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
+    parser.add_argument("--config", type=Path, help="configuration file (default: homefeed.yaml)")
+    parser.add_argument("--profile", help="profile: local (default) or cluster")
+    parser.add_argument(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override one value; may be given several times",
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_group(parsers: Parsers, name: str, summary: str) -> Parsers:
+    """Add a group of verbs, such as ``homefeed pipeline``."""
+    group = parsers.add_parser(name, help=summary, description=summary)
+    return group.add_subparsers(dest=f"{name}_verb", required=True, metavar="VERB", title="verbs")
+
+
+def loaded_config(args: argparse.Namespace) -> Loaded:
+    """The configuration for these arguments, recipe keys left out."""
+    from homefeed.recipes import is_recipe_key
+
+    mine = tuple(text for text in args.overrides if not is_recipe_key(text))
+    return load_config(args.config, args.profile, mine)
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """The configuration for these arguments."""
+    return loaded_config(args).config
+
+
+def recipe_overrides(args: argparse.Namespace) -> tuple[str, ...]:
+    """The ``--set`` texts that speak of the recipe."""
+    from homefeed.recipes import is_recipe_key
+
+    return tuple(text for text in args.overrides if is_recipe_key(text))
+
+
+def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
+    """A plain table with aligned columns."""
+    if not rows:
+        return "(nothing)"
+    names = columns or list(rows[0])
+    cells = [names] + [[_cell(row.get(name, "")) for name in names] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,131 @@
+"""The only place that talks to a cluster: Kubeflow Pipelines through kfp.Client.
+
+A pipeline is uploaded under its name; each upload is a version named by the project's version
+and the commit, so that an uploaded version never changes.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homefeed.config import PipelinesConfig
+from homefeed.errors import PipelineError
+from pipelines.compiled import compile_pipeline, version_name
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """One uploaded version of a pipeline."""
+
+    pipeline_id: str
+    version_id: str
+    version_name: str
+
+
+def upload(name: str, config: PipelinesConfig) -> Uploaded:
+    """Upload the pipeline's present version; a version that is there already is left alone."""
+    client = _client(config)
+    version = version_name()
+    with tempfile.TemporaryDirectory() as folder, _kfp_errors(config):
+        package = str(compile_pipeline(name, Path(folder) / f"{name}.yaml"))
+        pipeline_id = client.get_pipeline_id(name)
+        if pipeline_id is None:
+            pipeline_id = client.upload_pipeline(package, pipeline_name=name).pipeline_id
+        for found in _versions(client, pipeline_id):
+            if found.display_name == version:
+                return Uploaded(pipeline_id, found.pipeline_version_id, version)
+        made = client.upload_pipeline_version(package, version, pipeline_id=pipeline_id)
+    return Uploaded(pipeline_id, made.pipeline_version_id, version)
+
+
+def submit(name: str, arguments: dict[str, Any], config: PipelinesConfig) -> str:
+    """Upload, then start one run with these arguments; returns the run's id."""
+    uploaded = upload(name, config)
+    client = _client(config)
+    with _kfp_errors(config):
+        experiment = client.create_experiment(config.experiment, namespace=config.namespace)
+        run = client.run_pipeline(
+            experiment_id=experiment.experiment_id,
+            job_name=f"{name}-{uploaded.version_name}",
+            pipeline_id=uploaded.pipeline_id,
+            version_id=uploaded.version_id,
+            params=arguments,
+        )
+    return run.run_id
+
+
+def schedule(name: str, arguments: dict[str, Any], config: PipelinesConfig) -> str:
+    """Upload, then run it at ``pipelines.daily_cron``; replaces an older schedule of this name."""
+    uploaded = upload(name, config)
+    client = _client(config)
+    with _kfp_errors(config):
+        experiment = client.create_experiment(config.experiment, namespace=config.namespace)
+        for old in _schedules(client, experiment.experiment_id):
+            if old.display_name == name:
+                client.delete_recurring_run(old.recurring_run_id)
+        made = client.create_recurring_run(
+            experiment_id=experiment.experiment_id,
+            job_name=name,
+            cron_expression=config.daily_cron,
+            max_concurrency=1,
+            no_catchup=True,  # a missed night is made up by the next run, which appends both days
+            pipeline_id=uploaded.pipeline_id,
+            version_id=uploaded.version_id,
+            params=arguments,
+        )
+    return made.recurring_run_id
+
+
+def _versions(client: Any, pipeline_id: str) -> list[Any]:
+    return _pages(client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id)
+
+
+def _schedules(client: Any, experiment_id: str) -> list[Any]:
+    return _pages(client.list_recurring_runs, "recurring_runs", experiment_id=experiment_id)
+
+
+def _pages(call: Any, field: str, **arguments: Any) -> list[Any]:
+    found: list[Any] = []
+    token = ""
+    while True:
+        page = call(page_token=token, page_size=100, **arguments)
+        found += getattr(page, field) or []
+        token = page.next_page_token or ""
+        if not token:
+            return found
+
+
+def _client(config: PipelinesConfig) -> Any:
+    from kfp import Client
+
+    if not config.host:
+        raise PipelineError(
+            "no Kubeflow Pipelines host; set pipelines.host in homefeed.yaml, or "
+            "--set pipelines.host=http://HOST:PORT"
+        )
+    with _kfp_errors(config):
+        return Client(host=config.host, existing_token=os.environ.get("KFP_TOKEN"))
+
+
+class _kfp_errors:  # noqa: N801 - used as a context manager, like a function
+    """Turns what the client raises into one line that names the host."""
+
+    def __init__(self, config: PipelinesConfig) -> None:
+        self.host = config.host
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        from kfp_server_api.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        if isinstance(error, ApiException):
+            reason = f"{error.status} {error.reason}"
+            raise PipelineError(f"Kubeflow Pipelines at {self.host} refused: {reason}") from None
+        if isinstance(error, (HTTPError, ConnectionError)):
+            raise PipelineError(
+                f"no answer from Kubeflow Pipelines at {self.host}; is pipelines.host right?"
+            ) from None
