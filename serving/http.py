@@ -1,0 +1,190 @@
+"""The HTTP edge: routes, errors mapped once to statuses, early 429, health and documentation.
+
+It is a plain Starlette app mounted into the BentoML service: Bento's own request handling costs
+several times as much per call (pydantic models in, models out), and a feed is a small JSON object.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from homefeed.errors import BusyError, HomefeedError, StorageError, UnknownIdError
+from serving.openapi import DOCS_PAGE, document
+from serving.requests import RankingRequest, RequestError, parse_actions, parse_feed, parse_rank
+from serving.settings import Settings
+
+logger = logging.getLogger("homefeed.serving")
+
+Stages = dict[str, float]  # stage → milliseconds, in order
+
+
+class RequestPath(Protocol):
+    """What the edge calls: everything behind it knows nothing of HTTP."""
+
+    async def rank(self, request: RankingRequest, stages: Stages) -> dict[str, Any]:
+        """Answer /v1/feed or /v1/rank."""
+        ...
+
+    async def record(self, arrived_ms: int, actions: list[Any]) -> dict[str, Any]:
+        """Answer /v1/actions."""
+        ...
+
+    def explain(self, request_id: str) -> dict[str, Any] | None:
+        """Answer /v1/explain."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Answer /readyz: what is served; ``ready`` says whether anything is."""
+        ...
+
+
+@dataclass
+class Edge:
+    """One worker's edge; the service sets ``path`` when it has built the request path."""
+
+    settings: Settings = field(default_factory=Settings)
+    path: RequestPath | None = None
+    observe: Callable[[str, int, Stages], None] = lambda endpoint, status, stages: None
+    in_flight: int = 0
+
+    async def feed(self, request: Request) -> Response:
+        """POST /v1/feed."""
+        return await self._ranked(request, "feed", parse_feed)
+
+    async def rank(self, request: Request) -> Response:
+        """POST /v1/rank."""
+        return await self._ranked(request, "rank", parse_rank)
+
+    async def actions(self, request: Request) -> Response:
+        """POST /v1/actions."""
+
+        async def answer(path: RequestPath, body: bytes, stages: Stages) -> dict[str, Any]:
+            arrived_ms, actions = parse_actions(body, self.settings)
+            return await path.record(arrived_ms, actions)
+
+        return await self._answer(request, "actions", answer)
+
+    async def explain(self, request: Request) -> Response:
+        """GET /v1/explain/{request_id}."""
+
+        async def answer(path: RequestPath, body: bytes, stages: Stages) -> dict[str, Any]:
+            request_id = request.path_params["request_id"]
+            found = path.explain(request_id)
+            if found is None:
+                raise RequestError(
+                    f"request {request_id!r} is unknown; the last {self.settings.explanations} "
+                    "requests can be explained",
+                    status=404,
+                )
+            return found
+
+        return await self._answer(request, "explain", answer)
+
+    async def readyz(self, request: Request) -> Response:
+        """GET /readyz: 200 with what is served, or 503 with what is missing."""
+        status = self.path.status() if self.path else {"ready": False, "reason": "starting"}
+        return JSONResponse(status, status_code=200 if status["ready"] else 503)
+
+    async def _ranked(self, request: Request, endpoint: str, parse: Callable) -> Response:
+        async def answer(path: RequestPath, body: bytes, stages: Stages) -> dict[str, Any]:
+            return await path.rank(parse(body, self.settings), stages)
+
+        return await self._answer(request, endpoint, answer)
+
+    async def _answer(
+        self,
+        request: Request,
+        endpoint: str,
+        answer: Callable[[RequestPath, bytes, Stages], Awaitable[dict[str, Any]]],
+    ) -> Response:
+        """Refuse early when full, answer, map errors, and say in Server-Timing where time went."""
+        if self.in_flight >= self.settings.max_in_flight:
+            self.observe(endpoint, 429, {})
+            return _error(429, f"{self.in_flight} requests are in work; try again", retry_after=1)
+        start = time.perf_counter()
+        stages: Stages = {}
+        self.in_flight += 1
+        try:
+            if self.path is None or not self.path.status()["ready"]:
+                response = _error(503, "the server has nothing to serve yet; see /readyz")
+            else:
+                body = await request.body()
+                response = _json(await answer(self.path, body, stages))
+        except Exception as error:
+            response = error_response(error)
+        finally:
+            self.in_flight -= 1
+        stages["total"] = (time.perf_counter() - start) * 1000
+        response.headers["Server-Timing"] = ", ".join(
+            f"{name};dur={spent:.3f}" for name, spent in stages.items()
+        )
+        self.observe(endpoint, response.status_code, stages)
+        return response
+
+
+def error_response(error: Exception) -> JSONResponse:
+    """The one place where an exception becomes an HTTP status."""
+    if isinstance(error, RequestError):
+        return _error(error.status, str(error))
+    if isinstance(error, UnknownIdError):
+        return _error(404, str(error))
+    if isinstance(error, StorageError | BusyError):
+        return _error(503, str(error), retry_after=1)
+    if isinstance(error, HomefeedError):
+        return _error(503, str(error))
+    logger.exception("a request failed", exc_info=error)
+    return _error(500, "internal error; the server's log has the details")
+
+
+def make_app(edge: Edge) -> Starlette:
+    """The routes of one worker."""
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(document())
+
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(DOCS_PAGE)
+
+    return Starlette(
+        routes=[
+            Route("/v1/feed", edge.feed, methods=["POST"]),
+            Route("/v1/rank", edge.rank, methods=["POST"]),
+            Route("/v1/actions", edge.actions, methods=["POST"]),
+            Route("/v1/explain/{request_id}", edge.explain, methods=["GET"]),
+            Route("/openapi.json", openapi, methods=["GET"]),
+            Route("/docs", docs, methods=["GET"]),
+        ]
+    )
+
+
+class ReadyBody:
+    """Puts our /readyz, which says what is served, before Bento's own, which has no body."""
+
+    def __init__(self, app: Any, edge: Edge) -> None:
+        self.app, self.edge = app, edge
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Answer /readyz; pass everything else on."""
+        if scope["type"] == "http" and scope["path"] == "/readyz":
+            response = await self.edge.readyz(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _json(value: dict[str, Any]) -> Response:
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Response(body.encode(), media_type="application/json")
+
+
+def _error(status: int, message: str, retry_after: int | None = None) -> JSONResponse:
+    headers = {"Retry-After": str(retry_after)} if retry_after else None
+    return JSONResponse({"error": message}, status_code=status, headers=headers)

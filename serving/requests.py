@@ -1,0 +1,255 @@
+"""What a request says: JSON in, typed and checked values out, or one clear line of refusal."""
+
+import difflib
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homefeed.errors import HomefeedError
+from serving.settings import Settings
+
+_DAY_S = 86_400
+MAX_ID_LENGTH = 512
+
+
+class RequestError(HomefeedError):
+    """The request cannot be answered as it is; ``status`` is the HTTP status."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankingRequest:
+    """One call of /v1/feed (no ``candidates``) or /v1/rank."""
+
+    user_id: int | str
+    k: int
+    surface: str
+    time_ms: int
+    candidates: tuple[int | str, ...] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """``feed`` or ``rank``, as exposures call it."""
+        return "feed" if self.candidates is None else "rank"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostedAction:
+    """One action of a batch of /v1/actions, with external ids."""
+
+    user_id: int | str
+    item_id: int | str
+    action_type: str
+    time_ms: int
+    duration_s: float
+    surface: str
+    request_id: str | None
+    event_id: str | None
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RequestError(f"the body is a JSON {_kind(value)}; send an object")
+    return value
+
+
+def parse_feed(body: bytes, settings: Settings) -> RankingRequest:
+    """The request of /v1/feed: user_id, and optionally k, surface, at."""
+    value = parse_object(body)
+    _only(value, ("user_id", "k", "surface", "at"))
+    return RankingRequest(
+        user_id=_id(value, "user_id"),
+        k=_count(value, "k", default=settings.k, most=settings.max_k),
+        surface=_text(value, "surface", default=""),
+        time_ms=request_time_ms(value, settings),
+    )
+
+
+def parse_rank(body: bytes, settings: Settings) -> RankingRequest:
+    """The request of /v1/rank: user_id, candidates, and optionally k, surface, at."""
+    value = parse_object(body)
+    _only(value, ("user_id", "candidates", "k", "surface", "at"))
+    given = value.get("candidates")
+    if not isinstance(given, list) or not given:
+        raise RequestError(f"candidates is {_show(given)}; send a list of item ids")
+    if len(given) > settings.max_candidates:
+        raise RequestError(
+            f"candidates holds {len(given)} items; send at most {settings.max_candidates}"
+        )
+    candidates = tuple(_checked_id(item, f"candidates[{i}]") for i, item in enumerate(given))
+    _refuse_repeats(candidates)
+    return RankingRequest(
+        user_id=_id(value, "user_id"),
+        k=_count(value, "k", default=len(candidates), most=len(candidates)),
+        surface=_text(value, "surface", default=""),
+        time_ms=request_time_ms(value, settings),
+        candidates=candidates,
+    )
+
+
+def parse_actions(body: bytes, settings: Settings) -> tuple[int, list[Any]]:
+    """The request of /v1/actions: the time it arrives at (ms) and its actions, each unchecked.
+
+    Actions are checked one by one with `parse_action`, because one bad action does not refuse
+    the others.
+    """
+    value = parse_object(body)
+    _only(value, ("actions", "at"))
+    actions = value.get("actions")
+    if not isinstance(actions, list) or not actions:
+        raise RequestError(f"actions is {_show(actions)}; send a list of actions")
+    if len(actions) > settings.max_actions:
+        raise RequestError(
+            f"actions holds {len(actions)}; send at most {settings.max_actions} at once"
+        )
+    return request_time_ms(value, settings), actions
+
+
+def parse_action(value: Any, arrived_ms: int, action_types: frozenset[str]) -> PostedAction:
+    """One action of a batch. ``action_types`` are the known ones; an empty set knows all."""
+    if not isinstance(value, dict):
+        raise RequestError(f"the action is a JSON {_kind(value)}; send an object")
+    _only(
+        value,
+        (
+            "user_id",
+            "item_id",
+            "action_type",
+            "timestamp",
+            "duration_s",
+            "surface",
+            "request_id",
+            "event_id",
+        ),
+    )
+    action_type = _text(value, "action_type")
+    if action_types and action_type not in action_types:
+        known = ", ".join(sorted(action_types))
+        raise RequestError(f"action_type is {action_type!r}; known are {known}")
+    duration_s = _number(value, "duration_s", default=0.0)
+    if not 0 <= duration_s <= 7 * _DAY_S:
+        raise RequestError(f"duration_s is {duration_s}; give seconds from 0 to {7 * _DAY_S}")
+    return PostedAction(
+        user_id=_id(value, "user_id"),
+        item_id=_id(value, "item_id"),
+        action_type=action_type,
+        time_ms=_timestamp_ms(value, arrived_ms),
+        duration_s=duration_s,
+        surface=_text(value, "surface", default=""),
+        request_id=_text(value, "request_id", default="") or None,
+        event_id=_text(value, "event_id", default="") or None,
+    )
+
+
+def request_time_ms(value: Mapping[str, Any], settings: Settings) -> int:
+    """The request's time: its own `at` under the simulated clock, else the wall clock."""
+    if value.get("at") is None:
+        return time.time_ns() // 1_000_000
+    if not settings.simulated_clock:
+        raise RequestError(
+            f"at is {_show(value['at'])}, but this server runs on the wall clock; leave it out, or "
+            "start the server with --simulated-clock"
+        )
+    at_s = _number(value, "at")
+    if not 0 <= at_s < 1e11:
+        raise RequestError(f"at is {at_s:g}; give seconds since 1970 (are these milliseconds?)")
+    return round(at_s * 1000)
+
+
+def _timestamp_ms(value: Mapping[str, Any], arrived_ms: int) -> int:
+    if "timestamp" not in value:
+        return arrived_ms
+    time_s = _number(value, "timestamp")
+    if time_s * 1000 > arrived_ms + _DAY_S * 1000:
+        hint = "; are these milliseconds?" if time_s > 1e11 else ""
+        raise RequestError(
+            f"timestamp is {time_s:.15g}, more than a day after {arrived_ms / 1000:.15g}, when it "
+            f"arrived; give seconds since 1970{hint}"
+        )
+    if time_s < 0:
+        raise RequestError(f"timestamp is {time_s:g}; give seconds since 1970")
+    return round(time_s * 1000)
+
+
+def _only(value: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in value:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise RequestError(f"unknown field {key!r}{hint}")
+
+
+def _id(value: Mapping[str, Any], name: str) -> int | str:
+    if name not in value:
+        raise RequestError(f"{name} is missing; send an integer or a string")
+    return _checked_id(value[name], name)
+
+
+def _checked_id(given: Any, name: str) -> int | str:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise RequestError(f"{name} is {_show(given)}; send an integer or a string")
+    if given == "" or (isinstance(given, str) and len(given) > MAX_ID_LENGTH):
+        raise RequestError(f"{name} has {len(str(given))} characters; 1 to {MAX_ID_LENGTH} can be")
+    if isinstance(given, int) and not -(2**63) <= given < 2**63:
+        raise RequestError(f"{name} is {given}; integer ids have at most 64 bits")
+    return given
+
+
+def _refuse_repeats(candidates: tuple[int | str, ...]) -> None:
+    first: dict[int | str, int] = {}
+    for i, item in enumerate(candidates):
+        if item in first:
+            raise RequestError(f"candidates[{i}] repeats candidates[{first[item]}] ({item!r})")
+        first[item] = i
+
+
+def _count(value: Mapping[str, Any], name: str, *, default: int, most: int) -> int:
+    given = value.get(name, default)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise RequestError(f"{name} is {_show(given)}; send an integer from 1 to {most}")
+    if given > most:
+        raise RequestError(f"{name} is {given}; at most {most} can be")
+    return given
+
+
+def _text(value: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
+    given = value.get(name, default)
+    if given is None and default is not None:
+        return default
+    if not isinstance(given, str) or len(given) > MAX_ID_LENGTH:
+        raise RequestError(f"{name} is {_show(given)}; send a string")
+    if given == "" and default is None:
+        raise RequestError(f"{name} is empty; send a string")
+    return given
+
+
+def _number(value: Mapping[str, Any], name: str, *, default: float | None = None) -> float:
+    given = value.get(name, default)
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not is_number or not math.isfinite(given):
+        raise RequestError(f"{name} is {_show(given)}; send a number")
+    return float(given)
+
+
+def _show(given: Any) -> str:
+    if given is None:
+        return "missing"
+    text = json.dumps(given, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _kind(value: Any) -> str:
+    return {list: "array", str: "string", type(None): "null", bool: "boolean"}.get(
+        type(value), "number"
+    )

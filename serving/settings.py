@@ -1,0 +1,110 @@
+"""Everything that can be set about a server, read from the environment here and nowhere else.
+
+`homefeed serve` and `serving.run.start_server` write these variables for the processes they
+start; an image or a Kubernetes manifest sets them directly.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from homefeed.errors import ConfigError
+
+PREFIX = "HOMEFEED_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One server's settings; each field is the variable ``HOMEFEED_<FIELD IN CAPITALS>``."""
+
+    workspace: Path = Path(".homefeed")  # the local state folder (DESIGN section 10)
+    simulated_clock: bool = False  # a request may carry its own time, `at`
+
+    k: int = 20  # items in a feed when the request does not say
+    max_k: int = 100
+    candidates: int = 100  # retrieved and scored for one feed
+    max_candidates: int = 1000  # accepted by /v1/rank
+    max_actions: int = 1000  # in one batch of /v1/actions
+    history_length: int = 100  # actions the ranker reads (TransAct section 3.2)
+    popular_share: float = 0.15  # of the candidates, popular whatever the user's vector says
+    recent_share: float = 0.05  # of the candidates, the newest items
+    shown_window_s: float = 86_400.0  # an item shown within this time does not come back
+    features_max_age_s: float = 7 * 86_400.0  # older user vectors are not used
+
+    features_budget_ms: float = 50.0  # one read of the feature store
+    log_budget_ms: float = 50.0  # one read of the event log
+    scorer_budget_ms: float = 1000.0  # one call of the scorer
+    max_in_flight: int = 32  # requests in work; the next one is answered 429
+
+    poll_s: float = 2.0  # how often the ledger and the tests' definitions are looked at
+    torch_threads: int = 1  # of the scorer, per worker
+    explanations: int = 20_000  # kept for /v1/explain, oldest forgotten first
+    durable_sync: str = "FULL"  # SQLite's `synchronous` for the event log: FULL or NORMAL
+
+    def __post_init__(self) -> None:
+        for name in (
+            "k",
+            "max_k",
+            "candidates",
+            "max_candidates",
+            "max_in_flight",
+            "torch_threads",
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{PREFIX}{name.upper()} is {getattr(self, name)}; give 1 or more"
+                )
+        if self.popular_share < 0 or self.recent_share < 0 or self._fixed_share > 1:
+            raise ConfigError(
+                f"popular_share {self.popular_share} and recent_share {self.recent_share} must be "
+                "0 or more and sum to at most 1"
+            )
+        if self.durable_sync not in ("FULL", "NORMAL"):
+            raise ConfigError(f"durable_sync is {self.durable_sync!r}; give FULL or NORMAL")
+
+    @property
+    def _fixed_share(self) -> float:
+        return self.popular_share + self.recent_share
+
+    @property
+    def event_log_path(self) -> Path:
+        """The SQLite file of actions and exposures."""
+        return self.workspace / "events.db"
+
+    @property
+    def explain_path(self) -> Path:
+        """The SQLite file of explanations: bounded, and not durable."""
+        return self.workspace / "explain.db"
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read ``HOMEFEED_*``; ConfigError names the variable whose value does not parse."""
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            variable = PREFIX + field.name.upper()
+            if variable in environment:
+                values[field.name] = _parse(variable, environment[variable], field.type)
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that make ``from_env`` return these settings in another process."""
+        return {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in fields(self)}
+
+
+def _parse(variable: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        kind = get_args(kind)[0]
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes"):
+            return True
+        if text.lower() in ("0", "false", "no", ""):
+            return False
+        raise ConfigError(f"{variable} is {text!r}; give true or false")
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{variable} is {text!r}; give a value of type {kind.__name__}") from None
