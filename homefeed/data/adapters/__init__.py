@@ -1,1 +1,42 @@
-"""TODO."""
+"""Adapters turn public data, read where it lies, into the dataset contract.
+
+An adapter is a module with NAME, VERSION (raised when its output changes), ``recognises(path)``
+and ``tables(path)``, which returns the specification and the canonical tables.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+
+from homefeed.artifacts import fingerprint, hash_json
+from homefeed.data.adapters import deskdrop, kuairand
+from homefeed.data.contract import HOW_TO_WRITE_ONE, Dataset, write_dataset
+from homefeed.errors import DatasetError
+
+ADAPTERS: tuple[ModuleType, ...] = (deskdrop, kuairand)
+Tables = Mapping[str, pl.DataFrame | pl.LazyFrame]
+
+
+def adapter_for(path: Path) -> ModuleType:
+    """The adapter that recognises ``path`` by its file names; DatasetError if none does."""
+    for adapter in ADAPTERS:
+        if adapter.recognises(path):
+            return adapter
+    names = ", ".join(adapter.NAME for adapter in ADAPTERS)
+    raise DatasetError(
+        f"{path} has no dataset.yaml and is none of the known sets ({names}); {HOW_TO_WRITE_ONE}"
+    )
+
+
+def adapt(path: Path, datasets: Path) -> Dataset:
+    """Adapt ``path`` into ``datasets/<name>-<fingerprint>``; what is there already is reused."""
+    adapter = adapter_for(path)
+    files = adapter.sources(path)
+    digest = hash_json([adapter.VERSION, [file.name for file in files], fingerprint(*files)])
+    target = datasets / f"{adapter.NAME}-{digest[:12]}"
+    if target.is_dir():
+        return Dataset.open(target)
+    spec, tables = adapter.tables(path)
+    return write_dataset(target, spec, tables)
