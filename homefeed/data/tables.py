@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homefeed.data.conversion import DTYPES, convert, surely_readable, type_fault
 from homefeed.data.specification import DatasetSpec, reject_unknown
 from homefeed.errors import DatasetError
 from homefeed.schema import (
@@ -36,7 +37,6 @@ from homefeed.schema import (
     USER_ID,
 )
 
-# Column kinds: id, name (short text), time, float, int, bool, names, vector, label.
 REQUIRED: Mapping[str, Mapping[str, str]] = {
     ACTIONS: {USER_ID: "id", ITEM_ID: "id", ACTION_TYPE: "name", TIMESTAMP: "time"},
     ITEMS: {ITEM_ID: "id"},
@@ -62,21 +62,11 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
     COLLECTIONS: {TIMESTAMP: "time"},
     IMPRESSIONS: {SURFACE: "name", PROPENSITY: "float"},
 }
-DTYPES: Mapping[str, pl.DataType] = {
-    "name": pl.String(),
-    "time": pl.Int64(),
-    "float": pl.Float32(),
-    "int": pl.Int32(),
-    "bool": pl.Boolean(),
-    "names": pl.List(pl.String()),
-    "vector": pl.List(pl.Float32()),
-    "label": pl.Int8(),
-}
 # What an absent optional column (or a null in it) means.
 DEFAULTS: Mapping[str, object] = {SURFACE: "", DURATION_S: 0.0, TIME_KNOWN: True}
-_TO_MS: Mapping[str, tuple[int, int]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000)}
+UNREADABLE = "unreadable"
 _CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-_INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"  # text that an int64 gives back unchanged
+_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # text that an int64 gives back unchanged
 
 
 def column_kinds(table: str, spec: DatasetSpec) -> dict[str, str]:
@@ -89,17 +79,44 @@ def scan_table(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
     """Return all canonical columns of ``table``; absent optional ones are filled with defaults."""
     raw, found = open_table(root, table, spec)
     schema = raw.collect_schema()
-    columns = []
-    for column, kind in column_kinds(table, spec).items():
-        if column in found:
-            dtype = schema[found[column]]
-            expression = _convert(pl.col(found[column]), kind, dtype, spec)
-        else:
-            expression = pl.lit(None, dtype=DTYPES[kind])
-        if column in DEFAULTS:
-            expression = expression.fill_null(DEFAULTS[column])
-        columns.append(expression.alias(column))
+    kinds = column_kinds(table, spec)
+    absent = (
+        _filled(column, pl.lit(None, dtype=DTYPES[kinds[column]]))
+        for column in kinds
+        if column not in found
+    )
+    given = (
+        _filled(column, convert(name, kinds[column], schema[name], spec))
+        for column, name in found.items()
+    )
+    return raw.select(*given, *absent).select(list(kinds))
+
+
+def scan_for_check(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
+    """Return the canonical columns that the file holds, and ``unreadable`` where it can be needed.
+
+    ``unreadable`` names the first column of the row whose value is there but cannot be read as
+    its type (it became null, or its default); it is null in good rows.
+    """
+    raw, found = open_table(root, table, spec)
+    schema = raw.collect_schema()
+    kinds = column_kinds(table, spec)
+    columns, marks = [], []
+    for column, name in found.items():
+        converted = convert(name, kinds[column], schema[name], spec)
+        columns.append(_filled(column, converted))
+        if not surely_readable(kinds[column], schema[name]):
+            lost = pl.col(name).is_not_null() & converted.is_null()
+            marks.append(pl.when(lost).then(pl.lit(column)))
+    if marks:
+        columns.append(pl.coalesce(marks).alias(UNREADABLE))
     return raw.select(columns)
+
+
+def _filled(column: str, values: pl.Expr) -> pl.Expr:
+    if column in DEFAULTS:
+        values = values.fill_null(DEFAULTS[column])
+    return values.alias(column)
 
 
 def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame, dict[str, str]]:
@@ -122,11 +139,18 @@ def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame,
         if name in schema:
             found[column] = name
         elif column in renamed or column not in OPTIONAL[table]:
-            reject_unknown([name], list(schema), str(path), f"column for `{column}`:")
-    raw = _as_typed(raw, path, schema, found, kinds)
-    schema = raw.collect_schema()
+            raise DatasetError(
+                f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(schema)}; "
+                f"say under `columns: {{{table}: …}}` in dataset.yaml what it is called"
+            )
+    if _is_csv(path):
+        raw = raw.with_columns(_csv_ids(root, spec, kinds, found))
+        schema = raw.collect_schema()
     for column, name in found.items():
-        _require_type(path, column, name, schema[name], kinds[column], spec)
+        if wanted := type_fault(kinds[column], schema[name], spec):
+            raise DatasetError(
+                f"{path}: column `{name}` ({column}) has type {schema[name]}; it must hold {wanted}"
+            )
     return raw, found
 
 
@@ -140,7 +164,7 @@ def unreadable(path: Path, error: Exception) -> DatasetError:
 
 
 def _is_csv(path: Path) -> bool:
-    return path.name.endswith(_CSV_ENDINGS)
+    return file_parts(path)[0].name.endswith(_CSV_ENDINGS)
 
 
 def file_parts(path: Path) -> list[Path]:
@@ -157,101 +181,42 @@ def file_parts(path: Path) -> list[Path]:
 
 def _scan_file(path: Path) -> pl.LazyFrame:
     parts = file_parts(path)
-    if _is_csv(parts[0]):
+    if _is_csv(path):
         separator = "\t" if ".tsv" in parts[0].name else ","
         return pl.scan_csv(parts, separator=separator, infer_schema=False)
     return pl.scan_parquet(parts)
 
 
-def _as_typed(
-    raw: pl.LazyFrame,
-    path: Path,
-    schema: pl.Schema,
-    found: Mapping[str, str],
-    kinds: Mapping[str, str],
-) -> pl.LazyFrame:
-    """CSV arrives as text: an id column becomes int64 where that gives every id back unchanged."""
-    parts = file_parts(path)
-    if not _is_csv(parts[0]):
-        return raw
-    names = [name for column, name in found.items() if kinds[column] == "id"]
-    stamp = max(part.stat().st_mtime_ns for part in parts)
-    whole = _integer_columns(path, stamp, tuple(names))
-    return raw.with_columns(pl.col(whole).cast(pl.Int64)) if whole else raw
+def _csv_ids(
+    root: Path, spec: DatasetSpec, kinds: Mapping[str, str], found: Mapping[str, str]
+) -> list[pl.Expr]:
+    """CSV arrives as text: ids become int64 where that gives every id of all tables back."""
+    return [
+        pl.col(name).cast(pl.Int64)
+        for column, name in found.items()
+        if kinds[column] == "id"
+        and all(_holds_integers(root, spec, table, column) for table in spec.files)
+    ]
 
 
-@functools.lru_cache(maxsize=64)
-def _integer_columns(path: Path, modified_ns: int, names: tuple[str, ...]) -> list[str]:
-    columns = [pl.col(name).drop_nulls().str.contains(_INTEGER).all() for name in names]
+def _holds_integers(root: Path, spec: DatasetSpec, table: str, column: str) -> bool:
+    path = root / spec.files[table]
+    name = spec.columns.get(table, {}).get(column, column)
+    stamp = max(part.stat().st_mtime_ns for part in file_parts(path))
+    return _column_of_integers(path, name, stamp)
+
+
+@functools.lru_cache(maxsize=256)
+def _column_of_integers(path: Path, name: str, modified_ns: int) -> bool:
+    """Whether the column holds whole numbers only, or is not there."""
+    raw = _scan_file(path)
     try:
-        row = _scan_file(path).select(columns).collect(engine="streaming").row(0)
-    except pl.exceptions.PolarsError as error:
+        schema = raw.collect_schema()
+        if name not in schema or schema[name] != pl.String:
+            return name not in schema or schema[name].is_integer()
+        if not _is_csv(path):
+            return False
+        whole = pl.col(name).drop_nulls().str.contains(_INTEGER).all()
+        return raw.select(whole).collect(engine="streaming").item()
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise unreadable(path, error) from None
-    return [name for name, whole in zip(names, row, strict=True) if whole]
-
-
-def _require_type(
-    path: Path, column: str, name: str, dtype: pl.DataType, kind: str, spec: DatasetSpec
-) -> None:
-    text = dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
-    allowed, wanted = {
-        "id": (text or dtype.is_integer(), "whole numbers or text"),
-        "name": (text or dtype.is_integer(), "text"),
-        "float": (text or dtype.is_numeric(), "numbers"),
-        "int": (text or dtype.is_numeric(), "whole numbers"),
-        "bool": (text or dtype == pl.Boolean or dtype.is_integer(), "true or false"),
-        "label": (text or dtype == pl.Boolean or dtype.is_numeric(), "0 or 1"),
-        "names": (text or dtype.is_nested(), "a list of texts (or text separated by `|`)"),
-        "vector": (text or dtype.is_nested(), "a list of numbers (or text separated by `|`)"),
-        "time": _time_type(dtype, text, spec),
-    }[kind]
-    if dtype == pl.Null:
-        return
-    if not allowed:
-        raise DatasetError(
-            f"{path}: column `{name}` ({column}) has type {dtype}; it must hold {wanted}"
-        )
-
-
-def _time_type(dtype: pl.DataType, text: bool, spec: DatasetSpec) -> tuple[bool, str]:
-    if spec.timestamp_unit == "datetime":
-        wanted = "datetimes (timestamp_unit is datetime); for whole numbers declare s, ms or us"
-        return text or dtype in (pl.Date, pl.Datetime), wanted
-    wanted = f"numbers (timestamp_unit is {spec.timestamp_unit}); for dates declare datetime"
-    return text or dtype.is_numeric(), wanted
-
-
-def _convert(column: pl.Expr, kind: str, dtype: pl.DataType, spec: DatasetSpec) -> pl.Expr:
-    text = dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
-    if kind == "id":
-        return column.cast(pl.String) if text else column.cast(pl.Int64, strict=False)
-    if kind == "time":
-        return _milliseconds(column.cast(pl.String) if text else column, text, dtype, spec)
-    if kind in ("names", "vector") and text:
-        return column.str.split("|").cast(DTYPES[kind], strict=False)
-    if kind in ("bool", "label") and text:
-        lower = column.cast(pl.String).str.to_lowercase()
-        flag = pl.when(lower.is_in(["1", "true"])).then(1).when(lower.is_in(["0", "false"])).then(0)
-        return flag.cast(DTYPES[kind])
-    return column.cast(DTYPES[kind], strict=False)
-
-
-def _milliseconds(column: pl.Expr, text: bool, dtype: pl.DataType, spec: DatasetSpec) -> pl.Expr:
-    if spec.timestamp_unit != "datetime":
-        times, over = _TO_MS[spec.timestamp_unit]
-        if text or dtype.is_float():  # a fraction of a second is kept to the millisecond
-            return (
-                (column.cast(pl.Float64, strict=False) * (times / over))
-                .round()
-                .cast(pl.Int64, strict=False)
-            )
-        return column.cast(pl.Int64) * times // over
-    if text:
-        column = column.str.to_datetime(strict=False, time_unit="us", ambiguous="earliest")
-    elif dtype == pl.Date:
-        column = column.cast(pl.Datetime("us"))
-    if not text and isinstance(dtype, pl.Datetime) and dtype.time_zone:
-        return column.dt.epoch("ms")
-    return column.dt.replace_time_zone(
-        spec.time_zone, ambiguous="earliest", non_existent="null"
-    ).dt.epoch("ms")

@@ -1,0 +1,117 @@
+"""From the types that a file has to the types of the contract.
+
+A value that cannot be read becomes null; ``surely_readable`` says where that cannot happen.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from homefeed.data.specification import DatasetSpec
+
+# Column kinds: id, name (short text), time, float, int, bool, names, vector, label.
+DTYPES: Mapping[str, pl.DataType] = {
+    "name": pl.String(),
+    "time": pl.Int64(),  # milliseconds since 1970 UTC
+    "float": pl.Float32(),
+    "int": pl.Int32(),
+    "bool": pl.Boolean(),
+    "names": pl.List(pl.String()),
+    "vector": pl.List(pl.Float32()),
+    "label": pl.Int8(),
+}
+_TO_MS: Mapping[str, tuple[int, int]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000)}
+_LARGEST = 2**53  # a time beyond it is none, and times 1,000 it would wrap around
+_LOCAL_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+_FORM_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%#z"
+
+
+def is_text(dtype: pl.DataType) -> bool:
+    """Whether values of ``dtype`` are text."""
+    return dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
+
+
+def type_fault(kind: str, dtype: pl.DataType, spec: DatasetSpec) -> str | None:
+    """What a column of ``kind`` must hold, where ``dtype`` cannot hold it; else None."""
+    number, text = dtype.is_numeric(), is_text(dtype)
+    if dtype == pl.Null or (text and kind != "time"):
+        return None
+    fits, wanted = {
+        "id": (dtype.is_integer(), "whole numbers or text"),
+        "name": (text or dtype.is_integer(), "text"),
+        "float": (number, "numbers"),
+        "int": (number, "whole numbers"),
+        "bool": (dtype == pl.Boolean or dtype.is_integer(), "true or false"),
+        "label": (dtype == pl.Boolean or number, "0 or 1"),
+        "names": (dtype.is_nested(), "a list of texts (or text separated by `|`)"),
+        "vector": (dtype.is_nested(), "a list of numbers (or text separated by `|`)"),
+        "time": _time_fits(dtype, spec),
+    }[kind]
+    return None if fits else wanted
+
+
+def _time_fits(dtype: pl.DataType, spec: DatasetSpec) -> tuple[bool, str]:
+    if spec.timestamp_unit == "datetime":
+        wanted = "datetimes (timestamp_unit is datetime); for whole numbers declare s, ms or us"
+        return is_text(dtype) or dtype == pl.Date or isinstance(dtype, pl.Datetime), wanted
+    wanted = f"numbers (timestamp_unit is {spec.timestamp_unit}); for dates declare datetime"
+    return is_text(dtype) or dtype.is_numeric(), wanted
+
+
+def surely_readable(kind: str, dtype: pl.DataType) -> bool:
+    """Whether no value of the found type can be lost on the way to its kind's type."""
+    if kind == "id":  # a lost id is a missing id: the check has a rule of its own for it
+        return True
+    if kind in ("name", "bool") and (dtype.is_integer() or is_text(dtype)):
+        return kind == "name" or dtype.is_integer()
+    return dtype == DTYPES[kind] or (kind == "float" and dtype.is_numeric())
+
+
+def convert(name: str, kind: str, dtype: pl.DataType, spec: DatasetSpec) -> pl.Expr:
+    """Read the column ``name`` as ``kind``; what cannot be read is null."""
+    text = is_text(dtype)
+    column = pl.col(name).cast(pl.String) if text else pl.col(name)
+    if kind == "id":
+        return pl.when(column != "").then(column) if text else column.cast(pl.Int64, strict=False)
+    if kind == "time":
+        if spec.timestamp_unit == "datetime":
+            return _from_datetime(column, dtype, spec.time_zone)
+        return _from_number(column, dtype, spec.timestamp_unit)
+    if kind in ("names", "vector") and text:
+        return column.str.split("|").cast(DTYPES[kind], strict=False)
+    if kind in ("bool", "label") and text:
+        lower = column.str.to_lowercase()
+        flag = pl.when(lower.is_in(["1", "true"])).then(1).when(lower.is_in(["0", "false"])).then(0)
+        return flag.cast(DTYPES[kind])
+    if kind == "label" and dtype.is_float():
+        return pl.when(column.is_in([0.0, 1.0])).then(column).cast(pl.Int8)
+    return column.cast(DTYPES[kind], strict=False)
+
+
+def _from_number(column: pl.Expr, dtype: pl.DataType, unit: str) -> pl.Expr:
+    times, over = _TO_MS[unit]
+    if is_text(dtype) or dtype.is_float():  # a fraction of a second is kept to the millisecond
+        number = column.cast(pl.Float64, strict=False)
+        number = pl.when(number.abs() < _LARGEST).then(number)
+        return (number * (times / over)).round().cast(pl.Int64, strict=False)
+    whole = column.cast(pl.Int64, strict=False)
+    return pl.when(whole.is_between(-_LARGEST, _LARGEST)).then(whole * times // over)
+
+
+def _from_datetime(column: pl.Expr, dtype: pl.DataType, zone: str) -> pl.Expr:
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+        return column.dt.epoch("ms")
+    if not is_text(dtype):
+        return _localised(column.cast(pl.Datetime("ms")), zone)
+    text = column.str.replace(" ", "T", literal=True)
+    with_offset = text.str.to_datetime(
+        _FORM_WITH_OFFSET, strict=False, time_unit="ms", time_zone="UTC"
+    )
+    forms = (text.str.to_datetime(form, strict=False, time_unit="ms") for form in _LOCAL_FORMS)
+    return pl.coalesce(with_offset.dt.epoch("ms"), _localised(pl.coalesce(*forms), zone))
+
+
+def _localised(naive: pl.Expr, zone: str) -> pl.Expr:
+    """Milliseconds of a clock reading in ``zone``; an hour that a time change left out is null."""
+    aware = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return aware.dt.epoch("ms")
