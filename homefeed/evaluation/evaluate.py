@@ -1,0 +1,235 @@
+"""Score the cases of a window with a model, in chunks of bounded memory.
+
+Shapes: U users, Q queries, T targets, B queries of a chunk, C columns, K depth of top lists.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from homefeed.evaluation import metrics
+from homefeed.evaluation.bootstrap import bootstrap_mean
+from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
+from homefeed.evaluation.index import Columns, Topics, columns_for, sample_index
+from homefeed.evaluation.refresh import Queries, queries_for
+from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
+from homefeed.evaluation.scorers import EncoderModel, Model, QueryScorer
+from homefeed.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How to evaluate; the defaults are the paper's."""
+
+    horizon_days: float = 14
+    modes: tuple[str, ...] = ("once",)
+    depths: tuple[int, ...] = (10, 50)
+    coverage_depth: int = 10
+    entropy_depth: int = 50
+    index_size: int = 1_000_000  # items sampled as the index; all where there are fewer
+    bootstrap_samples: int = 1000
+    seed: int = 0
+    memory_mb: int = 256  # bounds the score matrix of a chunk and its copies
+    chunk_queries: int = 512  # at most so many histories are embedded at once
+
+
+@dataclass
+class _ModeResult:
+    """What one pass over a mode's queries gathers."""
+
+    ranks: np.ndarray  # int64 [T] against the whole index
+    fresh_ranks: np.ndarray  # int64 [T] with the items that the user had acted on taken out
+    fresh_rivals: np.ndarray  # int64 [T] index items that were left then, the target not counted
+    top_counts: np.ndarray  # int64 [num_index] how many top lists hold each index item
+    entropy: np.ndarray  # float64 [Q]
+
+
+def evaluate_encoder(
+    encoder, store, cases: Cases, config: EvaluationConfig, topics: Topics, name: str | None = None
+) -> Evaluation:
+    """Evaluate a user encoder (the UserEncoder protocol) on ``cases``."""
+    return evaluate_model(EncoderModel(encoder, name), store, cases, config, topics)
+
+
+def evaluate_model(
+    model: Model, store, cases: Cases, config: EvaluationConfig, topics: Topics
+) -> Evaluation:
+    """Evaluate anything that scores items for users as they were at a moment."""
+    num_items = store.meta.item_count
+    index = sample_index(num_items, config.index_size, config.seed)
+    columns = columns_for(index, cases.target_item, num_items)
+    scorer = model.scorer(store, columns)
+    by_user: dict[str, np.ndarray] = {}
+    measured: list[Measurement] = []
+    for mode in config.modes:
+        queries = queries_for(mode, cases)
+        result = _score(scorer, queries, cases, columns, config, topics, f"{model.name}, {mode}")
+        values = _values(result, queries, cases, columns, config)
+        by_user |= {f"{mode}/{view}/{metric}": v for (view, metric), v in values.items()}
+        measured += _measure(mode, values, result, cases, config)
+    encoder = getattr(model, "encoder", None)
+    report = EvaluationReport(
+        model=model.name,
+        model_hash=getattr(encoder, "hash", None),
+        cutoff_s=cases.cutoff_s,
+        horizon_days=cases.horizon_s / DAY_S,
+        index_size=len(index),
+        catalogue_size=num_items,
+        users=len(cases.users),
+        users_without_history=cases.users_without_history,
+        targets=len(cases.target_item),
+        repeat_share=float(_user_mean(cases.repeat, cases).mean()),
+        known_share=float(cases.known.mean()),
+        topics=topics.source,
+        measurements=tuple(measured),
+    )
+    return Evaluation(report, cases.users, by_user)
+
+
+def _score(
+    scorer: QueryScorer,
+    queries: Queries,
+    cases: Cases,
+    columns: Columns,
+    config: EvaluationConfig,
+    topics: Topics,
+    label: str,
+) -> _ModeResult:
+    num_targets, num_queries = len(cases.target_item), len(queries.row)
+    result = _ModeResult(
+        ranks=np.empty(num_targets, np.int64),
+        fresh_ranks=np.empty(num_targets, np.int64),
+        fresh_rivals=np.empty(num_targets, np.int64),
+        top_counts=np.zeros(columns.num_index, np.int64),
+        entropy=np.empty(num_queries),
+    )
+    topic = topics.number[columns.items[: columns.num_index]]
+    progress = Progress(f"evaluating {label}", num_queries)
+    for chunk, targets in _chunks(queries, columns, config):
+        users, before_s = cases.users[queries.row[chunk]], queries.before_s[chunk]
+        scores = scorer.scores(users, before_s)
+        top = metrics.top_columns(
+            scores[:, : columns.num_index], max(config.coverage_depth, config.entropy_depth)
+        )
+        np.add.at(result.top_counts, top[:, : config.coverage_depth].ravel(), 1)
+        result.entropy[chunk] = metrics.interest_entropy(topic[top[:, : config.entropy_depth]])
+        row = queries.target_query[targets] - chunk.start
+        column = columns.column[cases.target_item[targets]]
+        result.ranks[targets] = metrics.pessimistic_ranks(scores, columns.num_index, row, column)
+        _rank_fresh(result, scores, queries, cases, columns, chunk, targets)
+        progress.advance(len(users))
+    progress.close()
+    return result
+
+
+def _chunks(
+    queries: Queries, columns: Columns, config: EvaluationConfig
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Slices of queries with the indices of their targets."""
+    # Scores, their negation and one partition of it live at once; baselines score in float64.
+    rows = (config.memory_mb << 20) // (3 * 8 * max(len(columns.items), 1))
+    rows = int(np.clip(rows, 1, config.chunk_queries))
+    order = np.argsort(queries.target_query, kind="stable")
+    starts = np.arange(0, len(queries.row), rows)
+    edges = np.searchsorted(queries.target_query[order], np.append(starts, len(queries.row)))
+    for number, start in enumerate(starts):
+        stop = min(start + rows, len(queries.row))
+        yield slice(int(start), int(stop)), order[edges[number] : edges[number + 1]]
+
+
+def _rank_fresh(
+    result: _ModeResult,
+    scores: np.ndarray,
+    queries: Queries,
+    cases: Cases,
+    columns: Columns,
+    chunk: slice,
+    targets: np.ndarray,
+) -> None:
+    """Rank as a feed would that never shows again what its user acted on before the query."""
+    for query in np.unique(queries.target_query[targets]):
+        of_query = targets[queries.target_query[targets] == query]
+        row = scores[query - chunk.start]
+        acted = slice(
+            *np.searchsorted(cases.acted_row, [queries.row[query], queries.row[query] + 1])
+        )
+        before = cases.acted_first_s[acted] < queries.before_s[query]
+        gone = columns.column[cases.acted_item[acted][before]]
+        gone = gone[(gone >= 0) & (gone < columns.num_index)]
+        own = columns.column[cases.target_item[of_query]]
+        itself = own[:, None] == gone[None, :]
+        result.fresh_ranks[of_query] = metrics.ranks_without(
+            result.ranks[of_query], row[own], row[gone], owner=itself
+        )
+        left = columns.num_index - len(gone) + itself.any(axis=1) - (own < columns.num_index)
+        result.fresh_rivals[of_query] = left
+
+
+def _values(
+    result: _ModeResult,
+    queries: Queries,
+    cases: Cases,
+    columns: Columns,
+    config: EvaluationConfig,
+) -> dict[tuple[str, str], np.ndarray]:
+    """Per-user values float64 [U] by (view, metric); NaN where a user has no such target."""
+    num_users, values = len(cases.users), {}
+    in_index = columns.column[cases.target_item] < columns.num_index
+    for view in VIEWS:
+        chosen = cases.view(view)
+        fresh = view.startswith("new")
+        ranks = (result.fresh_ranks if fresh else result.ranks)[chosen]
+        rivals = (result.fresh_rivals if fresh else columns.num_index - in_index)[chosen]
+        row = cases.target_row[chosen]
+        for depth in config.depths:
+            recall = metrics.recall_by_user(ranks, row, num_users, depth)
+            values[view, f"recall@{depth}"] = recall
+        percentile = metrics.percentile_by_user(ranks, row, num_users, rivals)
+        values[view, "percentile_rank"] = percentile
+    entropy = metrics.mean_by_user(result.entropy, queries.row, num_users)
+    values["all", f"interest_entropy@{config.entropy_depth}"] = entropy
+    return values
+
+
+def _measure(
+    mode: str,
+    values: dict[tuple[str, str], np.ndarray],
+    result: _ModeResult,
+    cases: Cases,
+    config: EvaluationConfig,
+) -> Iterator[Measurement]:
+    num_targets = {view: int(cases.view(view).sum()) for view in VIEWS}
+    for (view, metric), by_user in values.items():
+        estimate = bootstrap_mean(by_user, samples=config.bootstrap_samples, seed=config.seed)
+        yield Measurement(
+            mode=mode,
+            view=view,
+            metric=metric,
+            mean=estimate.mean,
+            low=estimate.low,
+            high=estimate.high,
+            users=estimate.users,
+            targets=num_targets[view],
+        )
+    yield Measurement(
+        mode=mode,
+        view="all",
+        metric=f"p90_coverage@{config.coverage_depth}",
+        mean=metrics.coverage(result.top_counts),
+        low=None,
+        high=None,
+        users=len(cases.users),
+        targets=num_targets["all"],
+    )
+
+
+def _user_mean(flags: np.ndarray, cases: Cases) -> np.ndarray:
+    return metrics.mean_by_user(flags, cases.target_row, len(cases.users))
+
+
+def evaluate_all(
+    models: Sequence[Model], store, cases: Cases, config: EvaluationConfig, topics: Topics
+) -> list[Evaluation]:
+    """Evaluate several models on the same cases, index and topics."""
+    return [evaluate_model(model, store, cases, config, topics) for model in models]
