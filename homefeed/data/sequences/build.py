@@ -1,0 +1,131 @@
+"""Build a sequence store out of core: stream the log, spill by partition, sort each partition.
+
+Memory is bounded by a setting (and by the vocabularies), not by the number of actions.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from homefeed.artifacts import writing
+from homefeed.data.contract import Dataset
+from homefeed.data.sequences.encode import RECORD, ActionEncoder
+from homefeed.data.sequences.layout import (
+    ITEM_VOCABULARY,
+    PARTITIONS,
+    USER_VOCABULARY,
+    float16_up,
+)
+from homefeed.data.sequences.order import in_store_order
+from homefeed.data.sequences.spill import Spill
+from homefeed.data.sequences.store import SequenceStore
+from homefeed.data.sequences.writer import StoreWriter
+from homefeed.data.tables import unreadable
+from homefeed.data.vocabulary import Vocabulary
+from homefeed.errors import ConfigError
+from homefeed.progress import Progress
+from homefeed.schema import ACTIONS
+
+MIN_MEMORY_MB = 64
+BATCH_ROW_BYTES = 400  # a row of the log in a data frame with texts, and its copies
+PIECE_ROW_BYTES = 5 * RECORD.itemsize  # a record, its sorted copy, keys and columns
+
+
+def build_sequences(
+    dataset: Dataset, out: Path, *, memory_mb: int = 512, previous: Path | None = None
+) -> SequenceStore:
+    """Build the store of ``dataset`` at ``out`` and open it.
+
+    ``memory_mb`` bounds the working memory (64 or more). ``previous`` is the vocabulary folder of
+    an earlier store of the same lineage, whose ids keep their indices.
+
+    Raises DatasetError for an empty table or rows that the check step would have set aside.
+    """
+    require_memory(memory_mb)
+    with writing(Path(out)) as beside:
+        beside.mkdir()
+        users, items = _vocabularies(previous)
+        encoder = ActionEncoder(dataset, users, items)
+        with spilled(dataset, encoder, beside / "spill", memory_mb) as spill:
+            writer = StoreWriter(beside)
+            duplicates = _write_sorted(spill, writer, max_records(memory_mb))
+        writer.finish(
+            encoder.users,
+            encoder.items,
+            encoder.action_types,
+            encoder.surfaces,
+            duplicates,
+            dataset.fingerprint(),
+        )
+    return SequenceStore.open(out)
+
+
+@contextmanager
+def spilled(
+    dataset: Dataset, encoder: ActionEncoder, folder: Path, memory_mb: int
+) -> Iterator[Spill]:
+    """Encode all actions of ``dataset`` into partition files that live as long as the block."""
+    spill = Spill(folder)
+    progress = Progress("sequences: reading actions")
+    try:
+        for batch in _batches(dataset, encoder.columns, memory_mb):
+            spill.write(encoder.encode(batch))
+            progress.advance(batch.height)
+        spill.close()
+        progress.close()
+        yield spill
+    finally:
+        spill.remove()
+
+
+def _batches(dataset: Dataset, columns: list[str], memory_mb: int) -> Iterator[pl.DataFrame]:
+    rows = int(np.clip(memory_mb * 1_000_000 // (4 * BATCH_ROW_BYTES), 1 << 14, 1 << 20))
+    try:
+        scan = dataset.scan(ACTIONS).select(columns)
+        yield from scan.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(dataset.root / dataset.spec.files[ACTIONS], error) from None
+
+
+def _write_sorted(spill: Spill, writer: StoreWriter, limit: int) -> int:
+    duplicates = 0
+    for partition in range(PARTITIONS):
+        for _, _, piece in spill.pieces(partition, limit):
+            records, removed = in_store_order(piece)
+            duplicates += removed
+            writer.write(records["user"], stored_columns(records))
+    return duplicates
+
+
+def stored_columns(records: np.ndarray) -> dict[str, np.ndarray]:
+    """The store's columns, by name, of RECORD[n]."""
+    return {
+        "item": records["item"],
+        "action": records["action"],
+        "surface": records["surface"],
+        "flags": records["flags"],
+        "time_s": (records["time_ms"] // 1000).astype(np.uint32),
+        "duration": float16_up(records["duration_s"]),
+        "late_min": records["late_min"],
+    }
+
+
+def max_records(memory_mb: int) -> int:
+    """How many records may be sorted at once."""
+    return memory_mb * 1_000_000 // (2 * PIECE_ROW_BYTES)
+
+
+def require_memory(memory_mb: int) -> None:
+    """ConfigError where the bound is below what the vectorised steps need at all."""
+    if memory_mb < MIN_MEMORY_MB:
+        raise ConfigError(f"memory_mb is {memory_mb}; sequences need at least {MIN_MEMORY_MB}")
+
+
+def _vocabularies(previous: Path | None) -> tuple[Vocabulary, Vocabulary]:
+    if previous is None:
+        return Vocabulary(), Vocabulary()
+    folder = Path(previous)
+    return Vocabulary.open(folder / USER_VOCABULARY), Vocabulary.open(folder / ITEM_VOCABULARY)
