@@ -1,0 +1,218 @@
+"""Users' histories as tensors: padded batches at the border, packed tokens inside.
+
+A ``HistoryBatch`` is what callers hand over: chronological, left-aligned, zero padded. The network
+works on ``PackedHistories``: the same actions end to end without padding, rows sorted by length,
+so that every matrix product touches real actions only.
+
+Shapes: B batch (rows), L length, T tokens in all rows together, R rows read from a store.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homefeed.schema import ActionFlag
+
+
+class ActionColumns(Protocol):
+    """The columns of a sequence store that a history is read from; index = store position."""
+
+    item: np.ndarray
+    action: np.ndarray
+    surface: np.ndarray
+    flags: np.ndarray
+    time_s: np.ndarray
+    duration: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryBatch:
+    """B histories, index 0 the oldest action, zero padded on the right."""
+
+    item: Tensor  # (B, L) int64 item index
+    action: Tensor  # (B, L) int64 action type
+    surface: Tensor  # (B, L) int64 surface
+    time_s: Tensor  # (B, L) int64 seconds since 1970 UTC
+    duration: Tensor  # (B, L) float32 seconds
+    time_known: Tensor  # (B, L) bool
+    length: Tensor  # (B,) int64
+
+    def to(self, device: torch.device | str) -> "HistoryBatch":
+        """The same batch on another device."""
+        return HistoryBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Neighbouring rows of like length: attention pads them to their longest only."""
+
+    rows: slice  # of the B rows
+    tokens: slice  # of the T tokens
+    longest: int
+    slot: Tensor  # (tokens,) int64: place of each token in the padded [rows * longest] grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedHistories:
+    """T actions of B histories end to end; rows sorted by length, each chronological."""
+
+    item: Tensor  # (T,) int64
+    action: Tensor  # (T,) int64
+    surface: Tensor  # (T,) int64
+    time_s: Tensor  # (T,) int64
+    duration: Tensor  # (T,) float32
+    time_known: Tensor  # (T,) bool
+    place: Tensor  # (T,) int64: 0 = oldest of its row
+    age_place: Tensor  # (T,) int64: 0 = newest of its row (the position that is learned)
+    age_s: Tensor  # (T,) int64: seconds before the row's newest known time
+    gap_s: Tensor  # (T,) int64: seconds after the row's previous action, 0 for the first
+    gap_known: Tensor  # (T,) bool: false beside an action of unknown time
+    last_token: Tensor  # (B,) int64: token of each row's newest action
+    groups: tuple[Group, ...]
+    lengths: np.ndarray  # (B,) on the host: shapes must not wait for a device
+
+    def to(self, device: torch.device | str) -> "PackedHistories":
+        """The same histories on another device."""
+        moved = {
+            f.name: _moved(getattr(self, f.name), device)
+            for f in fields(self)
+            if f.name != "groups"
+        }
+        groups = tuple(
+            Group(rows=g.rows, tokens=g.tokens, longest=g.longest, slot=_moved(g.slot, device))
+            for g in self.groups
+        )
+        return PackedHistories(**moved, groups=groups)
+
+
+def _moved(value: Tensor | np.ndarray, device: torch.device | str) -> Tensor | np.ndarray:
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+
+def read_histories(store: ActionColumns, positions: np.ndarray) -> HistoryBatch:
+    """Read actions into a chronological batch.
+
+    positions int64 [R, L]: store positions, NEWEST first, -1 where the history is shorter (as
+    ``SequenceStore.last_available`` gives them). Returns B = R rows.
+    """
+    present = positions >= 0
+    length = present.sum(axis=1)  # (R,)
+    width = max(int(length.max(initial=0)), 1)
+    column = length[:, None] - 1 - np.arange(width)  # newest-first index of each place
+    inside = column >= 0
+    rows = np.take_along_axis(positions, np.clip(column, 0, None), axis=1)
+    rows = np.where(inside, rows, 0)
+
+    def column_of(name: str, dtype: type) -> Tensor:
+        source = getattr(store, name)
+        values = source[rows] if len(source) else np.zeros(rows.shape)
+        return torch.from_numpy(np.where(inside, values, 0).astype(dtype))
+
+    untimed = (column_of("flags", np.int64) & int(ActionFlag.TIME_UNKNOWN)) != 0
+    present = torch.from_numpy(inside)
+    return HistoryBatch(
+        item=column_of("item", np.int64),
+        action=column_of("action", np.int64),
+        surface=column_of("surface", np.int64),
+        time_s=column_of("time_s", np.int64),
+        duration=column_of("duration", np.float32),
+        time_known=present & ~untimed,
+        length=torch.from_numpy(length.astype(np.int64)),
+    )
+
+
+def pack_rows(store: ActionColumns, rows: np.ndarray, lengths: np.ndarray) -> PackedHistories:
+    """Read packed histories straight from a store.
+
+    rows int64 [T]: store positions, history after history, oldest first; lengths int64 [B] ≥ 1,
+    ascending.
+    """
+    flags = store.flags[rows]
+    return _packed(
+        item=store.item[rows].astype(np.int64),
+        action=store.action[rows].astype(np.int64),
+        surface=store.surface[rows].astype(np.int64),
+        time_s=store.time_s[rows].astype(np.int64),
+        duration=store.duration[rows].astype(np.float32),
+        time_known=(flags & ActionFlag.TIME_UNKNOWN) == 0,
+        lengths=lengths,
+    )
+
+
+def pack(batch: HistoryBatch) -> tuple[PackedHistories, Tensor]:
+    """Pack a padded batch, leaving out its empty rows.
+
+    Returns the histories and int64 [rows with actions]: the row of the batch that each packed row
+    came from.
+    """
+    length = batch.length.cpu().numpy()
+    order = np.argsort(length, kind="stable")
+    order = order[length[order] > 0]
+    lengths = length[order]
+    inside = np.arange(batch.item.shape[1]) < lengths[:, None]
+
+    def tokens(column: Tensor) -> np.ndarray:
+        return column.cpu().numpy()[order][inside]
+
+    packed = _packed(
+        item=tokens(batch.item),
+        action=tokens(batch.action),
+        surface=tokens(batch.surface),
+        time_s=tokens(batch.time_s),
+        duration=tokens(batch.duration),
+        time_known=tokens(batch.time_known),
+        lengths=lengths,
+    )
+    return packed, torch.from_numpy(order)
+
+
+def _packed(*, lengths: np.ndarray, time_s: np.ndarray, time_known: np.ndarray, **columns):
+    end = np.cumsum(lengths)
+    start = end - lengths
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(row)) - start[row]
+    newest = np.full(len(lengths), 0, dtype=np.int64)
+    np.maximum.at(newest, row, np.where(time_known, time_s, 0))
+    first = place == 0
+    before = np.where(first, 0, np.arange(len(row)) - 1)
+    gap_known = time_known & (first | time_known[before])
+    gap_s = np.where(gap_known & ~first, np.maximum(time_s - time_s[before], 0), 0)
+    age_s = np.where(time_known, newest[row] - time_s, 0)
+    derived = {
+        "time_s": np.where(time_known, time_s, 0),
+        "time_known": time_known,
+        "place": place,
+        "age_place": lengths[row] - 1 - place,
+        "age_s": age_s,
+        "gap_s": gap_s,
+        "gap_known": gap_known,
+        "last_token": end - 1,
+    }
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in (columns | derived).items()}
+    return PackedHistories(**tensors, groups=_groups(lengths, place), lengths=lengths)
+
+
+def _groups(lengths: np.ndarray, place: np.ndarray) -> tuple[Group, ...]:
+    """Cut rows, ascending in length, where the longest would exceed the shortest by a half."""
+    groups, first, token = [], 0, 0
+    while first < len(lengths):
+        limit = max(int(lengths[first] * 1.5), 8)
+        last = int(np.searchsorted(lengths, limit, side="right"))
+        count = lengths[first:last]
+        tokens = slice(token, token + int(count.sum()))
+        longest = int(count[-1])
+        slot = np.repeat(np.arange(last - first), count) * longest + place[tokens]
+        groups.append(
+            Group(
+                rows=slice(first, last),
+                tokens=tokens,
+                longest=longest,
+                slot=torch.from_numpy(slot),
+            )
+        )
+        first, token = last, tokens.stop
+    return tuple(groups)
+

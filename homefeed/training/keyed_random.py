@@ -1,0 +1,44 @@
+"""Random numbers as functions of keys: (seed, step, user, …) → the same number on any worker.
+
+Counter-based (splitmix64's finaliser over a chain of keys): no generator has a state, so neither
+the number of workers nor a resumed run changes what is drawn.
+"""
+
+import numpy as np
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def keyed_bits(*keys: int | np.ndarray) -> np.ndarray:
+    """Hash integer keys, broadcast against each other, to uint64."""
+    state = np.zeros((), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for key in keys:
+            state = _mix((state ^ np.asarray(key).astype(np.uint64)) + _GOLDEN)
+    return state
+
+
+def keyed_uniform(*keys: int | np.ndarray) -> np.ndarray:
+    """Float64 in [0, 1), uniform over the keys."""
+    return (keyed_bits(*keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def keyed_integers(count: int | np.ndarray, *keys: int | np.ndarray) -> np.ndarray:
+    """Int64 in [0, count); ``count`` at least 1, below 2^53."""
+    return (keyed_uniform(*keys) * count).astype(np.int64)
+
+
+def keyed_permutation(count: int, *keys: int) -> np.ndarray:
+    """A permutation of 0 … count - 1."""
+    return np.argsort(keyed_bits(*keys, np.arange(count)), kind="stable")
+
+
+def dropout_keys(seed: int, step: int, user_T: np.ndarray, place_T: np.ndarray) -> np.ndarray:
+    """One int32 key per token, for models/keyed_dropout.py."""
+    return (keyed_bits(seed, step, user_T, place_T) >> np.uint64(32)).astype(np.uint32).view("int32")
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

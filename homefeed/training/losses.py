@@ -1,0 +1,78 @@
+"""The sampled softmax of PinnerFormer (KDD'22, Eq. 2), in chunks and with its backward by hand.
+
+loss = Σ_q weight_q · ( logsumexp([p_q, n_q1 … n_qN]) − p_q )
+p_q = ⟨u_q, t_q⟩/τ − log Q(t_q | user),   n_qj = ⟨u_q, v_j⟩/τ + log_weight_j (masked: −∞)
+
+(The print has s(u_i, u_i) where s(u_i, p_i) is meant.) A step of 16 k positions against 13 k
+negatives would need 870 MB of logits: the rows are taken in chunks and their gradients formed at
+once, so that only one chunk of logits is ever alive.
+
+Shapes: Q positions, N pool items, D dim.
+"""
+
+import torch
+from torch import Tensor
+
+_CHUNK_BYTES = 16 << 20  # of float32 logits: in cache, and far below any memory limit
+
+
+def sampled_softmax(
+    user_QD: Tensor,
+    target_QD: Tensor,
+    pool_ND: Tensor,
+    log_scale: Tensor,
+    *,
+    target_log_q: Tensor,
+    pool_log_weight: Tensor,
+    masked: tuple[Tensor, Tensor],
+    weight_Q: Tensor,
+) -> Tensor:
+    """Weighted sum over positions of the corrected sampled softmax loss.
+
+    user, target [Q, D] and pool [N, D]: unit vectors, float32. log_scale []: log of 1/τ.
+    target_log_q [Q], pool_log_weight [N]. masked: (position, column) int64 pairs, sorted by
+    position, on the host's order. weight_Q [Q]. Returns a float32 scalar.
+    """
+    return _SampledSoftmax.apply(
+        user_QD, target_QD, pool_ND, log_scale, target_log_q, pool_log_weight, masked, weight_Q
+    )
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, user, target, pool, log_scale, log_q, log_weight, masked, weight):
+        scale = log_scale.exp()
+        position, column = masked
+        rows = max(1, _CHUNK_BYTES // (4 * max(len(pool), 1)))
+        cuts = torch.arange(0, len(user) + rows, rows, device=position.device)
+        cuts = torch.searchsorted(position, cuts).tolist()
+        d_user, d_pool = torch.empty_like(user), torch.zeros_like(pool)
+        cosine = (user * target).sum(-1)
+        positive = cosine * scale - log_q
+        loss, d_scale = user.new_zeros(()), user.new_zeros(())
+        d_positive = torch.empty_like(positive)
+        for i, first in enumerate(range(0, len(user), rows)):
+            part = slice(first, first + rows)
+            logits = torch.mm(user[part], pool.T).mul_(scale).add_(log_weight)
+            own = slice(cuts[i], cuts[i + 1])
+            logits[position[own] - first, column[own]] = -torch.inf
+            both = torch.logaddexp(torch.logsumexp(logits, -1), positive[part])  # (rows,)
+            loss += (weight[part] * (both - positive[part])).sum()
+            # d loss / d logit = weight · softmax; the positive's own is weight · (softmax − 1).
+            d_logits = logits.sub_(both[:, None]).exp_().mul_(weight[part, None])
+            d_positive[part] = weight[part] * ((positive[part] - both).exp() - 1)
+            torch.mm(d_logits, pool, out=d_user[part])
+            d_scale += (d_user[part] * user[part]).sum()  # Σ d_logit · cosine, without a copy
+            d_pool.addmm_(d_logits.T, user[part])
+        d_user.mul_(scale)
+        d_pool.mul_(scale)
+        d_scale = (d_scale + (d_positive * cosine).sum()) * scale
+        d_target = (d_positive * scale)[:, None] * user
+        d_user += (d_positive * scale)[:, None] * target
+        ctx.save_for_backward(d_user, d_target, d_pool, d_scale)
+        return loss
+
+    @staticmethod
+    def backward(ctx, grad):
+        d_user, d_target, d_pool, d_scale = ctx.saved_tensors
+        return grad * d_user, grad * d_target, grad * d_pool, grad * d_scale, None, None, None, None
