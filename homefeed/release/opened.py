@@ -1,0 +1,89 @@
+"""A release as its users see it: verified paths, and the newest snapshot of its own encoder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homefeed.artifacts import read_json
+from homefeed.errors import ReleaseError
+from homefeed.release.manifest import SHORT, ReleaseManifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One registered release whose parts were found unchanged when it was opened."""
+
+    version: int
+    manifest: ReleaseManifest
+    workspace: Path
+
+    @property
+    def release_hash(self) -> str:
+        """The content hash over everything in the release."""
+        return self.manifest.release_hash
+
+    @property
+    def feature_service(self) -> str:
+        """The Feast feature service that pins its feature views."""
+        return self.manifest.feature_service
+
+    @property
+    def encoder_hash(self) -> str:
+        """The user encoder's hash: names the feature view and the snapshots."""
+        return self.manifest.user_encoder.hash
+
+    @property
+    def item_encoder_path(self) -> Path:
+        """Folder or file of the item encoder."""
+        return self.manifest.item_encoder.path(self.workspace)
+
+    @property
+    def user_encoder_path(self) -> Path:
+        """Folder of the user encoder."""
+        return self.manifest.user_encoder.path(self.workspace)
+
+    @property
+    def ranker_path(self) -> Path:
+        """Folder of the ranker."""
+        return self.manifest.ranker.path(self.workspace)
+
+    def newest_snapshot(self, before_s: float | None = None) -> Path:
+        """The newest snapshot of this release's user encoder; see ``newest_snapshot``."""
+        return newest_snapshot(self.workspace, self.encoder_hash, before_s=before_s)
+
+
+def snapshots_folder(workspace: Path, encoder_hash: str) -> Path:
+    """Where the dated snapshots of one user encoder lie."""
+    return Path(workspace) / "snapshots" / encoder_hash[:SHORT]
+
+
+def newest_snapshot(workspace: Path, encoder_hash: str, *, before_s: float | None = None) -> Path:
+    """The newest snapshot folder of an encoder, of those with an as-of time before ``before_s``.
+
+    Raises ReleaseError where there is none, or where the newest is bound to another encoder.
+    """
+    folder = snapshots_folder(workspace, encoder_hash)
+    found = []
+    for file in sorted(folder.glob("*/snapshot.json")):
+        if file.parent.name.startswith("."):
+            continue  # being written beside its place
+        meta = read_json(file)
+        require_bound(file.parent, meta, encoder_hash)
+        if before_s is None or meta["as_of_s"] < before_s:
+            found.append((meta["as_of_s"], file.parent))
+    if not found:
+        raise ReleaseError(
+            f"user encoder {encoder_hash} has no snapshot below {folder}; run "
+            "`homefeed pipeline run daily`"
+        )
+    return max(found)[1]
+
+
+def require_bound(snapshot: Path, meta: dict[str, Any], encoder_hash: str) -> None:
+    """Raise ReleaseError where a snapshot was made with another user encoder."""
+    found = meta.get("user_encoder_hash")
+    if found != encoder_hash:
+        raise ReleaseError(
+            f"snapshot {snapshot} was made with user encoder {found}, this release serves with "
+            f"{encoder_hash}; run `homefeed pipeline run daily` for the release's own snapshot"
+        )

@@ -1,0 +1,240 @@
+"""The registry's verbs: register, open, promote, rollback, history.
+
+The ledger is the truth, MLflow's aliases follow it: every verb that moves something ends by
+projecting the whole state, so the next one (or ``project``) repairs what a crash left behind.
+"""
+
+import getpass
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from homefeed.clock import Clock, WallClock
+from homefeed.errors import LedgerConflict, ReleaseError
+from homefeed.release.entries import Action, LedgerEntry, LedgerState
+from homefeed.release.gate import GateDecision
+from homefeed.release.ledger import Ledger
+from homefeed.release.manifest import ReleaseManifest
+from homefeed.release.opened import Release
+from homefeed.release.registered_model import RegisteredModel
+
+LEDGER_FILE = "ledger.db"
+REGISTER_TIMEOUT_S = 60.0
+
+
+class Expected(Enum):
+    """What a promotion may expect where it names no version."""
+
+    AS_READ = "the champion that the call itself finds when it begins"
+
+
+class ReleaseRegistry:
+    """Releases of one workspace: their versions in MLflow, their story in the ledger."""
+
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        tracking_uri: str | None = None,
+        ledger_path: Path | None = None,
+        clock: Clock | None = None,
+        who: str | None = None,
+    ) -> None:
+        self.workspace = Path(workspace).resolve()
+        self.ledger = Ledger(ledger_path or self.workspace / LEDGER_FILE)
+        self.model = RegisteredModel(tracking_uri or f"sqlite:///{self.workspace}/mlflow/mlflow.db")
+        self.clock = clock or WallClock()
+        self.who = who or _user()
+
+    # --- releases ---
+
+    def register(self, manifest: ReleaseManifest, *, run: str = "") -> int:
+        """Make ``manifest`` a version of the registered model; the same content is one version.
+
+        Raises ArtifactError for a part that is missing or changed, ReleaseError for parts that
+        were not made with each other.
+        """
+        manifest.verify(self.workspace)
+        known = self.ledger.version_of(manifest.release_hash)
+        if known is not None:
+            return known
+        self.ledger.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.ledger.path.with_suffix(".register.lock")
+        with FileLock(lock, timeout=REGISTER_TIMEOUT_S):
+            version = self.model.register(manifest)  # finds its own after a crash in between
+            self.ledger.add_release(version, manifest, at_s=self.clock.now_s(), run=run)
+        return version
+
+    def open(self, version: int) -> Release:
+        """A release with its parts verified. Raises ReleaseError, ArtifactError."""
+        manifest = self.ledger.manifest(version)
+        manifest.verify(self.workspace)
+        return Release(version=version, manifest=manifest, workspace=self.workspace)
+
+    def versions(self) -> list[int]:
+        """All registered versions, ascending."""
+        return self.ledger.versions()
+
+    # --- promotion ---
+
+    def promote(
+        self,
+        version: int,
+        reason: str,
+        *,
+        expected_champion: int | Expected | None = Expected.AS_READ,
+        decision: GateDecision | None = None,
+        verdict: dict[str, Any] | None = None,
+        run: str = "",
+    ) -> LedgerEntry:
+        """Make ``version`` champion, if champion is still what the caller decided against.
+
+        ``expected_champion`` is the version that the decision was made against (None: there was
+        none); without it, the champion as this call found it. A ``decision`` that did not pass
+        is written to the ledger and raises PromotionRefused. Raises LedgerConflict where
+        somebody else moved the champion first, ReleaseError for an unknown version or the
+        present champion, ArtifactError for a part that changed.
+        """
+        before = self.state()
+        self._require_expected(before, expected_champion)
+        self.open(version)
+        figures = {**({"gate": decision.to_json()} if decision else {}), **(verdict or {})}
+        if decision is not None and not decision.passed:
+            self.record(Action.REFUSE, version, decision.reason, verdict=figures, run=run)
+            decision.require()
+
+        def target(state: LedgerState) -> int:
+            if state.champion == version:
+                raise ReleaseError(f"release version {version} is the champion already")
+            return version
+
+        return self._move(Action.PROMOTE, target, before, reason, figures, run)
+
+    def rollback(
+        self, reason: str, *, run: str = "", verdict: dict[str, Any] | None = None
+    ) -> LedgerEntry:
+        """Return to ``previous``. Raises ReleaseError where there is none."""
+
+        def target(state: LedgerState) -> int:
+            if state.previous is None:
+                raise ReleaseError(
+                    f"nothing to roll back to: champion is {state.champion or 'not set'} and it "
+                    "has no predecessor; promote a release with `homefeed promote`"
+                )
+            return state.previous
+
+        before = self.state()
+        self.open(target(before))
+        return self._move(Action.ROLLBACK, target, before, reason, verdict or {}, run)
+
+    def set_challenger(self, version: int, reason: str, *, run: str = "") -> LedgerEntry:
+        """Name the release that is to be tested against the champion."""
+        self.open(version)
+        entry = self.record(Action.CHALLENGE, version, reason, run=run)
+        self.project()
+        return entry
+
+    def record(
+        self,
+        action: Action,
+        version: int,
+        reason: str,
+        *,
+        verdict: dict[str, Any] | None = None,
+        run: str = "",
+    ) -> LedgerEntry:
+        """Write an entry that leaves the champion where it is: hold, refuse, challenge."""
+        if action in (Action.PROMOTE, Action.ROLLBACK):
+            raise ValueError(f"{action} moves the champion; call its own verb")
+        self.ledger.manifest(version)
+        return self._append(action, lambda _: version, None, reason, verdict or {}, run)
+
+    # --- reading ---
+
+    def state(self) -> LedgerState:
+        """Champion, previous, challenger: from the ledger, without MLflow."""
+        return self.ledger.state()
+
+    def champion(self) -> int | None:
+        """The version that serves."""
+        return self.state().champion
+
+    def previous(self) -> int | None:
+        """The version that ``rollback`` returns to."""
+        return self.state().previous
+
+    def challenger(self) -> int | None:
+        """The version that was named to be tested."""
+        return self.state().challenger
+
+    def history(self) -> list[LedgerEntry]:
+        """All entries, oldest first."""
+        return self.ledger.entries()
+
+    def champion_at(self, time_s: float) -> int | None:
+        """Which version was champion at ``time_s``; None before the first promotion."""
+        moves = [e for e in self.history() if e.moves_champion and e.at_s <= time_s]
+        return moves[-1].to_version if moves else None
+
+    def project(self) -> None:
+        """Bring MLflow's aliases to what the ledger says. Safe to call at any time.
+
+        The ledger is read again afterwards: where another promotion came in between, its
+        aliases may have been overwritten, so it is projected once more.
+        """
+        state = self.state()
+        while True:
+            self.model.project(state)
+            now = self.state()
+            if now == state:
+                return
+            state = now
+
+    # --- writing ---
+
+    def _move(
+        self,
+        action: Action,
+        target: Callable[[LedgerState], int],
+        before: LedgerState,
+        reason: str,
+        verdict: dict[str, Any],
+        run: str,
+    ) -> LedgerEntry:
+        entry = self._append(action, target, before, reason, verdict, run)
+        self.project()
+        return entry
+
+    def _append(
+        self,
+        action: Action,
+        target: Callable[[LedgerState], int],
+        before: LedgerState | None,
+        reason: str,
+        verdict: dict[str, Any],
+        run: str,
+    ) -> LedgerEntry:
+        if not reason.strip():
+            raise ReleaseError(f"{action} needs a reason for the ledger, found {reason!r}")
+        return self.ledger.append(
+            action, target, at_s=self.clock.now_s(), who=self.who, reason=reason.strip(),
+            run=run, verdict=verdict, expected=before,
+        )  # fmt: skip
+
+    @staticmethod
+    def _require_expected(state: LedgerState, expected: int | Expected | None) -> None:
+        if expected is not Expected.AS_READ and state.champion != expected:
+            raise LedgerConflict(
+                f"champion is version {state.champion}, version {expected} was expected: somebody "
+                "else was first; look at `homefeed history`, then decide again"
+            )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container user without a name
+        return "unknown"
