@@ -11,11 +11,11 @@ from types import ModuleType
 import polars as pl
 
 from homefeed.artifacts import fingerprint, hash_json
-from homefeed.data.adapters import deskdrop, kuairand
+from homefeed.data.adapters import deskdrop, kuairand, movielens, online_retail, plain_sequences
 from homefeed.data.contract import HOW_TO_WRITE_ONE, Dataset, write_dataset
 from homefeed.errors import DatasetError
 
-ADAPTERS: tuple[ModuleType, ...] = (deskdrop, kuairand)
+ADAPTERS: tuple[ModuleType, ...] = (deskdrop, kuairand, online_retail, movielens, plain_sequences)
 Tables = Mapping[str, pl.DataFrame | pl.LazyFrame]
 
 
