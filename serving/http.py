@@ -45,6 +45,10 @@ class RequestPath(Protocol):
         """Answer /readyz: what is served; ``ready`` says whether anything is."""
         ...
 
+    def ready(self) -> bool:
+        """Whether there is anything to serve."""
+        ...
+
 
 @dataclass
 class Edge:
@@ -113,7 +117,7 @@ class Edge:
         stages: Stages = {}
         self.in_flight += 1
         try:
-            if self.path is None or not self.path.status()["ready"]:
+            if self.path is None or not self.path.ready():
                 response = _error(503, "the server has nothing to serve yet; see /readyz")
             else:
                 body = await request.body()

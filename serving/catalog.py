@@ -1,0 +1,154 @@
+"""What is loaded: follows the ledger and the running tests, and swaps one value atomically.
+
+A thread looks at what the ledger and the tests' definitions name; what is not loaded yet is
+loaded beside what serves, and only then the whole value is exchanged. A request that began with
+the old value ends with it. What cannot be loaded is told in ``problems``, and what served before
+goes on serving.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from homefeed.errors import HomefeedError
+from serving.served import RunningTest
+
+logger = logging.getLogger("homefeed.serving")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What should be served, by the ledger and the running tests."""
+
+    champion: int | None = None
+    tests: tuple[RunningTest, ...] = ()
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """All release versions named, ascending."""
+        named = {version for test in self.tests for version in test.arms.values()}
+        return tuple(sorted(named | ({self.champion} - {None})))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Generic[T]):
+    """What is loaded of what is wanted."""
+
+    wanted: Wanted
+    releases: Mapping[int, T]  # by version
+    keys: Mapping[int, str]  # version → release and snapshot, as `Source.key` names them
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Generic[T]):
+    """Where a catalog looks, and how it loads."""
+
+    wanted: Callable[[], Wanted]
+    key: Callable[[int], str]  # version → a name that changes with its newest snapshot
+    load: Callable[[int], T]
+    usable: Callable[[Mapping[int, str]], Mapping[int, str]] = lambda keys: {}
+    # version → why a loaded release cannot serve yet (the scorer has not loaded it)
+
+
+class Catalog(Generic[T]):
+    """Keeps ``current`` as the source says; ``on_change`` is called after each swap."""
+
+    def __init__(
+        self, source: Source[T], *, poll_s: float, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self._source, self._poll_s, self._on_change = source, poll_s, on_change
+        self._ready: dict[str, T] = {}  # by key; loaded, whether it serves already or not
+        self._refreshing = threading.Lock()
+        self._stop = threading.Event()
+        self.current: Loaded[T] = Loaded(
+            wanted=Wanted(), releases={}, keys={}, problems=("starting",)
+        )
+
+    def start(self) -> None:
+        """Refresh from a thread of its own, at once and then every ``poll_s``."""
+        threading.Thread(target=self._run, name="catalog", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread after the refresh in work."""
+        self._stop.set()
+
+    def refresh(self) -> None:
+        """Look once, load what is new, swap."""
+        with self._refreshing:
+            try:
+                wanted = self._source.wanted()
+            except HomefeedError as error:
+                self._swap(_with_problem(self.current, str(error)))
+                return
+            self._swap(self._loaded(wanted))
+
+    def _loaded(self, wanted: Wanted) -> Loaded[T]:
+        found: dict[int, str] = {}
+        problems: dict[int, str] = {}
+        for version in wanted.versions:
+            try:
+                key = self._source.key(version)
+                if key not in self._ready:
+                    logger.info("loading release %s", key)
+                    self._ready[key] = self._source.load(version)
+                found[version] = key
+            except HomefeedError as error:
+                problems[version] = f"release version {version}: {error}"
+            except Exception as error:
+                logger.exception("release version %s could not be loaded", version)
+                problems[version] = f"release version {version}: {error!r}"
+        waiting = self._source.usable(found)
+        problems |= {v: f"release version {v}: {why}" for v, why in waiting.items()}
+        keys = self._serving(found, waiting, wanted)
+        kept = set(keys.values()) | set(found.values())
+        self._ready = {key: value for key, value in self._ready.items() if key in kept}
+        return Loaded(
+            wanted=self._servable(wanted, keys),
+            releases={version: self._ready[key] for version, key in keys.items()},
+            keys=keys,
+            problems=tuple(problems.values()),
+        )
+
+    def _serving(
+        self, found: Mapping[int, str], waiting: Mapping[int, str], wanted: Wanted
+    ) -> dict[int, str]:
+        """The newest snapshot where it can serve, else the one that served until now."""
+        keys = {version: key for version, key in found.items() if version not in waiting}
+        before = self.current.keys
+        for version in {*wanted.versions, self.current.wanted.champion}:
+            if version not in keys and version in before:
+                keys[version] = before[version]
+        return keys
+
+    def _servable(self, wanted: Wanted, keys: Mapping[int, str]) -> Wanted:
+        """Tests whose arms are all loaded; the new champion, or the old one until it is."""
+        champion = wanted.champion
+        if champion is not None and champion not in keys:
+            champion = self.current.wanted.champion
+        tests = tuple(t for t in wanted.tests if all(v in keys for v in t.arms.values()))
+        return Wanted(champion=champion, tests=tests)
+
+    def _swap(self, loaded: Loaded[T]) -> None:
+        changed = loaded.keys != self.current.keys or loaded.wanted != self.current.wanted
+        self.current = loaded  # one reference: readers see the old value or the new one
+        if changed:
+            self._on_change()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+            except Exception:
+                logger.exception("the catalog could not be refreshed; it tries again")
+            self._stop.wait(self._poll_s)
+
+
+def _with_problem(loaded: Loaded[T], problem: str) -> Loaded[T]:
+    return Loaded(
+        wanted=loaded.wanted, releases=loaded.releases, keys=loaded.keys, problems=(problem,)
+    )

@@ -1,0 +1,176 @@
+"""Start and stop a server: its own session, a log file, ready before it returns, no orphans."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from homefeed.errors import ServerError
+from serving.client import Client
+from serving.settings import Settings
+
+SPLIT, IN_PROCESS = "service", "in_process"  # the values of `serving.scorer` in homefeed.yaml
+_SERVICES = {SPLIT: "serving.service:Feed", IN_PROCESS: "serving.service:FeedOneProcess"}
+_LOG_LINES = 12
+_LONGEST_TEMPORARY = 40  # the services' Unix socket lies below it: 103 characters in all
+
+
+@dataclass
+class ServerHandle:
+    """A running server; use it as a context manager, or call ``stop``."""
+
+    url: str
+    process: subprocess.Popen
+    log_path: Path
+
+    def client(self, **kwargs: Any) -> Client:
+        """A client of this server."""
+        return Client(self.url, **kwargs)
+
+    def running(self) -> bool:
+        """Whether the server's first process lives."""
+        return self.process.poll() is None
+
+    def stop(self, timeout_s: float = 15.0) -> None:
+        """End all its processes: first asked, then, after ``timeout_s``, killed."""
+        if self.process.stdin and not self.process.stdin.closed:
+            self.process.stdin.close()
+        _signal_group(self.process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=timeout_s)
+        _signal_group(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def __enter__(self) -> "ServerHandle":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_server(
+    workspace: Path,
+    port: int = 0,
+    *,
+    simulated_clock: bool = False,
+    scorer: str = SPLIT,
+    host: str = "127.0.0.1",
+    workers: int = 1,
+    scorer_workers: int = 1,
+    settings: Settings | None = None,
+    log_path: Path | None = None,
+    wait_s: float = 90.0,
+    wait_for_release: bool = True,
+) -> ServerHandle:
+    """Start a server over ``workspace`` and return when /readyz says that it serves.
+
+    Port 0 takes a free one. ``scorer`` is ``service`` (a process of its own) or ``in_process``.
+    With ``wait_for_release=False`` it returns as soon as the server answers, even without a
+    champion in the ledger. Raises ServerError where the port is busy or the server did not come
+    up within ``wait_s``; the message holds the last lines of its log.
+    """
+    if scorer not in _SERVICES:
+        raise ServerError(f"scorer is {scorer!r}; give {SPLIT!r} or {IN_PROCESS!r}")
+    workspace = Path(workspace).resolve()
+    settings = replace(settings or Settings(), workspace=workspace, simulated_clock=simulated_clock)
+    port = port or _free_port(host)
+    _refuse_busy(host, port)
+    log_path = log_path or workspace / "runs" / f"server-{port}.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.launch", _SERVICES[scorer], host, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                **settings.to_env(),
+                **_bento_env(workspace, port, workers, scorer_workers),
+            },
+            cwd=Path(__file__).resolve().parents[1],
+            start_new_session=True,
+        )
+    answering = "127.0.0.1" if host == "0.0.0.0" else host
+    handle = ServerHandle(f"http://{answering}:{port}", process, log_path)
+    try:
+        _wait(handle, wait_s, wait_for_release)
+    except BaseException:
+        handle.stop()
+        raise
+    return handle
+
+
+def _bento_env(workspace: Path, port: int, workers: int, scorer_workers: int) -> Mapping[str, str]:
+    short = len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY
+    return {
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(workspace / "runs" / f"bentoml-{port}"),
+        "TMPDIR": tempfile.gettempdir() if short else "/tmp",
+        "BENTOML_CONFIG_OPTIONS": (
+            f"services.homefeed.workers={workers} "
+            f"services.homefeed_one_process.workers={workers} "
+            f"services.homefeed_scorer.workers={scorer_workers}"
+        ),
+    }
+
+
+def _wait(handle: ServerHandle, wait_s: float, wait_for_release: bool) -> None:
+    deadline = time.monotonic() + wait_s
+    reason = "it does not answer"
+    while time.monotonic() < deadline:
+        if not handle.running():
+            raise ServerError(
+                f"the server ended with code {handle.process.returncode} while it started; "
+                f"its log {handle.log_path} ends with:\n{_tail(handle.log_path)}"
+            )
+        try:
+            status = httpx.get(f"{handle.url}/readyz", timeout=5.0, trust_env=False).json()
+            if status["ready"] or not wait_for_release:
+                return
+            reason = status.get("reason", reason)
+        except (httpx.HTTPError, ValueError, KeyError):
+            pass
+        time.sleep(0.1)
+    raise ServerError(
+        f"the server at {handle.url} is not ready after {wait_s:.0f} s ({reason}); "
+        f"its log {handle.log_path} ends with:\n{_tail(handle.log_path)}"
+    )
+
+
+def _refuse_busy(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens "
+                "there or choose another with --port"
+            ) from error
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def _tail(log_path: Path) -> str:
+    lines = log_path.read_text(errors="replace").splitlines()
+    return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:]) or "  (empty)"
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -1,0 +1,135 @@
+"""What is known of one user at one request: features and log, each read within its budget.
+
+Shapes: D dimension of the user's vector.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from serving.dependency import Dependency, DependencyError
+from serving.event_log import Action, EventLog
+from serving.sequence import PastAction, merge
+from serving.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredUser:
+    """One user's row of the feature store."""
+
+    vector: np.ndarray | None = None  # float32 [D]
+    vector_event_s: int | None = None  # as of when the vector was made
+    row: Sequence[PastAction] = ()  # the published sequence, oldest first
+    watermark: int = 0  # the log's number up to which the row holds every action
+
+
+class FeatureReader(Protocol):
+    """Reads one user's features online."""
+
+    def read(self, feature_service: str, user_id: str) -> StoredUser | None:
+        """The features of a typed user id; None where the store does not know the user."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserState:
+    """One user at one request; ``reasons`` tells each way in which it falls short."""
+
+    vector: np.ndarray | None
+    vector_age_s: float | None
+    sequence: Sequence[PastAction]  # counted actions, oldest first
+    seen: frozenset[str]  # typed items acted on, whenever
+    shown: frozenset[str]  # typed items that feeds showed lately
+    watermark: int = 0
+    merged_from_log: int = 0
+    realtime_failed: bool = False
+    reasons: tuple[str, ...] = field(default=())
+
+
+class UserReads:
+    """Reads users' states, the feature store and the log side by side."""
+
+    def __init__(self, features: FeatureReader, log: EventLog, settings: Settings) -> None:
+        self._features, self._log, self._settings = features, log, settings
+        self._store = Dependency("the feature store", settings.features_budget_ms)
+        self._events = Dependency("the event log", settings.log_budget_ms)
+
+    async def read(
+        self, feature_service: str, user_id: str, *, request_ms: int, realtime: bool
+    ) -> UserState:
+        """The state of a typed user id strictly before ``request_ms``; never raises for a store
+        that is slow or gone.
+        """
+        stored, logged = await asyncio.gather(
+            self._store.call(self._features.read, feature_service, user_id),
+            self._events.call(self._read_log, user_id, request_ms),
+            return_exceptions=True,
+        )
+        reasons: list[str] = []
+        for outcome in (stored, logged):
+            if isinstance(outcome, DependencyError):
+                reasons.append(str(outcome))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        failed_log = isinstance(logged, DependencyError)
+        actions, shown = ([], frozenset()) if failed_log else logged
+        features = None if isinstance(stored, DependencyError) else stored
+        if features is None and not isinstance(stored, DependencyError):
+            reasons.append("the feature store does not know this user")
+        return self._state(
+            features or StoredUser(), actions, shown, request_ms, realtime, failed_log, reasons
+        )
+
+    def _state(
+        self,
+        stored: StoredUser,
+        logged: Sequence[Action],
+        shown: frozenset[str],
+        request_ms: int,
+        realtime: bool,
+        failed_log: bool,
+        reasons: list[str],
+    ) -> UserState:
+        vector, age_s = self._fresh_vector(stored, request_ms, reasons)
+        sequence = merge(
+            stored.row,
+            stored.watermark,
+            logged if realtime else (),
+            request_ms=request_ms,
+            length=self._settings.history_length,
+        )
+        in_row = {action.item_id for action in stored.row}
+        return UserState(
+            vector=vector,
+            vector_age_s=age_s,
+            sequence=sequence,
+            seen=frozenset(in_row.union(action.item_id for action in logged)),
+            shown=shown,
+            watermark=stored.watermark,
+            merged_from_log=sum(a.seq > stored.watermark for a in logged) if realtime else 0,
+            realtime_failed=failed_log and realtime,
+            reasons=tuple(reasons),
+        )
+
+    def _fresh_vector(
+        self, stored: StoredUser, request_ms: int, reasons: list[str]
+    ) -> tuple[np.ndarray | None, float | None]:
+        """Feast does not enforce the time to live online, nor that features are of the past."""
+        if stored.vector is None or stored.vector_event_s is None:
+            return None, None
+        age_s = request_ms / 1000 - stored.vector_event_s
+        if age_s > self._settings.features_max_age_s:
+            reasons.append(f"the user's vector is {age_s / 86_400:.1f} days old")
+            return None, age_s
+        if age_s <= 0:
+            reasons.append("the user's vector was made after this request's time")
+            return None, age_s
+        return stored.vector, age_s
+
+    def _read_log(self, user_id: str, request_ms: int) -> tuple[list[Action], frozenset[str]]:
+        since_ms = request_ms - round(self._settings.shown_window_s * 1000)
+        shown = self._log.shown_to(user_id, since_ms=since_ms, before_ms=request_ms)
+        return self._log.actions_of(user_id), frozenset(shown)
