@@ -1,0 +1,275 @@
+"""What a good data set is: one rule for each way in which a row can be wrong.
+
+A rule says in SQL which rows break it. The same rule is one Great Expectations expectation (the
+verdict and the Data Docs) and one reason in the rejected rows: neither can drift from the other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from homefeed.data.specification import DatasetSpec
+from homefeed.data.tables import REQUIRED, UNREADABLE
+from homefeed.schema import (
+    ACTION_TYPE,
+    ACTIONS,
+    ARRIVED_AT,
+    CONTENT,
+    DURATION_S,
+    IMPRESSIONS,
+    ITEM_ID,
+    ITEMS,
+    POSITION,
+    PROPENSITY,
+    TIME_KNOWN,
+    TIMESTAMP,
+    USER_ID,
+)
+
+DUPLICATE = "duplicate"
+DAY_MS = 86_400_000
+LONGEST_S = 7 * 86_400.0  # nobody watches one item for a week
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckThresholds:
+    """Above these a data set is refused (exit 3). The names are those of `checks` in the config."""
+
+    max_rejected_share: float = 0.05  # rows set aside, of any table, for one reason or all
+    max_duplicate_share: float = 0.05  # exact duplicates (removed and counted), of any table
+    max_unseen_item_share: float = 0.20  # actions on items that the items table does not have
+    max_actions_per_user_day: int = 5_000  # above it a user's day is an impossible rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One expectation about the rows of one table.
+
+    ``bad`` is a SQL predicate, true for a row that breaks the rule; ``prepare`` are statements
+    that make tables it needs. ``native`` names Great Expectations' own expectation and its
+    arguments; without it the share of bad rows is expected by a query of ours. Rows that break
+    a rule that does not ``reject`` are counted and kept.
+    """
+
+    name: str  # reads on: "timestamp is inside the declared span"
+    reason: str  # stands in the rejected rows: "timestamp_outside_span"
+    bad: str
+    limit: float  # largest share of rows that may break it
+    native: tuple[str, Mapping[str, Any]] | None = None
+    prepare: tuple[str, ...] = field(default=())
+    rejects: bool = True
+    sums_up: bool = False  # broken by every row that any rejecting rule but duplicates marks
+
+
+def marked_by(rules: Sequence[Rule], index: int) -> int:
+    """The bits of a row's mask that mean: it breaks rule ``index``."""
+    if not rules[index].sums_up:
+        return 1 << index
+    summed = (r.rejects and not r.sums_up and r.reason != DUPLICATE for r in rules)
+    return sum(1 << other for other, is_summed in enumerate(summed) if is_summed)
+
+
+def rules_for(
+    table: str,
+    spec: DatasetSpec,
+    columns: tuple[str, ...],
+    thresholds: CheckThresholds,
+    now_ms: int,
+) -> list[Rule]:
+    """Every rule for ``table``, given the ``columns`` that its file has.
+
+    The SQL reads views named after the tables, each with the row's number in the log as
+    ``row``, and ``known_items`` (item_id), which is empty where no items are known at all.
+    """
+    share = thresholds.max_rejected_share
+    rules = [*_present(table, columns, share), *_times(spec, columns, share, now_ms)]
+    if table == ACTIONS:
+        rules += _actions(spec, columns, thresholds)
+    if table == IMPRESSIONS:
+        rules += _impressions(spec, columns, share)
+    if table == ITEMS:
+        rules += _items(columns, share)
+    rules.append(_duplicates(table, columns, thresholds))
+    rules.append(
+        Rule(
+            name="rows are good (all reasons together, duplicates apart)",
+            reason="any",
+            bad="FALSE",
+            limit=share,
+            sums_up=True,
+        )
+    )
+    return rules
+
+
+def _present(table: str, columns: tuple[str, ...], share: float) -> Iterator[Rule]:
+    for column in REQUIRED[table]:
+        yield Rule(
+            name=f"{column} is present",
+            reason=f"{column}_missing",
+            bad=f"{column} IS NULL",
+            limit=share,
+            native=("ExpectColumnValuesToNotBeNull", {"column": column}),
+        )
+    if UNREADABLE in columns:
+        yield Rule(
+            name="every value can be read as its column's type",
+            reason="value_unreadable",
+            bad=f"{UNREADABLE} IS NOT NULL",
+            limit=share,
+            native=("ExpectColumnValuesToBeNull", {"column": UNREADABLE}),
+        )
+
+
+def _times(
+    spec: DatasetSpec, columns: tuple[str, ...], share: float, now_ms: int
+) -> Iterator[Rule]:
+    if TIMESTAMP not in columns:
+        return
+    yield _between(
+        "timestamp is not in the future", "timestamp_in_future", TIMESTAMP, share, high=now_ms
+    )
+    if spec.span:
+        low, high = spec.span[0] * 1000, spec.span[1] * 1000 - 1
+        name = "timestamp is inside the declared span"
+        yield _between(name, "timestamp_outside_span", TIMESTAMP, share, low=low, high=high)
+
+
+def _actions(
+    spec: DatasetSpec, columns: tuple[str, ...], thresholds: CheckThresholds
+) -> Iterator[Rule]:
+    share = thresholds.max_rejected_share
+    yield Rule(
+        name="action_type is declared",
+        reason="action_type_unknown",
+        bad=f"{ACTION_TYPE} NOT IN ({_texts(spec.action_types)})",
+        limit=share,
+        native=(
+            "ExpectColumnValuesToBeInSet",
+            {"column": ACTION_TYPE, "value_set": list(spec.action_types)},
+        ),
+    )
+    if DURATION_S in columns:
+        name = "duration_s is between 0 and a week"
+        yield _between(name, "duration_out_of_range", DURATION_S, share, low=0.0, high=LONGEST_S)
+    if ARRIVED_AT in columns:
+        yield Rule(
+            name="arrived_at is not before timestamp",
+            reason="arrived_before_it_happened",
+            bad=f"{ARRIVED_AT} < {TIMESTAMP}",
+            limit=share,
+        )
+    yield _rates(columns, thresholds)
+    yield Rule(
+        name="item_id is a known item",
+        reason="item_unseen",
+        bad=_unknown_item(),
+        limit=thresholds.max_unseen_item_share,
+        rejects=False,  # a new item still teaches a model that learns ids
+    )
+
+
+def _impressions(spec: DatasetSpec, columns: tuple[str, ...], share: float) -> Iterator[Rule]:
+    yield _between("position counts from 1", "position_below_1", POSITION, share, low=1)
+    for label in spec.labels:
+        yield Rule(
+            name=f"{label} is 0 or 1",
+            reason=f"{label}_not_0_or_1",
+            bad=f'"{label}" IS NULL OR "{label}" NOT IN (0, 1)',
+            limit=share,
+        )
+    if PROPENSITY in columns:
+        name = "propensity is above 0 and at most 1"
+        yield _between(name, "propensity_out_of_range", PROPENSITY, share, low=1e-30, high=1.0)
+    yield Rule(
+        name="item_id joins to the items",
+        reason="item_unknown",
+        bad=_unknown_item(),
+        limit=share,
+    )
+
+
+def _items(columns: tuple[str, ...], share: float) -> Iterator[Rule]:
+    if CONTENT in columns:
+        usual = f"(SELECT mode(len({CONTENT})) FROM {ITEMS})"
+        yield Rule(
+            name="content has one length and no gaps",
+            reason="content_malformed",
+            bad=f"len({CONTENT}) <> {usual} OR list_count({CONTENT}) < len({CONTENT}) "
+            f"OR len(list_filter({CONTENT}, lambda x: NOT isfinite(x))) > 0",
+            limit=share,
+        )
+
+
+def _rates(columns: tuple[str, ...], thresholds: CheckThresholds) -> Rule:
+    most = thresholds.max_actions_per_user_day
+    timed = f"WHERE {TIME_KNOWN}" if TIME_KNOWN in columns else ""
+    prepare = f"""
+        CREATE TABLE impossible_days AS
+        SELECT {USER_ID} AS busy_user, {TIMESTAMP} // {DAY_MS} AS busy_day FROM {ACTIONS} {timed}
+        GROUP BY ALL HAVING count(*) > {most}"""
+    timed = f"{TIME_KNOWN} AND " if TIME_KNOWN in columns else ""
+    return Rule(
+        name=f"no user acts more than {most:,} times a day",
+        reason="impossible_rate",
+        bad=f"{timed}({USER_ID}, {TIMESTAMP} // {DAY_MS}) IN "
+        "(SELECT busy_user, busy_day FROM impossible_days)",
+        limit=thresholds.max_rejected_share,
+        prepare=(prepare,),
+    )
+
+
+def _duplicates(table: str, columns: tuple[str, ...], thresholds: CheckThresholds) -> Rule:
+    """Later copies of a row. Untimed rows are told apart by their place alone, so they stay."""
+    compared = [ITEM_ID] if table == ITEMS else [c for c in columns if c != UNREADABLE]
+    listed = ", ".join(f'"{column}"' for column in compared)
+    timed = f"WHERE {TIME_KNOWN}" if TIME_KNOWN in columns else ""
+    # Only rows whose hash occurs twice are compared in full: the big pass keeps 8 bytes a row.
+    prepare = (
+        f"""CREATE TABLE repeated_{table} AS SELECT hash({listed}) AS repeated
+        FROM {table} {timed} GROUP BY ALL HAVING count(*) > 1""",
+        f"""CREATE TABLE copies_{table} AS SELECT copy FROM (
+            SELECT "row" AS copy,
+                   row_number() OVER (PARTITION BY {listed} ORDER BY "row") AS nth
+            FROM (SELECT * FROM {table} {timed})
+            WHERE hash({listed}) IN (SELECT repeated FROM repeated_{table})
+        ) WHERE nth > 1""",
+    )
+    return Rule(
+        name="item_id occurs once" if table == ITEMS else "no row is an exact duplicate",
+        reason=DUPLICATE,
+        bad=f'"row" IN (SELECT copy FROM copies_{table})',
+        limit=thresholds.max_duplicate_share,
+        prepare=prepare,
+    )
+
+
+def _between(
+    name: str,
+    reason: str,
+    column: str,
+    limit: float,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+) -> Rule:
+    bounds = {"min_value": low, "max_value": high}
+    given = [f"{column} < {low}"] * (low is not None) + [f"{column} > {high}"] * (high is not None)
+    return Rule(
+        name=name,
+        reason=reason,
+        bad=" OR ".join(given),
+        limit=limit,
+        native=("ExpectColumnValuesToBeBetween", {"column": column, **bounds}),
+    )
+
+
+def _unknown_item() -> str:
+    """Nothing is unknown where no items are known: the set then has no items table."""
+    return (
+        f"EXISTS (SELECT 1 FROM known_items) AND {ITEM_ID} NOT IN (SELECT known FROM known_items)"
+    )
+
+
+def _texts(values: tuple[str, ...]) -> str:
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
