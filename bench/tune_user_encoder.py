@@ -13,6 +13,7 @@ import json
 import time
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -26,6 +27,29 @@ from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker
 
 DAY_S = 86_400
+
+
+COLUMNS = {
+    "item": ("item.i32", "<i4"), "action": ("action.u8", "u1"), "surface": ("surface.u8", "u1"),
+    "flags": ("flags.u8", "u1"), "time_s": ("time.u32", "<u4"), "duration": ("duration.f16", "<f2"),
+    "late_min": ("late.u16", "<u2"),
+}  # fmt: skip
+
+
+class PlainStore:
+    """A sequence store without its vocabularies: needs NumPy only."""
+
+    def __init__(self, path: Path) -> None:
+        self.meta = SimpleNamespace(**json.loads((path / "meta.json").read_text()))
+        for name, (file, dtype) in COLUMNS.items():
+            setattr(self, name, np.fromfile(path / file, dtype=dtype))
+        users = np.load(path / "users.npz")
+        self.start, self.length = users["start"], users["length"]
+
+    def available_s(self, rows) -> np.ndarray:
+        late_min = self.late_min[rows].astype(np.int64)
+        delay = np.ceil(self.duration[rows].astype(np.float32)).astype(np.int64) + late_min * 60
+        return self.time_s[rows] + np.where(late_min == 65535, 1 << 40, delay)
 
 
 def config_from(entry: dict) -> UserEncoderConfig:
@@ -90,6 +114,11 @@ def popularity(store, before_s: int, days: float) -> np.ndarray:
     return count.astype(np.float32)
 
 
+def popular_recalls(store, before_s: int, days: float, owner, item, users: int) -> np.ndarray:
+    table = popularity(store, before_s, days)
+    return recalls(lambda numbers: np.tile(table, (len(numbers), 1)), owner, item, users)
+
+
 @torch.no_grad()
 def model_scores(fit: UserEncoderFit, store, users, before_s: int):
     model, device = fit.model.eval(), fit.worker.device
@@ -101,11 +130,9 @@ def model_scores(fit: UserEncoderFit, store, users, before_s: int):
         positions = newest_positions(store, part, before_s, length)
         histories, row = pack(read_histories(store, positions))
         histories = histories.to(device)
-        vectors[first + row] = model(histories, histories.last_token.cpu()).cpu()
+        vectors[first + row] = model(histories, histories.last_token()).cpu()
     item = torch.arange(count, device=device)
-    known = torch.from_numpy(fit.timelines.known_item).to(device)
-    items = torch.cat([model.embed_items(part.where(known[part], 0)) for part in item.split(8192)])
-    items = items.cpu()
+    items = torch.cat([model.embed_items(part) for part in item.split(8192)]).cpu()
     return lambda numbers: (vectors[numbers] @ items.T).numpy()
 
 
@@ -121,8 +148,7 @@ def run(store, items, grid, *, before_s, until_s, held_out, device, precision, s
     owner, item = truth(store, users[out], before_s, until_s)
     judged = int(out.sum())
     spans = (1, 2, 3, 7, 28)
-    popular = {d: recalls(lambda n, t=popularity(store, before_s, d): np.tile(t, (len(n), 1)),
-                          owner, item, judged) for d in spans}
+    popular = {d: popular_recalls(store, before_s, d, owner, item, judged) for d in spans}
     best = max(spans, key=lambda d: popular[d].mean())
     for days in spans:
         print(f"popular of the last {days:>2} days   R@10 {popular[days].mean():.4f}", flush=True)
@@ -132,27 +158,48 @@ def run(store, items, grid, *, before_s, until_s, held_out, device, precision, s
         config = config_from(entry)
         started, cpu = time.monotonic(), time.process_time()
         vectors = items if entry.get("items", True) else items[:, :0]
-        fit = UserEncoderFit(config, store, vectors, users[~out], before_s=before_s,
-                             worker=Worker(device=device), precision=precision)
+        fit = UserEncoderFit(
+            config,
+            store,
+            vectors,
+            users[~out],
+            before_s=before_s,
+            worker=Worker(device=device),
+            precision=precision,
+        )
         curve = []
 
-        def watch(metrics, folder, fit=fit, curve=curve, entry=entry):
-            if fit.step % entry.get("eval_every", config.steps) == 0 or fit.step == config.steps:
+        every = entry.get("eval_every", config.steps)
+
+        def watch(metrics, folder, fit=fit, curve=curve, entry=entry, every=every):
+            if fit.step % every == 0 or fit.step == fit.config.steps:
                 value = recalls(model_scores(fit, store, users[out], before_s), owner, item, judged)
                 curve.append((fit.step, round(float(value.mean()), 4), value))
-                print(f"   {entry['name']}  step {fit.step}  loss {metrics['loss']:.3f}  "
-                      f"tau {metrics['temperature']:.3f}  R@10 {value.mean():.4f}", flush=True)
+                print(
+                    f"   {entry['name']}  step {fit.step}  loss {metrics['loss']:.3f}  "
+                    f"tau {metrics['temperature']:.3f}  R@10 {value.mean():.4f}",
+                    flush=True,
+                )
 
         run_fit(fit, report=watch)
         value = curve[-1][2]
         mean, low, high = paired(value - popular[best])
-        result = {"name": entry["name"], "recall": float(value.mean()), "popular": popular[best].mean(),
-                  "difference": [mean, low, high], "curve": [c[:2] for c in curve],
-                  "wall_s": time.monotonic() - started, "cpu_s": time.process_time() - cpu,
-                  "config": {k: v for k, v in entry.items() if k != "name"}}
+        result = {
+            "name": entry["name"],
+            "recall": float(value.mean()),
+            "popular": popular[best].mean(),
+            "difference": [mean, low, high],
+            "curve": [c[:2] for c in curve],
+            "wall_s": time.monotonic() - started,
+            "cpu_s": time.process_time() - cpu,
+            "config": {k: v for k, v in entry.items() if k != "name"},
+        }
         results.append(result)
-        print(f"{entry['name']:<40} R@10 {value.mean():.4f}  minus popular ({best} d) {mean:+.4f} "
-              f"[{low:+.4f}, {high:+.4f}]  {result['wall_s']:.0f} s", flush=True)
+        print(
+            f"{entry['name']:<40} R@10 {value.mean():.4f}  minus popular ({best} d) {mean:+.4f} "
+            f"[{low:+.4f}, {high:+.4f}]  {result['wall_s']:.0f} s",
+            flush=True,
+        )
     return results
 
 
@@ -170,16 +217,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    from homefeed.data.sequences.store import SequenceStore
-
-    store = SequenceStore.open(args.store)
+    store = PlainStore(args.store)
     count = store.meta.item_count + 1
     items = np.load(args.items) if args.items else np.zeros((count, 0), dtype=np.float32)
     until_s = args.until_s or int(np.asarray(store.time_s).max())
     before_s = args.before_s or until_s - 4 * DAY_S
     grid = json.loads(args.grid.read_text())
-    results = run(store, items, grid, before_s=before_s, until_s=until_s, held_out=args.held_out,
-                  device=args.device, precision=args.precision)
+    results = run(
+        store,
+        items,
+        grid,
+        before_s=before_s,
+        until_s=until_s,
+        held_out=args.held_out,
+        device=args.device,
+        precision=args.precision,
+    )
     if args.out:
         args.out.write_text(json.dumps(results, indent=1))
 

@@ -70,9 +70,12 @@ class PackedHistories:
     age_s: Tensor  # (T,) int64: seconds before the row's newest known time
     gap_s: Tensor  # (T,) int64: seconds after the row's previous action, 0 for the first
     gap_known: Tensor  # (T,) bool: false beside an action of unknown time
-    last_token: Tensor  # (B,) int64: token of each row's newest action
     groups: tuple[Group, ...]
     lengths: np.ndarray  # (B,) on the host: shapes must not wait for a device
+
+    def last_token(self) -> Tensor:
+        """Int64 [B] on the host: the token of each row's newest action."""
+        return torch.from_numpy(np.cumsum(self.lengths) - 1)
 
     def to(self, device: torch.device | str) -> "PackedHistories":
         """The same histories on another device."""
@@ -107,7 +110,7 @@ def read_histories(store: ActionColumns, positions: np.ndarray) -> HistoryBatch:
     rows = np.where(inside, rows, 0)
 
     def column_of(name: str, dtype: type) -> Tensor:
-        source = getattr(store, name)
+        source = np.asarray(getattr(store, name))
         values = source[rows] if len(source) else np.zeros(rows.shape)
         return torch.from_numpy(np.where(inside, values, 0).astype(dtype))
 
@@ -130,14 +133,17 @@ def pack_rows(store: ActionColumns, rows: np.ndarray, lengths: np.ndarray) -> Pa
     rows int64 [T]: store positions, history after history, oldest first; lengths int64 [B] ≥ 1,
     ascending.
     """
-    flags = store.flags[rows]
+
+    def column(name: str, dtype: type) -> np.ndarray:
+        return np.asarray(getattr(store, name))[rows].astype(dtype)  # memmaps index slowly
+
     return _packed(
-        item=store.item[rows].astype(np.int64),
-        action=store.action[rows].astype(np.int64),
-        surface=store.surface[rows].astype(np.int64),
-        time_s=store.time_s[rows].astype(np.int64),
-        duration=store.duration[rows].astype(np.float32),
-        time_known=(flags & ActionFlag.TIME_UNKNOWN) == 0,
+        item=column("item", np.int64),
+        action=column("action", np.int64),
+        surface=column("surface", np.int64),
+        time_s=column("time_s", np.int64),
+        duration=column("duration", np.float32),
+        time_known=(column("flags", np.int64) & ActionFlag.TIME_UNKNOWN) == 0,
         lengths=lengths,
     )
 
@@ -189,7 +195,6 @@ def _packed(*, lengths: np.ndarray, time_s: np.ndarray, time_known: np.ndarray, 
         "age_s": age_s,
         "gap_s": gap_s,
         "gap_known": gap_known,
-        "last_token": end - 1,
     }
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in (columns | derived).items()}
     return PackedHistories(**tensors, groups=_groups(lengths, place), lengths=lengths)
@@ -215,4 +220,3 @@ def _groups(lengths: np.ndarray, place: np.ndarray) -> tuple[Group, ...]:
         )
         first, token = last, tokens.stop
     return tuple(groups)
-

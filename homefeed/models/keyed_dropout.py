@@ -27,6 +27,12 @@ def keep_mask(key_T: Tensor, site: int, width: int, rate: float) -> Tensor:
     return _mix(x).view(torch.uint8) >= threshold
 
 
+def keyed_mask(item_K: Tensor, step_key: int, rate: float) -> Tensor:
+    """Which items keep their id in the step of ``step_key`` (int32): int64 [K] → bool [K]."""
+    x = _mix(_mix(item_K.to(torch.int32) ^ step_key) + _int32(0x27D4EB2F))
+    return (x & 0xFFFF) >= round(rate * 65536)
+
+
 def _mix(x: Tensor) -> Tensor:
     x = x ^ ((x >> 16) & 0xFFFF)  # int32's >> is arithmetic: clear the sign bits it drags in
     x = x * _int32(0x85EBCA6B)

@@ -95,9 +95,7 @@ class CausalAttention(nn.Module):
         """Every token attends to itself and to the older tokens of its row."""
         qkv = self.qkv(x_TH)  # (T, 3H)
         read = [
-            _ungrid(
-                F.scaled_dot_product_attention(*self._heads(qkv, g, 3), is_causal=True), g.slot
-            )
+            _ungrid(F.scaled_dot_product_attention(*self._heads(qkv, g, 3), is_causal=True), g.slot)
             for g in histories.groups
         ]
         return self.out(torch.cat(read))

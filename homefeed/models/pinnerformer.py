@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from homefeed.models.history import PackedHistories
-from homefeed.models.keyed_dropout import KeyedDropout
+from homefeed.models.keyed_dropout import KeyedDropout, keyed_mask
 from homefeed.models.layers import Block, mlp, queries_at
 from homefeed.models.time_encoding import ActionTimes
 
@@ -42,6 +42,7 @@ class PinnerFormerConfig:
     type_embedding_dim: int = 16  # of action types and of surfaces
     item_hidden: int = 256  # of the item tower's MLP
     dropout: float = 0.1  # on tokens and on both branches of each block
+    id_dropout: float = 0.0  # share of items that a step reads without their learned id
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -54,45 +55,60 @@ class ItemTower(nn.Module):
     """Items as [frozen vector, learned id embedding], and the MLP to unit vectors.
 
     ``inputs`` gives the former [K, F + E] (also part of a token), ``forward`` the latter [K, D].
-    Item 0 and items added after the fit read as zeros.
+    Only items that training saw have an id of their own: all others share id 0, which training
+    shows as a negative, so that an item without any input is not found by chance. With
+    ``id_dropout`` some ids read as 0 in training, and vectors alone have to do.
     """
 
-    def __init__(self, frozen_IF: Tensor, config: PinnerFormerConfig) -> None:
+    def __init__(self, frozen_IF: Tensor, known_I: Tensor, config: PinnerFormerConfig) -> None:
         super().__init__()
         self.register_buffer("frozen", frozen_IF, persistent=False)
-        self.num_items = len(frozen_IF)
+        self.register_buffer("own_id", torch.arange(len(frozen_IF)).where(known_I, 0))
+        self.num_rows = len(frozen_IF)  # I + 1
         self.in_features = frozen_IF.shape[1] + config.id_embedding_dim
         if self.in_features == 0:
             raise ValueError("items need frozen vectors or id_embedding_dim > 0: both are 0")
-        self.ids = nn.Embedding(self.num_items, config.id_embedding_dim, padding_idx=0)
+        self.id_dropout = config.id_dropout
+        self.ids = nn.Embedding(self.num_rows, config.id_embedding_dim)
         self.mlp = mlp(self.in_features, config.item_hidden, config.dim)
 
-    def inputs(self, item_K: Tensor) -> Tensor:
-        """Item indices [K] → [K, F + E]."""
-        known = item_K.where(item_K < self.num_items, 0)
-        return torch.cat((self.frozen[known], self.ids(known)), dim=-1)
+    def inputs(self, item_K: Tensor, step_key: int | None = None) -> Tensor:
+        """Item indices [K] → [K, F + E]; ``step_key`` keys the id dropout in training."""
+        item = item_K.where(item_K < self.num_rows, 0)  # added after the fit: unknown
+        own = self.own_id[item]
+        if self.training and self.id_dropout and step_key is not None:
+            own = own * keyed_mask(item, step_key, self.id_dropout)
+        return torch.cat((self.frozen[item], self.ids(own)), dim=-1)
 
-    def forward(self, item_K: Tensor) -> Tensor:
+    def forward(self, item_K: Tensor, step_key: int | None = None) -> Tensor:
         """Item indices [K] → unit vectors [K, D] float32."""
-        return F.normalize(self.mlp(self.inputs(item_K)).float(), dim=-1)
+        return F.normalize(self.mlp(self.inputs(item_K, step_key)).float(), dim=-1)
 
 
 class PinnerFormer(nn.Module):
     """The user tower and the item tower in one module.
 
     >>> frozen = torch.zeros(11, 0)  # ten items and the padding row, ids only
-    >>> net = PinnerFormer(PinnerFormerConfig(width=32), frozen, num_actions=3, num_surfaces=2)
+    >>> known = torch.ones(11, dtype=torch.bool)
+    >>> config = PinnerFormerConfig(width=32)
+    >>> net = PinnerFormer(config, frozen, known, num_actions=3, num_surfaces=2)
     >>> net.embed_items(torch.tensor([1, 2])).shape
     torch.Size([2, 256])
     """
 
     def __init__(
-        self, config: PinnerFormerConfig, frozen_IF: Tensor, *, num_actions: int, num_surfaces: int
+        self,
+        config: PinnerFormerConfig,
+        frozen_IF: Tensor,
+        known_I: Tensor,
+        *,
+        num_actions: int,
+        num_surfaces: int,
     ) -> None:
         super().__init__()
         self.config = config
         H = config.width
-        self.items = ItemTower(frozen_IF, config)
+        self.items = ItemTower(frozen_IF, known_I, config)
         self.actions = nn.Embedding(num_actions, config.type_embedding_dim, padding_idx=0)
         self.surfaces = nn.Embedding(num_surfaces, config.type_embedding_dim, padding_idx=0)
         self.times = ActionTimes()
@@ -116,36 +132,40 @@ class PinnerFormer(nn.Module):
             elif name in ("items.ids.weight", "actions.weight", "surfaces.weight"):
                 nn.init.normal_(parameter, std=0.1)
                 with torch.no_grad():
-                    parameter[0].zero_()
+                    parameter[0].zero_()  # padding, and the items without an id of their own
             elif name == "positions.weight":
                 nn.init.normal_(parameter, std=0.02)
             else:
                 nn.init.xavier_uniform_(parameter)
 
-    def embed_items(self, item_K: Tensor) -> Tensor:
+    def embed_items(self, item_K: Tensor, step_key: int | None = None) -> Tensor:
         """Item indices [K] → unit vectors [K, D]."""
-        return self.items(item_K)
+        return self.items(item_K, step_key)
 
     def forward(
-        self, histories: PackedHistories, read_Q: Tensor, key_T: Tensor | None = None
+        self,
+        histories: PackedHistories,
+        read_Q: Tensor,
+        key_T: Tensor | None = None,
+        step_key: int | None = None,
     ) -> Tensor:
         """User vectors at the tokens ``read_Q`` int64 [Q], ascending → unit vectors [Q, D].
 
-        ``key_T`` int32 [T] keys the dropout in training (models/keyed_dropout.py).
+        ``key_T`` int32 [T] and ``step_key`` key the dropouts in training (keyed_dropout.py).
         """
         queries = queries_at(histories, read_Q)
-        x = self._tokens(histories)  # (T, H)
+        x = self._tokens(histories, step_key)  # (T, H)
         x = self.token_dropout(x, key_T)
         for block in self.blocks[:-1]:
             x = block(x, histories, key_T)
         x = self.blocks[-1].at(x, queries, key_T)  # (Q, H)
         return F.normalize(self.out(self.out_norm(x)).float(), dim=-1)
 
-    def _tokens(self, h: PackedHistories) -> Tensor:
+    def _tokens(self, h: PackedHistories, step_key: int | None) -> Tensor:
         """Concatenate the features of each action and project them once (A.2)."""
         features = torch.cat(
             (
-                self.items.inputs(h.item),
+                self.items.inputs(h.item, step_key),
                 self.actions(h.action),
                 self.surfaces(h.surface),
                 torch.log1p(h.duration)[:, None],

@@ -24,14 +24,15 @@ class Batch:
     """What one worker computes in one step."""
 
     histories: PackedHistories
-    key_T: Tensor  # (T,) int32 dropout keys
-    read_Q: Tensor  # (Q,) int64 tokens that predict, ascending
-    target_Q: Tensor  # (Q,) int64 item
+    token_key: Tensor  # (T,) int32 dropout keys
+    read: Tensor  # (Q,) int64 tokens that predict, ascending
+    target: Tensor  # (Q,) int64 item
     target_log_q: Tensor  # (Q,) float32
-    weight_Q: Tensor  # (Q,) float32; all workers' weights add up to 1
-    pool_N: Tensor  # (N,) int64 item, the same for all workers
+    weight: Tensor  # (Q,) float32; all workers' weights add up to 1
+    pool: Tensor  # (N,) int64 item, the same for all workers
     pool_log_weight: Tensor  # (N,) float32
     masked: tuple[Tensor, Tensor]  # (position, pool column) pairs
+    step_key: int  # int32: keys the dropout of item ids
     num_tokens: int
 
     def to(self, device: str) -> "Batch":
@@ -39,7 +40,7 @@ class Batch:
         moved = {
             f.name: getattr(self, f.name).to(device)
             for f in fields(self)
-            if f.name not in ("masked", "num_tokens")
+            if f.name not in ("masked", "num_tokens", "step_key")
         }
         return replace(self, **moved, masked=tuple(x.to(device) for x in self.masked))
 
@@ -75,14 +76,15 @@ def worker_batch(
     user = np.repeat(plan.user[mine], lengths)
     return Batch(
         histories=pack_rows(store, rows, lengths),
-        key_T=torch.from_numpy(dropout_keys(seed, step, user, place)),
-        read_Q=torch.from_numpy(np.sort(token)),
-        target_Q=torch.from_numpy(plan.target[chosen]),
+        token_key=torch.from_numpy(dropout_keys(seed, step, user, place)),
+        read=torch.from_numpy(np.sort(token)),
+        target=torch.from_numpy(plan.target[chosen]),
         target_log_q=torch.from_numpy(target_log_q[chosen].astype(np.float32)),
-        weight_Q=torch.from_numpy(share[chosen].astype(np.float32)),
-        pool_N=torch.from_numpy(pool.item),
+        weight=torch.from_numpy(share[chosen].astype(np.float32)),
+        pool=torch.from_numpy(pool.item),
         pool_log_weight=torch.from_numpy(pool.log_weight),
         masked=masked,
+        step_key=int(dropout_keys(seed, step, np.array(0), np.array(-1))),
         num_tokens=len(rows),
     )
 

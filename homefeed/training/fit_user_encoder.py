@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from homefeed.artifacts import hash_json
 from homefeed.models.history import ActionColumns
 from homefeed.models.pinnerformer import PinnerFormer
+from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.progress import Progress
 from homefeed.training.batches import Batch, worker_batch
 from homefeed.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -54,13 +55,15 @@ class UserEncoderFit:
         self.timelines: Timelines = build_timelines(
             store, train_users, before_s=before_s, window_days=config.window_days
         )
-        self.corpus = np.flatnonzero(self.timelines.known_item)
+        # Item 0 stands for all items that training never saw: pushed away like any negative.
+        self.corpus = np.append(0, np.flatnonzero(self.timelines.known_item))
         # Weights must start alike on every worker, and leave the caller's generator alone.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = PinnerFormer(
                 config.network,
-                torch.from_numpy(np.asarray(item_vectors, dtype=np.float32)),
+                torch.from_numpy(np.array(item_vectors, dtype=np.float32)),
+                torch.from_numpy(self.timelines.known_item),
                 num_actions=len(store.meta.action_types),
                 num_surfaces=len(store.meta.surfaces),
             ).to(worker.device)
@@ -117,10 +120,12 @@ class UserEncoderFit:
     def loss(self, batch: Batch) -> Tensor:
         """This worker's share of the step's loss (all shares add up to it)."""
         with torch.autocast(self.worker.device, dtype=torch.bfloat16, enabled=self.autocast):
-            user_QD = self.model(batch.histories, batch.read_Q, batch.key_T)
-            mine = batch.pool_N[self.worker.share(len(batch.pool_N))]
-            pool_ND = gather_rows(self.model.embed_items(mine), len(batch.pool_N), self.worker)
-            target_QD = self.model.embed_items(batch.target_Q)
+            key = batch.step_key
+            user_QD = self.model(batch.histories, batch.read, batch.token_key, key)
+            mine = batch.pool[self.worker.share(len(batch.pool))]
+            pool_ND = self.model.embed_items(mine, key)
+            pool_ND = gather_rows(pool_ND, len(batch.pool), self.worker)
+            target_QD = self.model.embed_items(batch.target, key)
         return sampled_softmax(
             user_QD,
             target_QD,
@@ -129,7 +134,7 @@ class UserEncoderFit:
             target_log_q=batch.target_log_q,
             pool_log_weight=batch.pool_log_weight,
             masked=batch.masked,
-            weight_Q=batch.weight_Q,
+            weight_Q=batch.weight,
         )
 
     def train_step(self) -> Tensor:
@@ -151,6 +156,19 @@ class UserEncoderFit:
             self.log_scale.clamp_(max=-math.log(c.temperature_floor))
         self.step += 1
         return loss.detach()
+
+    def encoder(self, *, item_encoder_hash: str, code_version: str) -> PinnerFormerEncoder:
+        """The encoder as it is now, for saving."""
+        meta = self.store.meta
+        origin = EncoderOrigin(
+            items_hash=meta.items_hash,
+            item_encoder_hash=item_encoder_hash,
+            trained_before_s=self.timelines.before_s,
+            action_types=tuple(meta.action_types),
+            surfaces=tuple(meta.surfaces),
+            code_version=code_version,
+        )
+        return PinnerFormerEncoder(network=self.model, origin=origin, device=self.worker.device)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the current step."""
@@ -180,7 +198,11 @@ class UserEncoderFit:
 
 
 def run_fit(
-    fit: UserEncoderFit, *, checkpoints: Path | None = None, report: Report | None = None
+    fit: UserEncoderFit,
+    *,
+    checkpoints: Path | None = None,
+    report: Report | None = None,
+    show: bool = True,
 ) -> list[dict[str, float]]:
     """Train to the end, reporting metrics and checkpoints on the way; returns the metrics.
 
@@ -188,7 +210,7 @@ def run_fit(
     """
     c, worker = fit.config, fit.worker
     metrics: list[dict[str, float]] = []
-    progress = Progress("user encoder", c.steps - fit.step) if worker.rank == 0 else None
+    progress = Progress("user encoder", c.steps - fit.step) if show and worker.rank == 0 else None
     shares, started, counted = [], time.monotonic(), fit.step
     while fit.step < c.steps:
         shares.append(fit.train_step())
@@ -214,4 +236,45 @@ def run_fit(
                 report(metrics[-1], folder)
     if progress:
         progress.close()
+    return metrics
+
+
+def fit_user_encoder(
+    config: UserEncoderConfig,
+    store: ActionColumns,
+    item_vectors: np.ndarray,
+    out: Path | None,
+    *,
+    train_users: np.ndarray,
+    before_s: int,
+    worker: Worker | None = None,
+    precision: str = "float32",
+    item_encoder_hash: str = "",
+    code_version: str = "",
+    checkpoints: Path | None = None,
+    resume: Path | None = None,
+    report: Report | None = None,
+) -> list[dict[str, float]]:
+    """Fit PinnerFormer on one worker and save it as a user-encoder folder (rank 0).
+
+    store: a SequenceStore. item_vectors float32 [I+1, F], row 0 zeros; F may be 0. out: the folder
+    to write, or None. train_users int [U]: user indices; whoever is held out is not among them.
+    before_s: last second that may be seen, targets included. resume: a checkpoint folder.
+    Returns the reported metrics. Raises DatasetError where there is nothing to predict, and
+    ArtifactError where a checkpoint is of another fit.
+    """
+    fit = UserEncoderFit(
+        config,
+        store,
+        item_vectors,
+        train_users,
+        before_s=before_s,
+        worker=worker or Worker(),
+        precision=precision,
+    )
+    if resume is not None:
+        fit.resume(resume)
+    metrics = run_fit(fit, checkpoints=checkpoints, report=report)
+    if out is not None and fit.worker.rank == 0:
+        fit.encoder(item_encoder_hash=item_encoder_hash, code_version=code_version).save(out)
     return metrics

@@ -35,7 +35,9 @@ def keyed_permutation(count: int, *keys: int) -> np.ndarray:
 
 def dropout_keys(seed: int, step: int, user_T: np.ndarray, place_T: np.ndarray) -> np.ndarray:
     """One int32 key per token, for models/keyed_dropout.py."""
-    return (keyed_bits(seed, step, user_T, place_T) >> np.uint64(32)).astype(np.uint32).view("int32")
+    return (
+        (keyed_bits(seed, step, user_T, place_T) >> np.uint64(32)).astype(np.uint32).view("int32")
+    )
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -56,11 +56,15 @@ class _SampledSoftmax(torch.autograd.Function):
             logits = torch.mm(user[part], pool.T).mul_(scale).add_(log_weight)
             own = slice(cuts[i], cuts[i + 1])
             logits[position[own] - first, column[own]] = -torch.inf
-            both = torch.logaddexp(torch.logsumexp(logits, -1), positive[part])  # (rows,)
-            loss += (weight[part] * (both - positive[part])).sum()
-            # d loss / d logit = weight · softmax; the positive's own is weight · (softmax − 1).
-            d_logits = logits.sub_(both[:, None]).exp_().mul_(weight[part, None])
-            d_positive[part] = weight[part] * ((positive[part] - both).exp() - 1)
+            # One exponential per logit: shifted, summed, and scaled in place to the gradient.
+            own_logit = positive[part]
+            shift = torch.maximum(logits.amax(-1), own_logit)
+            own_share = (own_logit - shift).exp()
+            shares = logits.sub_(shift[:, None]).exp_()
+            total = shares.sum(-1) + own_share
+            loss += (weight[part] * (total.log() + shift - own_logit)).sum()
+            d_logits = shares.mul_((weight[part] / total)[:, None])
+            d_positive[part] = weight[part] * (own_share / total - 1)
             torch.mm(d_logits, pool, out=d_user[part])
             d_scale += (d_user[part] * user[part]).sum()  # Σ d_logit · cosine, without a copy
             d_pool.addmm_(d_logits.T, user[part])

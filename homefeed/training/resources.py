@@ -24,7 +24,11 @@ class TrainingResources:
     cpus_per_worker: float = 1.0  # what Ray reserves
 
     def __post_init__(self) -> None:
-        for name, allowed in (("device", DEVICES), ("backend", BACKENDS), ("precision", PRECISIONS)):
+        for name, allowed in (
+            ("device", DEVICES),
+            ("backend", BACKENDS),
+            ("precision", PRECISIONS),
+        ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"training {name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"

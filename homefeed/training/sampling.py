@@ -18,10 +18,11 @@ import numpy as np
 
 from homefeed.errors import DatasetError
 from homefeed.models.history import ActionColumns
-from homefeed.schema import ActionFlag
+from homefeed.schema import PADDING, ActionFlag
 from homefeed.training.keyed_random import keyed_bits, keyed_integers, keyed_permutation
 
 DAY_S = 86_400
+_CHUNK_ACTIONS = 1 << 22
 _USER_STRIDE = np.int64(1 << 33)  # above every uint32 time: (user, time) in one sortable integer
 
 
@@ -50,17 +51,16 @@ def build_timelines(
 
     train_users int [U]: user indices. Raises DatasetError where no user has anything to predict.
     """
-    known_item = np.zeros(int(store.meta.item_count) + 1, dtype=bool)
-    every = _usable_rows(store, np.arange(1, len(store.start)), before_s)[1]
-    known_item[store.item[every]] = True
-    known_item[0] = False
     owner, row = _usable_rows(store, np.sort(np.asarray(train_users, dtype=np.int64)), before_s)
     window_s = round(window_days * DAY_S)
-    key = owner * _USER_STRIDE + store.time_s[row].astype(np.int64)
-    flags = store.flags[row]
+    key = owner * _USER_STRIDE + np.asarray(store.time_s)[row].astype(np.int64)
+    flags = np.asarray(store.flags)[row]
     timed = (flags & ActionFlag.TIME_UNKNOWN) == 0
     positive = ((flags & ActionFlag.POSITIVE) != 0) & timed
-    positive_key, positive_item = key[positive], store.item[row][positive].astype(np.int64)
+    positive_key, positive_item = (
+        key[positive],
+        np.asarray(store.item)[row[positive]].astype(np.int64),
+    )
     valid = _window(positive_key, key, before_s, window_s)
     valid = valid[1] > valid[0]
     useful = np.zeros(len(store.start), dtype=bool)
@@ -86,10 +86,21 @@ def build_timelines(
         positive_key=positive_key,
         positive_item=positive_item,
         key=key,
-        known_item=known_item,
+        known_item=_known_items(store, before_s),
         before_s=before_s,
         window_s=window_s,
     )
+
+
+def _known_items(store: ActionColumns, before_s: int) -> np.ndarray:
+    """Mask bool[I + 1] of items that anybody acted on by ``before_s``."""
+    known = np.zeros(store.meta.item_count + 1, dtype=bool)
+    for first in range(0, len(store.item), _CHUNK_ACTIONS):
+        row = np.arange(first, min(first + _CHUNK_ACTIONS, len(store.item)))
+        usable = (store.time_s[row] <= before_s) & (store.available_s(row) <= before_s)
+        known[np.asarray(store.item)[row[usable]]] = True
+    known[PADDING] = False
+    return known
 
 
 def _usable_rows(store, users: np.ndarray, before_s: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +109,8 @@ def _usable_rows(store, users: np.ndarray, before_s: int) -> tuple[np.ndarray, n
     length = np.asarray(store.length)[users].astype(np.int64)
     row = np.repeat(start - (np.cumsum(length) - length), length) + np.arange(length.sum())
     owner = np.repeat(users.astype(np.int64), length)
-    usable = (store.time_s[row] <= before_s) & (store.available_s(row) <= before_s)
+    usable = np.asarray(store.time_s)[row] <= before_s
+    usable &= store.available_s(row) <= before_s
     return owner[usable], row[usable]
 
 
@@ -160,5 +172,10 @@ def sample_positions(
     low, high = _window(t.positive_key, t.key[position], t.before_s, t.window_s)
     target = t.positive_item[low + keyed_integers(high - low, seed, step, user[owner], 4, position)]
     return SampledUsers(
-        user=user, first=first, length=end - first + 1, owner=owner, position=position, target=target
+        user=user,
+        first=first,
+        length=end - first + 1,
+        owner=owner,
+        position=position,
+        target=target,
     )

@@ -1,0 +1,297 @@
+"""Ray Train around a fit: workers, process group, reports, checkpoints. The fit itself is torch.
+
+A loop is a plain function ``loop(settings, worker, resume, report)``; what this file adds is that
+it runs once per worker, that what it reports is stored, and that after a worker died the group
+starts again from the last checkpoint that was reported.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from homefeed.artifacts import writing
+from homefeed.errors import HomefeedError
+from homefeed.progress import Progress
+from homefeed.training.ray_head import ray_address
+from homefeed.training.resources import TrainingResources
+from homefeed.training.user_encoder_config import UserEncoderConfig
+from homefeed.training.workers import Worker
+
+Report = Callable[[dict[str, float], Path | None], None]
+Loop = Callable[[dict[str, Any], Worker, Path | None, Report], None]
+
+METRICS_FILE = "metrics.jsonl"
+_ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each report waits for a poll of the controller
+    "RAY_AUTH_MODE": "disabled",  # a local cluster; its token file needs a writable home
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayRun:
+    """One fit under Ray. The same name and storage go on with the same fit: choose it per run."""
+
+    name: str
+    storage: Path  # absolute; checkpoints and metrics are below storage/name
+    resources: TrainingResources = field(default_factory=TrainingResources)
+    max_failures: int = 2  # restarts after a worker was lost
+    num_cpus: int = 2  # of a cluster started here
+    object_store_mb: int = 300
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's files are."""
+        return self.storage.resolve() / self.name
+
+
+@contextmanager
+def ray_session(*, num_cpus: int, object_store_mb: int) -> Iterator[None]:
+    """Connect to the run's head where there is one, else start a cluster and end it again."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    common = {"log_to_driver": False, "runtime_env": {"env_vars": _ENVIRONMENT}}
+    address = ray_address()
+    if address:
+        ray.init(address=address, **common)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    # AF_UNIX socket paths end at 107 bytes: the session needs a short folder of its own.
+    session = tempfile.mkdtemp(prefix="hfray", dir="/tmp" if os.path.isdir("/tmp") else None)
+    try:
+        ray.init(
+            num_cpus=num_cpus,
+            object_store_memory=object_store_mb << 20,
+            include_dashboard=False,
+            _temp_dir=session,
+            **common,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(session, ignore_errors=True)
+
+
+def fit_with_ray(
+    loop: Loop, settings: dict[str, Any], run: RayRun, *, label: str, steps: int
+) -> Path:
+    """Run ``loop`` on every worker; returns the folder of the last checkpoint it reported.
+
+    settings must pickle. Raises HomefeedError where the fit failed, with the worker's error.
+    """
+    with ray_session(num_cpus=run.num_cpus, object_store_mb=run.object_store_mb):
+        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        resources = run.resources
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={
+                "loop": loop,
+                "settings": settings,
+                "resources": resources,
+                "metrics": str(run.folder / METRICS_FILE),
+            },
+            torch_config=TorchConfig(backend=resources.backend),
+            scaling_config=ScalingConfig(
+                num_workers=resources.num_workers,
+                use_gpu=resources.device == "cuda",
+                resources_per_worker={"CPU": resources.cpus_per_worker}
+                | ({"GPU": 1} if resources.device == "cuda" else {}),
+            ),
+            run_config=RunConfig(
+                name=run.name,
+                storage_path=str(run.storage.resolve()),
+                # Without a limit, too few CPUs would be waited for without end.
+                failure_config=FailureConfig(
+                    max_failures=run.max_failures, controller_failure_limit=0
+                ),
+                checkpoint_config=CheckpointConfig(num_to_keep=2),
+            ),
+        )
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with _watching(run.folder / METRICS_FILE, label, steps):
+            result = _fitted(trainer, run)
+    return Path(result.checkpoint.path)
+
+
+def _fitted(trainer: Any, run: RayRun) -> Any:
+    from ray.train import ControllerError, WorkerGroupError
+
+    try:
+        result = trainer.fit()
+    except (ControllerError, WorkerGroupError) as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise HomefeedError(
+            f"training {run.name!r} failed: {lines[-1].strip()}; the whole error is in the log of "
+            f"this step, checkpoints are in {run.folder}: run it again to go on from them"
+        ) from error
+    if result.error is not None or result.checkpoint is None:
+        raise HomefeedError(f"training {run.name!r} ended without a checkpoint: {result.error}")
+    return result
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """What Ray runs once per worker."""
+    import ray.train
+    import ray.train.torch
+    import torch
+
+    resources: TrainingResources = config["resources"]
+    context = ray.train.get_context()
+    torch.set_num_threads(resources.threads_per_worker)
+    worker = Worker(
+        rank=context.get_world_rank(),
+        size=context.get_world_size(),
+        device=str(ray.train.torch.get_device()) if resources.device == "cuda" else "cpu",
+    )
+
+    def report(metrics: dict[str, float], folder: Path | None) -> None:
+        # Every worker reports; only rank 0 has written a checkpoint.
+        checkpoint = None
+        if worker.rank == 0:
+            with open(config["metrics"], "a") as stream:
+                stream.write(json.dumps(metrics) + "\n")
+            if folder is not None:
+                checkpoint = ray.train.Checkpoint.from_directory(str(folder))
+        ray.train.report(metrics, checkpoint=checkpoint)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)  # Ray has stored a copy
+
+    last = ray.train.get_checkpoint()
+    if last is None:
+        config["loop"](config["settings"], worker, None, report)
+    else:
+        with last.as_directory() as folder:
+            config["loop"](config["settings"], worker, Path(folder), report)
+
+
+@contextmanager
+def _watching(metrics: Path, label: str, steps: int) -> Iterator[None]:
+    """Show on the driver what the workers write to their metrics file."""
+    done = threading.Event()
+
+    def watch() -> None:
+        progress = Progress(label, steps)
+        while not done.wait(0.5):
+            lines = metrics.read_text().splitlines() if metrics.exists() else []
+            if lines and lines[-1].endswith("}"):
+                last = json.loads(lines[-1])
+                progress.advance(int(last["step"]) - progress.done, f"loss {last['loss']:.3f}")
+        progress.close()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def read_metrics(run: RayRun) -> list[dict[str, float]]:
+    """What a run reported, by step; a step that was repeated after a restart counts once."""
+    path = run.folder / METRICS_FILE
+    lines = path.read_text().splitlines() if path.exists() else []
+    by_step = {m["step"]: m for m in map(json.loads, lines)}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def train_user_encoder_with_ray(
+    config: UserEncoderConfig,
+    store_path: Path,
+    item_vectors: np.ndarray,
+    out: Path,
+    *,
+    train_users: np.ndarray,
+    before_s: int,
+    run: RayRun,
+    item_encoder_hash: str = "",
+    code_version: str = "",
+) -> list[dict[str, float]]:
+    """``fit_user_encoder`` on Ray workers (or in this process where num_workers is 0).
+
+    Arguments as there; workers open the store at ``store_path`` themselves and share its pages.
+    Returns the reported metrics; the encoder is at ``out``.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    inputs = run.folder / "inputs.npz"
+    with writing(inputs) as beside, beside.open("wb") as stream:
+        np.savez(stream, items=item_vectors, users=train_users)
+    settings = {
+        "config": config,
+        "store": str(Path(store_path).resolve()),
+        "inputs": str(inputs),
+        "before_s": before_s,
+        "precision": run.resources.precision,
+        "hashes": {"item_encoder_hash": item_encoder_hash, "code_version": code_version},
+    }
+    settings["show"] = run.resources.num_workers == 0  # the driver shows it otherwise
+    if run.resources.num_workers == 0:
+        return _in_this_process(settings, run, out)
+    last = fit_with_ray(user_encoder_loop, settings, run, label="user encoder", steps=config.steps)
+    with writing(Path(out)) as beside:
+        shutil.copytree(last / "encoder", beside)
+    return read_metrics(run)
+
+
+def _in_this_process(settings: dict[str, Any], run: RayRun, out: Path) -> list[dict[str, float]]:
+    metrics: list[dict[str, float]] = []
+
+    def report(reported: dict[str, float], folder: Path | None) -> None:
+        metrics.append(reported)
+        if folder is not None and (folder / "encoder").exists():
+            with writing(Path(out)) as beside:
+                shutil.copytree(folder / "encoder", beside)
+
+    user_encoder_loop(settings, Worker(device=run.resources.device), None, report)
+    return metrics
+
+
+def user_encoder_loop(
+    settings: dict[str, Any], worker: Worker, resume: Path | None, report: Report
+) -> None:
+    """One worker's whole fit; the last checkpoint carries the finished encoder."""
+    from homefeed.data.sequences import SequenceStore
+    from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
+
+    inputs = np.load(settings["inputs"])
+    config: UserEncoderConfig = settings["config"]
+    fit = UserEncoderFit(
+        config,
+        SequenceStore.open(Path(settings["store"])),
+        inputs["items"],
+        inputs["users"],
+        before_s=settings["before_s"],
+        worker=worker,
+        precision=settings["precision"],
+    )
+    if resume is not None:
+        fit.resume(resume)
+
+    def reporting(metrics: dict[str, float], folder: Path | None) -> None:
+        if folder is not None and fit.step == config.steps and worker.rank == 0:
+            fit.encoder(**settings["hashes"]).save(folder / "encoder")
+            fit.model.train()
+        report(metrics, folder)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        run_fit(fit, checkpoints=Path(scratch), report=reporting, show=settings["show"])
