@@ -1,0 +1,212 @@
+"""The ranker (TransAct, KDD'23): features → full-rank DCN v2 → MLP → one head per action type.
+
+Per candidate: its item (projected vector + learned id), day-lagged item statistics, the user
+vector and its match with the item in the user encoder's space, hour and day, surface, and the
+summary of TransAct over the last actions. The position at which an item was shown is not a
+feature: it is unknown when ranking. Variants are configurations: ``full``, ``pinnerformer``
+(no sequence) and ``control`` (mean of recent items, no sequence).
+
+Shapes: R requests, N candidates, A actions, C item dim, E an action's features, F features,
+H heads, S statistics, D the user vector's dim.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from homefeed.models.dcn import DeepCross
+from homefeed.models.ranker_batch import ItemTables, RankerBatch
+from homefeed.models.transact import TransAct, TransActConfig
+from homefeed.models.transact_shared import encode_shared
+
+DAY_S, WEEK_S = 86_400, 7 * 86_400
+USER_VECTORS = ("pinnerformer", "mean_recent", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankerConfig:
+    """One ranker variant; ``variant`` makes the named ones."""
+
+    name: str = "full"
+    user_vector: str = "pinnerformer"  # whose user vector is read: one of USER_VECTORS
+    sequence: bool = True  # whether TransAct reads the last actions
+    item_ids: bool = True  # whether items also have learned id embeddings
+    transact: TransActConfig = field(default_factory=TransActConfig)
+    user_dim: int = 32  # the user vector is projected to this width
+    surface_dim: int = 4
+    cross_layers: int = 2
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = 0.1  # of the MLP
+    id_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.user_vector not in USER_VECTORS:
+            raise ValueError(f"user_vector ({self.user_vector}) must be one of {USER_VECTORS}")
+
+
+def variant(name: str, **changes) -> RankerConfig:
+    """``full``, ``pinnerformer``, ``no_sequence``, ``control`` or ``no_vector``, with changes."""
+    variants = {
+        "full": {},
+        "pinnerformer": {"sequence": False},
+        "no_sequence": {"sequence": False},
+        "control": {"user_vector": "mean_recent", "sequence": False},
+        "no_vector": {"user_vector": "none"},
+    }
+    if name not in variants:
+        raise ValueError(f"ranker variant ({name}) must be one of {', '.join(variants)}")
+    return RankerConfig(**({"name": name} | variants[name] | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankerInputs:
+    """What the data fixes: the names and widths that a ranker is built for."""
+
+    heads: tuple[str, ...]
+    action_types: tuple[str, ...]  # [0] is padding
+    surfaces: tuple[str, ...]  # [0] is padding
+    stats: tuple[str, ...]
+    item_count: int  # largest item index with a learned id
+    vector_dim: int
+    user_vector_dim: int  # 0 where the ranker reads none
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSide:
+    """What is computed once per request."""
+
+    history_RAE: Tensor  # (R, A, E) projected items and action types, newest first
+    present_RA: Tensor  # (R, A) bool
+    context_RF: Tensor  # (R, F) request and user features
+    vector_RD: Tensor  # (R, D)
+
+
+class Ranker(nn.Module):
+    """Logits per head for the candidates of some requests. Call ``bind`` before ``forward``."""
+
+    def __init__(self, config: RankerConfig, inputs: RankerInputs) -> None:
+        super().__init__()
+        self.config, self.inputs = config, inputs
+        t = config.transact
+        self.item_projection = nn.Linear(inputs.vector_dim, t.item_dim, bias=False)
+        if config.item_ids:
+            self.item_id = nn.Embedding(inputs.item_count + 1, t.item_dim, padding_idx=0)
+        if config.sequence:
+            self.action_type = nn.Embedding(len(inputs.action_types), t.action_dim, padding_idx=0)
+            self.transact = TransAct(t)
+        self.surface = nn.Embedding(max(len(inputs.surfaces), 1), config.surface_dim)
+        if self.reads_vector:
+            self.user_projection = nn.Linear(inputs.user_vector_dim, config.user_dim, bias=False)
+        self.register_buffer("stats_mean", torch.zeros(len(inputs.stats)))
+        self.register_buffer("stats_scale", torch.ones(len(inputs.stats)))
+        self.cross = DeepCross(self.width, config.cross_layers, config.hidden, config.dropout)
+        self.heads = nn.Linear(self.cross.outputs, len(inputs.heads))
+        self.item_vectors: Tensor | None = None
+        self.match_vectors: Tensor | None = None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Learned ids start small beside the projected vectors; the rest as torch does it."""
+        if self.config.item_ids:
+            nn.init.normal_(self.item_id.weight, std=0.01)
+            with torch.no_grad():
+                self.item_id.weight[0].zero_()
+
+    @property
+    def reads_vector(self) -> bool:
+        """Whether the ranker reads a user vector."""
+        return self.config.user_vector != "none"
+
+    @property
+    def width(self) -> int:
+        """Features per candidate, F."""
+        c = self.config
+        width = 4 + c.surface_dim + 1  # time, surface, length of the history
+        width += c.user_dim + 2 + 1 if self.reads_vector else 0  # vector, known and age, match
+        width += c.transact.item_dim + len(self.inputs.stats)
+        return width + (c.transact.output_dim if c.sequence else 0)
+
+    def bind(self, tables: ItemTables) -> "Ranker":
+        """Attach the items' vectors (not part of the weights); returns self."""
+        device = self.stats_mean.device
+        self.item_vectors = torch.as_tensor(tables.vectors, device=device)
+        if self.reads_vector:
+            self.match_vectors = torch.as_tensor(
+                tables.match[self.config.user_vector], device=device
+            )
+        return self
+
+    def set_normaliser(self, mean: Tensor, scale: Tensor) -> None:
+        """Mean and standard deviation [S] of the item statistics in the training set."""
+        self.stats_mean.copy_(mean)
+        self.stats_scale.copy_(scale.clamp(min=1e-3))
+
+    def set_base_rates(self, rate_H: Tensor) -> None:
+        """Start each head at its label's rate [H] in the training set."""
+        with torch.no_grad():
+            self.heads.bias.copy_(torch.logit(rate_H, eps=1e-5))
+
+    def forward(self, batch: RankerBatch) -> Tensor:
+        """Logits [N, H]."""
+        user = self.user_side(batch)
+        item_NC = self.item_features(batch.candidates)
+        summary = None
+        if self.config.sequence:
+            summary = encode_shared(
+                self.transact, user.history_RAE, user.present_RA, item_NC, batch.request
+            )
+        return self.candidate_side(user, batch, item_NC, summary)
+
+    def item_features(self, items: Tensor) -> Tensor:
+        """Item indices [...] → [..., C]: projected vector plus learned id."""
+        features = self.item_projection(self.item_vectors[items])
+        if self.config.item_ids:
+            known = torch.where(items <= self.inputs.item_count, items, 0)
+            features = features + self.item_id(known)
+        return features
+
+    def user_side(self, batch: RankerBatch) -> UserSide:
+        """Everything that all candidates of a request share."""
+        present = batch.actions > 0
+        history = self.item_projection.weight.new_zeros(*batch.items.shape, 0)
+        if self.config.sequence:
+            history = torch.cat(
+                [self.item_features(batch.items), self.action_type(batch.actions)], dim=-1
+            )
+        context = [
+            _clock(batch.time_s),
+            self.surface(batch.surface),
+            torch.log1p(present.sum(1, keepdim=True).float()) / 5,
+        ]
+        if self.reads_vector:
+            known = (batch.user_vector != 0).any(1, keepdim=True).float()
+            age = torch.log1p(batch.vector_age_s.clamp(min=0))[:, None] / 12 * known
+            context += [self.user_projection(batch.user_vector), known, age]
+        return UserSide(
+            history_RAE=history,
+            present_RA=present,
+            context_RF=torch.cat(context, dim=-1),
+            vector_RD=batch.user_vector,
+        )
+
+    def candidate_side(
+        self, user: UserSide, batch: RankerBatch, item_NC: Tensor, summary_NO: Tensor | None
+    ) -> Tensor:
+        """Logits [N, H] from the user side, the items [N, C] and TransAct's summary [N, O]."""
+        stats = (batch.stats - self.stats_mean) / self.stats_scale
+        parts = [user.context_RF[batch.request], item_NC, stats]
+        if self.reads_vector:
+            item_ND = self.match_vectors[batch.candidates]
+            parts.append((user.vector_RD[batch.request] * item_ND).sum(1, keepdim=True))
+        if summary_NO is not None:
+            parts.append(summary_NO)
+        return self.heads(self.cross(torch.cat(parts, dim=-1)))
+
+
+def _clock(time_s: Tensor) -> Tensor:
+    """Request times int64 [R] → [R, 4]: hour of the day and day of the week on circles (UTC)."""
+    # Reduced in int64 first: float32 holds absolute seconds only to about two minutes.
+    day = (time_s % DAY_S).float() * (2 * torch.pi / DAY_S)
+    week = (time_s % WEEK_S).float() * (2 * torch.pi / WEEK_S)
+    return torch.stack([day.cos(), day.sin(), week.cos(), week.sin()], dim=-1)

@@ -1,0 +1,183 @@
+"""Scoring one request's candidates with a fitted ranker: the form that serving calls.
+
+Only item indices and one user's features come in; item vectors and statistics lie in memory.
+The plain form (``ScorerSettings(exact_algebra=False)``) is the ranker's own ``forward``: the
+reference that tests hold the fast form to.
+
+Shapes: N candidates, A actions (at most the ranker's history), D user vector, I items, H heads,
+S statistics.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homefeed.errors import ArtifactError
+from homefeed.models.ranker import Ranker
+from homefeed.models.ranker_artifact import load_ranker
+from homefeed.models.ranker_batch import ItemTables, RankerBatch
+from homefeed.models.transact_fast import FastTransAct
+
+LOG = logging.getLogger(__name__)
+HISTORY = 100  # last actions that are read; longer histories are cut
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserFeatures:
+    """One user as a request finds him."""
+
+    request_time_s: int
+    items: np.ndarray  # int [A] item index, NEWEST first; 0 = unknown item
+    actions: np.ndarray  # int [A] action type; rows with 0 are padding and never count
+    surface: int = 0  # index of the request's surface; 0 = unknown
+    vector: np.ndarray | None = None  # float32 [D]; None where the user has none
+    vector_age_s: float = 0.0  # seconds from the vector's as-of to the request
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerSettings:
+    """How to compute; never what."""
+
+    precision: str = "float32"  # of TransAct: float32 or bfloat16
+    exact_algebra: bool = True  # False: the plain form
+    chunk: int = 25  # candidates at a time: 25 x 100 x 96 floats stay in the second-level cache
+    compiled: bool = False  # torch.compile; falls back to eager where no C++ compiler is found
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision ({self.precision}) must be one of {', '.join(PRECISIONS)}")
+
+
+class Scorer:
+    """Probabilities per head for the candidates of a request."""
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        tables: ItemTables,
+        item_stats: np.ndarray,
+        settings: ScorerSettings = ScorerSettings(),  # noqa: B008 (frozen)
+    ) -> None:
+        """item_stats float32 [I+1, S] in the order of the ranker's ``inputs.stats``."""
+        _require_fitting(ranker, tables, item_stats)
+        self.settings = settings
+        self.ranker = ranker.to(settings.device).eval().bind(tables)
+        self.item_stats = torch.from_numpy(np.ascontiguousarray(item_stats, np.float32))
+        self.item_stats = self.item_stats.to(settings.device)
+        with torch.inference_mode():  # one gather per item instead of one projection
+            self.items = ranker.item_features(torch.arange(len(item_stats), device=settings.device))
+        self.fast: FastTransAct | None = None
+        if ranker.config.sequence and settings.exact_algebra:
+            self.fast = FastTransAct(ranker.transact, PRECISIONS[settings.precision])
+            if settings.compiled:
+                _compile(self.fast)
+
+    @classmethod
+    def open(
+        cls,
+        ranker_path: Path,
+        tables: ItemTables,
+        item_stats: np.ndarray,
+        settings: ScorerSettings = ScorerSettings(),  # noqa: B008 (frozen)
+    ) -> "Scorer":
+        """Load a saved ranker. ArtifactError where it or the tables do not fit together."""
+        return cls(load_ranker(ranker_path), tables, item_stats, settings)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the H columns of ``score``."""
+        return self.ranker.inputs.heads
+
+    @torch.inference_mode()
+    def score(self, user: UserFeatures, candidates: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [N, H] of ``candidates``, item indices int [N]."""
+        candidate_N = torch.from_numpy(np.asarray(candidates, np.int64)).to(self.settings.device)
+        batch = self._batch(user, candidate_N)
+        if self.fast is None:
+            return self.ranker(batch).sigmoid().cpu().numpy()
+        side = self.ranker.user_side(batch)
+        item_NC = self.items[candidate_N]
+        summary = self.fast(side.history_RAE[0], item_NC, self.settings.chunk)
+        return self.ranker.candidate_side(side, batch, item_NC, summary).sigmoid().cpu().numpy()
+
+    def score_many(self, requests: Sequence[tuple[UserFeatures, np.ndarray]]) -> list[np.ndarray]:
+        """``score`` for several requests; one float32 [N, H] each."""
+        return [self.score(user, candidates) for user, candidates in requests]
+
+    def warm_up(self) -> None:
+        """Score an invented request, so that the first real one pays no first-call costs."""
+        count = max(len(self.items) - 1, 1)
+        items = np.arange(HISTORY) % count + 1
+        actions = np.ones(HISTORY, np.int64)
+        for length in (HISTORY, HISTORY // 2, 1):
+            user = UserFeatures(request_time_s=0, items=items[:length], actions=actions[:length])
+            self.score(user, np.arange(2 * self.settings.chunk + 1) % count + 1)
+
+    def _batch(self, user: UserFeatures, candidate_N: Tensor) -> RankerBatch:
+        inputs, device = self.ranker.inputs, self.settings.device
+        actions = np.asarray(user.actions, np.int64)
+        kept = np.flatnonzero(actions > 0)[:HISTORY]  # padding is left out, not masked
+        # A type that the ranker has not met has no embedding: the row is left out as well.
+        kept = kept[actions[kept] < len(inputs.action_types)]
+        items = np.asarray(user.items, np.int64)[kept]
+        vector = user.vector if user.vector is not None else np.zeros(inputs.user_vector_dim)
+        surface = user.surface if user.surface < len(inputs.surfaces) else 0
+
+        def tensor(values: object, dtype: torch.dtype) -> Tensor:
+            return torch.as_tensor(np.asarray(values)[None], dtype=dtype, device=device)
+
+        return RankerBatch(
+            items=tensor(np.where(items < len(self.items), items, 0), torch.int64),
+            actions=tensor(actions[kept], torch.int64),
+            user_vector=tensor(vector, torch.float32),
+            vector_age_s=tensor(user.vector_age_s, torch.float32),
+            time_s=tensor(user.request_time_s, torch.int64),
+            surface=tensor(surface, torch.int64),
+            request=torch.zeros(len(candidate_N), dtype=torch.int64, device=device),
+            candidates=candidate_N,
+            stats=self.item_stats[candidate_N],
+        )
+
+
+def _compile(fast: FastTransAct) -> None:
+    """Compile the chunk; the first failure falls back to eager, once and for all."""
+    compiled = torch.compile(fast.chunk, dynamic=True)
+
+    def run(*arguments: object) -> Tensor:
+        try:
+            return compiled(*arguments)
+        except Exception as error:  # torch raises its own types where no compiler is found
+            LOG.warning("torch.compile is not available (%s): scoring in eager mode", error)
+            fast.run_chunk = fast.chunk
+            return fast.chunk(*arguments)
+
+    fast.run_chunk = run
+
+
+def _require_fitting(ranker: Ranker, tables: ItemTables, item_stats: np.ndarray) -> None:
+    inputs = ranker.inputs
+    found = {"item_vectors": tables.vectors.shape[1], "item_stats": item_stats.shape[1]}
+    wanted = {"item_vectors": inputs.vector_dim, "item_stats": len(inputs.stats)}
+    rows = {"item_vectors": len(tables.vectors), "item_stats": len(item_stats)}
+    kind = ranker.config.user_vector
+    if ranker.reads_vector:
+        if kind not in tables.match:
+            raise ArtifactError(f"ranker `{ranker.config.name}` needs item vectors of `{kind}`")
+        match = tables.match[kind]
+        found[kind], wanted[kind] = match.shape[1], inputs.user_vector_dim
+        rows[kind] = len(match)
+    for name, dim in found.items():
+        if dim != wanted[name]:
+            raise ArtifactError(
+                f"{name} have {dim} columns, ranker `{ranker.config.name}` was trained with "
+                f"{wanted[name]}; serve it with the parts of its own release"
+            )
+    if len(set(rows.values())) > 1:
+        raise ArtifactError(f"item tables differ in length: {rows}; take them of one snapshot")

@@ -1,0 +1,192 @@
+"""TransAct for one request at serving: exact algebra, nothing per candidate that can be shared.
+
+The first layer's softmax over scores A[s, t] + v[b, t] (see ``transact_shared``) factors into
+exp(A) — once per request — times exp(v) — once per candidate —, so its attention is one product
+of the shared [L, L] table with the candidate's weighted values. Values and output projections are
+folded into one matrix. In later layers queries and keys are folded: with one head,
+q_s · k_t = x_s (Wq' Wk) x_t + (bq' Wk) x_t + terms that the softmax cancels, and the output
+projection is folded into the values'. Dropout is absent: this is inference only.
+
+Cost per candidate at L = 100, D = 96, FFN 32, two layers: 11.9 MFLOP instead of 24.8.
+
+The two exponentials are shifted by their own maxima. exp(v) may underflow where a candidate's
+scores spread over more than ``SAFE_SPREAD``; such candidates take the direct softmax.
+
+Shapes: B candidates of a chunk, L actions, E features of an action, C of a candidate, D = E + C.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from homefeed.models.transact import EncoderLayer, TransAct
+
+SAFE_SPREAD = 60.0  # exp(-60) ~ 1e-26: what float32 still loses below it is under 1e-11 of the sum
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """The first layer's weights, split into an action's and a candidate's part."""
+
+    query_a: Tensor  # (D, E) scaled by 1/√D
+    key_a: Tensor  # (D, E)
+    value_a: Tensor  # (D, E) output projection folded in
+    query_c: Tensor  # (D, C) scaled
+    query_bias: Tensor  # (D,) scaled
+    value_c: Tensor  # (D, C) output projection and the residual of the candidate folded in
+    value_bias: Tensor  # (D,)
+
+
+@dataclass(frozen=True)
+class LaterLayer:
+    """A later layer's attention with queries and keys, values and output folded."""
+
+    score: Tensor  # (D, D): x_s → what is multiplied with x_t
+    score_bias: Tensor  # (D,)
+    value: Tensor  # (D, D)
+    value_bias: Tensor  # (D,)
+
+
+@dataclass(frozen=True)
+class RequestSide:
+    """What one request's history gives, for all of its candidates."""
+
+    score_LL: Tensor  # A[s, t] minus its maximum over t
+    weight_LL: Tensor  # exp of it
+    key_LD: Tensor
+    value_LD: Tensor
+    residual_LD: Tensor  # the action's part of every row, zeros in the candidate's place
+
+
+class FastTransAct:
+    """The folded encoder. Rows must all be present: leave out padding before calling."""
+
+    def __init__(self, transact: TransAct, dtype: torch.dtype = torch.float32) -> None:
+        c = transact.config
+        self.config, self.dtype = c, dtype
+        self.actions_dim = c.item_dim + c.action_dim
+        first, *later = transact.layers
+        self.first = _fold_first(first, self.actions_dim, dtype)
+        self.later = [_fold_later(layer, dtype) for layer in later]
+        self.tails = [_tail(layer, dtype) for layer in transact.layers]
+        self.summary = _cast(dtype, transact.summary.weight, transact.summary.bias)
+        self.run_chunk: Callable[..., Tensor] = self.chunk
+
+    def request_side(self, history_LE: Tensor) -> RequestSide:
+        """history_LE float [L, E], newest first, all rows present."""
+        f, h = self.first, history_LE.to(self.dtype)
+        key = F.linear(h, f.key_a)
+        score = (F.linear(h, f.query_a) @ key.T).float()
+        score = score - score.amax(1, keepdim=True)
+        return RequestSide(
+            score_LL=score,
+            weight_LL=score.exp().to(self.dtype),
+            key_LD=key,
+            value_LD=F.linear(h, f.value_a),
+            residual_LD=F.pad(h, (0, self.config.item_dim)),
+        )
+
+    def __call__(self, history_LE: Tensor, candidate_NC: Tensor, chunk: int) -> Tensor:
+        """Summaries float32 [N, output_dim] of N candidates, ``chunk`` at a time."""
+        if len(history_LE) == 0:
+            return self.summary[1].float().expand(len(candidate_NC), -1)
+        request = self.request_side(history_LE)
+        candidate_NC = candidate_NC.to(self.dtype)
+        query = F.linear(candidate_NC, self.first.query_c, self.first.query_bias)
+        own_NL = (query @ request.key_LD.T).float()
+        own_NL = own_NL - own_NL.amax(1, keepdim=True)
+        constant_ND = F.linear(candidate_NC, self.first.value_c, self.first.value_bias)
+        is_safe = own_NL.numel() == 0 or bool(own_NL.amin() > -SAFE_SPREAD)
+        run = self.run_chunk if is_safe else self.direct_chunk
+        summaries = [
+            run(request, own, constant)
+            for own, constant in zip(own_NL.split(chunk), constant_ND.split(chunk), strict=True)
+        ]
+        return torch.cat(summaries).float()
+
+    def chunk(self, request: RequestSide, own_BL: Tensor, constant_BD: Tensor) -> Tensor:
+        """One chunk by the factored softmax → [B, output_dim]."""
+        weight_BL = own_BL.exp().to(self.dtype)
+        x_BLD = torch.matmul(request.weight_LL, weight_BL[:, :, None] * request.value_LD)
+        x_BLD = x_BLD / (weight_BL @ request.weight_LL.T)[:, :, None]
+        return self._after_first(x_BLD, request, constant_BD)
+
+    def direct_chunk(self, request: RequestSide, own_BL: Tensor, constant_BD: Tensor) -> Tensor:
+        """One chunk by the softmax over the sum of both scores: any spread → [B, output_dim]."""
+        weights = torch.softmax(request.score_LL + own_BL[:, None, :], dim=-1).to(self.dtype)
+        return self._after_first(torch.matmul(weights, request.value_LD), request, constant_BD)
+
+    def _after_first(self, x_BLD: Tensor, request: RequestSide, constant_BD: Tensor) -> Tensor:
+        x_BLD = x_BLD + request.residual_LD + constant_BD[:, None, :]
+        x_BLD = self.tails[0](x_BLD)
+        for layer, tail in zip(self.later, self.tails[1:], strict=True):
+            scores = torch.bmm(
+                F.linear(x_BLD, layer.score, layer.score_bias), x_BLD.transpose(1, 2)
+            )
+            mixed = torch.bmm(torch.softmax(scores, dim=-1), x_BLD)
+            x_BLD = tail(x_BLD + F.linear(mixed, layer.value, layer.value_bias))
+        return self._read_out(x_BLD)
+
+    def _read_out(self, x_BLD: Tensor) -> Tensor:
+        rows, length, dim = x_BLD.shape
+        kept = min(length, self.config.first_k)
+        first = x_BLD[:, :kept].reshape(rows, kept * dim)
+        first = F.pad(first, (0, (self.config.first_k - kept) * dim))
+        return F.linear(torch.cat([first, x_BLD.amax(dim=1)], dim=-1), *self.summary)
+
+
+def _fold_first(layer: EncoderLayer, actions_dim: int, dtype: torch.dtype) -> FirstLayer:
+    query, key, value = layer.qkv.weight.detach().double().chunk(3)
+    query_bias, _, value_bias = layer.qkv.bias.detach().double().chunk(3)
+    out, dim = layer.out.weight.detach().double(), layer.out.weight.shape[0]
+    scale = dim**-0.5
+    value = out @ value
+    # The candidate's own columns of the residual x_s = [a_s; c] ride on its constant part.
+    residual = torch.eye(dim, dtype=torch.double)[:, actions_dim:].to(value.device)
+    parts = (
+        query[:, :actions_dim] * scale,
+        key[:, :actions_dim],
+        value[:, :actions_dim],
+        query[:, actions_dim:] * scale,
+        query_bias * scale,
+        value[:, actions_dim:] + residual,
+        out @ value_bias + layer.out.bias.detach().double(),
+    )
+    return FirstLayer(*_cast(dtype, *parts))
+
+
+def _fold_later(layer: EncoderLayer, dtype: torch.dtype) -> LaterLayer:
+    query, key, value = layer.qkv.weight.detach().double().chunk(3)
+    query_bias, _, value_bias = layer.qkv.bias.detach().double().chunk(3)
+    out = layer.out.weight.detach().double()
+    scale = out.shape[0] ** -0.5
+    parts = (
+        key.T @ query * scale,
+        query_bias @ key * scale,
+        out @ value,
+        out @ value_bias + layer.out.bias.detach().double(),
+    )
+    return LaterLayer(*_cast(dtype, *parts))
+
+
+def _tail(layer: EncoderLayer, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """What follows attention's residual sum: norm, FFN, residual, norm."""
+    norm1 = _cast(dtype, layer.norm1.weight, layer.norm1.bias)
+    norm2 = _cast(dtype, layer.norm2.weight, layer.norm2.bias)
+    inner = _cast(dtype, layer.ffn_in.weight, layer.ffn_in.bias)
+    outer = _cast(dtype, layer.ffn_out.weight, layer.ffn_out.bias)
+    eps, shape = layer.norm1.eps, (layer.norm1.weight.shape[0],)
+
+    def tail(x_BLD: Tensor) -> Tensor:
+        x_BLD = F.layer_norm(x_BLD, shape, *norm1, eps)
+        ffn = F.linear(F.relu(F.linear(x_BLD, *inner)), *outer)
+        return F.layer_norm(x_BLD + ffn, shape, *norm2, eps)
+
+    return tail
+
+
+def _cast(dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(t.detach().to(dtype).contiguous() for t in tensors)
