@@ -76,10 +76,10 @@ class RankerInputs:
 class UserSide:
     """What is computed once per request."""
 
-    history_RAE: Tensor  # (R, A, E) projected items and action types, newest first
-    present_RA: Tensor  # (R, A) bool
-    context_RF: Tensor  # (R, F) request and user features
-    vector_RD: Tensor  # (R, D)
+    history: Tensor  # (R, A, E) projected items and action types, newest first
+    present: Tensor  # (R, A) bool
+    context: Tensor  # (R, F) request and user features
+    vector: Tensor  # (R, D)
 
 
 class Ranker(nn.Module):
@@ -154,7 +154,7 @@ class Ranker(nn.Module):
         summary = None
         if self.config.sequence:
             summary = encode_shared(
-                self.transact, user.history_RAE, user.present_RA, item_NC, batch.request
+                self.transact, user.history, user.present, item_NC, batch.request
             )
         return self.candidate_side(user, batch, item_NC, summary)
 
@@ -184,10 +184,10 @@ class Ranker(nn.Module):
             age = torch.log1p(batch.vector_age_s.clamp(min=0))[:, None] / 12 * known
             context += [self.user_projection(batch.user_vector), known, age]
         return UserSide(
-            history_RAE=history,
-            present_RA=present,
-            context_RF=torch.cat(context, dim=-1),
-            vector_RD=batch.user_vector,
+            history=history,
+            present=present,
+            context=torch.cat(context, dim=-1),
+            vector=batch.user_vector,
         )
 
     def candidate_side(
@@ -195,10 +195,10 @@ class Ranker(nn.Module):
     ) -> Tensor:
         """Logits [N, H] from the user side, the items [N, C] and TransAct's summary [N, O]."""
         stats = (batch.stats - self.stats_mean) / self.stats_scale
-        parts = [user.context_RF[batch.request], item_NC, stats]
+        parts = [user.context[batch.request], item_NC, stats]
         if self.reads_vector:
             item_ND = self.match_vectors[batch.candidates]
-            parts.append((user.vector_RD[batch.request] * item_ND).sum(1, keepdim=True))
+            parts.append((user.vector[batch.request] * item_ND).sum(1, keepdim=True))
         if summary_NO is not None:
             parts.append(summary_NO)
         return self.heads(self.cross(torch.cat(parts, dim=-1)))

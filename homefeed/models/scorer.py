@@ -63,7 +63,7 @@ class Scorer:
         ranker: Ranker,
         tables: ItemTables,
         item_stats: np.ndarray,
-        settings: ScorerSettings = ScorerSettings(),  # noqa: B008 (frozen)
+        settings: ScorerSettings = ScorerSettings(),
     ) -> None:
         """item_stats float32 [I+1, S] in the order of the ranker's ``inputs.stats``."""
         _require_fitting(ranker, tables, item_stats)
@@ -85,7 +85,7 @@ class Scorer:
         ranker_path: Path,
         tables: ItemTables,
         item_stats: np.ndarray,
-        settings: ScorerSettings = ScorerSettings(),  # noqa: B008 (frozen)
+        settings: ScorerSettings = ScorerSettings(),
     ) -> "Scorer":
         """Load a saved ranker. ArtifactError where it or the tables do not fit together."""
         return cls(load_ranker(ranker_path), tables, item_stats, settings)
@@ -104,7 +104,7 @@ class Scorer:
             return self.ranker(batch).sigmoid().cpu().numpy()
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
-        summary = self.fast(side.history_RAE[0], item_NC, self.settings.chunk)
+        summary = self.fast(side.history[0], item_NC, self.settings.chunk)
         return self.ranker.candidate_side(side, batch, item_NC, summary).sigmoid().cpu().numpy()
 
     def score_many(self, requests: Sequence[tuple[UserFeatures, np.ndarray]]) -> list[np.ndarray]:

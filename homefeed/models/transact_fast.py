@@ -54,11 +54,11 @@ class LaterLayer:
 class RequestSide:
     """What one request's history gives, for all of its candidates."""
 
-    score_LL: Tensor  # A[s, t] minus its maximum over t
-    weight_LL: Tensor  # exp of it
-    key_LD: Tensor
-    value_LD: Tensor
-    residual_LD: Tensor  # the action's part of every row, zeros in the candidate's place
+    score: Tensor  # A[s, t] minus its maximum over t
+    weight: Tensor  # exp of it
+    key: Tensor
+    value: Tensor
+    residual: Tensor  # the action's part of every row, zeros in the candidate's place
 
 
 class FastTransAct:
@@ -82,11 +82,11 @@ class FastTransAct:
         score = (F.linear(h, f.query_a) @ key.T).float()
         score = score - score.amax(1, keepdim=True)
         return RequestSide(
-            score_LL=score,
-            weight_LL=score.exp().to(self.dtype),
-            key_LD=key,
-            value_LD=F.linear(h, f.value_a),
-            residual_LD=F.pad(h, (0, self.config.item_dim)),
+            score=score,
+            weight=score.exp().to(self.dtype),
+            key=key,
+            value=F.linear(h, f.value_a),
+            residual=F.pad(h, (0, self.config.item_dim)),
         )
 
     def __call__(self, history_LE: Tensor, candidate_NC: Tensor, chunk: int) -> Tensor:
@@ -96,7 +96,7 @@ class FastTransAct:
         request = self.request_side(history_LE)
         candidate_NC = candidate_NC.to(self.dtype)
         query = F.linear(candidate_NC, self.first.query_c, self.first.query_bias)
-        own_NL = (query @ request.key_LD.T).float()
+        own_NL = (query @ request.key.T).float()
         own_NL = own_NL - own_NL.amax(1, keepdim=True)
         constant_ND = F.linear(candidate_NC, self.first.value_c, self.first.value_bias)
         is_safe = own_NL.numel() == 0 or bool(own_NL.amin() > -SAFE_SPREAD)
@@ -110,17 +110,17 @@ class FastTransAct:
     def chunk(self, request: RequestSide, own_BL: Tensor, constant_BD: Tensor) -> Tensor:
         """One chunk by the factored softmax → [B, output_dim]."""
         weight_BL = own_BL.exp().to(self.dtype)
-        x_BLD = torch.matmul(request.weight_LL, weight_BL[:, :, None] * request.value_LD)
-        x_BLD = x_BLD / (weight_BL @ request.weight_LL.T)[:, :, None]
+        x_BLD = torch.matmul(request.weight, weight_BL[:, :, None] * request.value)
+        x_BLD = x_BLD / (weight_BL @ request.weight.T)[:, :, None]
         return self._after_first(x_BLD, request, constant_BD)
 
     def direct_chunk(self, request: RequestSide, own_BL: Tensor, constant_BD: Tensor) -> Tensor:
         """One chunk by the softmax over the sum of both scores: any spread → [B, output_dim]."""
-        weights = torch.softmax(request.score_LL + own_BL[:, None, :], dim=-1).to(self.dtype)
-        return self._after_first(torch.matmul(weights, request.value_LD), request, constant_BD)
+        weights = torch.softmax(request.score + own_BL[:, None, :], dim=-1).to(self.dtype)
+        return self._after_first(torch.matmul(weights, request.value), request, constant_BD)
 
     def _after_first(self, x_BLD: Tensor, request: RequestSide, constant_BD: Tensor) -> Tensor:
-        x_BLD = x_BLD + request.residual_LD + constant_BD[:, None, :]
+        x_BLD = x_BLD + request.residual + constant_BD[:, None, :]
         x_BLD = self.tails[0](x_BLD)
         for layer, tail in zip(self.later, self.tails[1:], strict=True):
             scores = torch.bmm(
