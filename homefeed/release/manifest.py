@@ -106,7 +106,8 @@ class ReleaseManifest:
         """(role, field of its descriptor, the value that it must have)."""
         for role, part in self.parts.items():
             yield role, "hash", part.hash
-            yield role, "items_hash", self.items_hash
+        yield "item_encoder", "items_hash", self.items_hash
+        yield "user_encoder", "items_hash", self.items_hash
         yield "user_encoder", "item_encoder_hash", self.item_encoder.hash
         yield "ranker", "item_encoder_hash", self.item_encoder.hash
         yield "ranker", "user_encoder_hash", self.user_encoder.hash
@@ -147,13 +148,14 @@ class ReleaseManifest:
 def _declared(path: Path, field: str) -> str | None:
     """What an artifact's own descriptor says about ``field``; None where it says nothing.
 
-    A part's descriptor is the one JSON file beside its arrays; makers that leave a field out
-    are held to their bytes alone.
+    A part's descriptor is the JSON file beside its arrays, where ``bound_to`` may hold what the
+    part was trained with; makers that leave a field out are held to their bytes alone.
     """
     if not path.is_dir():
         return None
     for file in sorted(path.glob("*.json")):
         values = read_json(file)
-        if isinstance(values, dict) and field in values:
-            return values[field]
+        for level in (values, values.get("bound_to") or {}) if isinstance(values, dict) else ():
+            if field in level:
+                return level[field]
     return None

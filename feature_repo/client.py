@@ -1,0 +1,181 @@
+"""The feature store's client: declare, publish, join in the past, read now.
+
+Times are seconds since epoch UTC and come from the injected clock. Users are typed ids
+(``i:17``, ``s:anna``). Readers take no lock and go on while something is published.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from feature_repo.connection import FeastConnection
+from feature_repo.definitions import SEQUENCE_VIEW, EncoderView, ReleaseService
+from feature_repo.offline import PointInTime, point_in_time_vectors, write_part
+from feature_repo.online import OnlineFeatures, describe, read_online
+from feature_repo.read_back import require_sequences, require_vectors
+from feature_repo.rows import Rows, sequence_rows, vector_rows
+from feature_repo.settings import StoreSettings
+from feature_repo.writers import write_online
+from homefeed.artifacts import read_json
+from homefeed.clock import Clock, WallClock
+from homefeed.release.opened import require_bound
+
+if TYPE_CHECKING:
+    from feast import FeatureView
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishReport:
+    """What one publish did."""
+
+    view: str
+    as_of_s: int
+    users: int
+    written: int  # users whose row was written
+    kept_newer: int  # users who already had a newer row
+    read_back: int  # users read back and found equal
+    new_part: bool  # whether offline rows were added (False: this day was published before)
+    seconds: float
+
+
+class FeatureStore:
+    """Everything the project does with Feast, below one folder."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        settings: StoreSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.connection = FeastConnection(root, settings or StoreSettings())
+        self.clock = clock or WallClock()
+
+    # --- declarations ---
+
+    def apply(
+        self, encoders: Sequence[EncoderView], services: Iterable[ReleaseService] = ()
+    ) -> None:
+        """Declare live encoders and the feature services of releases that use them.
+
+        Adds to what is there; the same again changes nothing. Raises FeatureStoreError where a
+        service needs an encoder that is not among ``encoders``.
+        """
+        self.connection.apply(list(encoders), list(services))
+
+    def retire(self, keep: Iterable[str]) -> list[str]:
+        """Drop the vectors and services of all encoders but those with the hashes ``keep``."""
+        return self.connection.retire(set(keep))
+
+    # --- publishing ---
+
+    def publish_snapshot(
+        self, snapshot: Path, encoder_hash: str, *, created_s: int | None = None
+    ) -> PublishReport:
+        """Publish a dated snapshot folder. Raises ReleaseError for another encoder's snapshot."""
+        meta = read_json(Path(snapshot) / "snapshot.json")
+        require_bound(Path(snapshot), meta, encoder_hash)
+        return self.publish_user_vectors(
+            encoder_hash, Path(snapshot) / "users.parquet", meta["as_of_s"], created_s=created_s
+        )
+
+    def publish_user_vectors(
+        self, encoder_hash: str, parquet: Path, as_of_s: int, *, created_s: int | None = None
+    ) -> PublishReport:
+        """Publish ``user_id``, ``vector`` rows as they stood at ``as_of_s``, online and offline.
+
+        ``created_s`` is when they became readable; without it, now. A backfill passes the time
+        at which the daily run would have published them, or no past request could use them.
+        Publishing the same day again changes nothing or, repaired, replaces the day. Raises
+        FeatureStoreError (bad rows, or read back differently), BusyError, StorageError.
+        """
+        view = self.connection.encoder_view(encoder_hash)
+        rows = vector_rows(parquet, as_of_s, int(view.tags["dim"]))
+        return self._publish(view, rows, created_s, require_vectors)
+
+    def publish_sequences(
+        self, frame: pl.DataFrame, as_of_s: int, watermark: int, *, created_s: int | None = None
+    ) -> PublishReport:
+        """Publish users' last actions (rows.SEQUENCE_SCHEMA, newest first).
+
+        ``watermark`` is the event log's sequence number up to which the log is inside. Raises
+        as ``publish_user_vectors`` does.
+        """
+        view = self.connection.view(SEQUENCE_VIEW)
+        length = self.connection.settings.sequence_length
+        rows = sequence_rows(frame, as_of_s, watermark, length)
+        return self._publish(view, rows, created_s, require_sequences)
+
+    def _publish(
+        self, view: "FeatureView", rows: Rows, created_s: int | None, require: Any
+    ) -> PublishReport:
+        start = time.perf_counter()
+        created_s = int(self.clock.now_s()) if created_s is None else int(created_s)
+        settings = self.connection.settings
+        with self.connection.lock("publish"):
+            offline = self.connection.offline / view.name
+            new_part = write_part(offline, rows.frame, rows.as_of_s, created_s)
+            batches = rows.batches(settings.batch_rows)
+            written = write_online(self.connection, view, batches, rows.as_of_s, created_s)
+            compared = require(self.connection, view, rows, settings.read_back)
+        return PublishReport(
+            view=view.name,
+            as_of_s=rows.as_of_s,
+            users=rows.frame.height,
+            written=written,
+            kept_newer=rows.frame.height - written,
+            read_back=compared,
+            new_part=new_part,
+            seconds=time.perf_counter() - start,
+        )
+
+    # --- reading ---
+
+    def read_online(
+        self, feature_service: str, user: str, now_s: float | None = None
+    ) -> OnlineFeatures:
+        """What a request of ``user`` (typed id) at ``now_s`` sees; the clock's now without it.
+
+        Raises FeatureStoreError for an unknown service or a store that does not answer.
+        """
+        return self.read_online_many(feature_service, [user], now_s)[0]
+
+    def read_online_many(
+        self, feature_service: str, users: Sequence[str], now_s: float | None = None
+    ) -> list[OnlineFeatures]:
+        """``read_online`` for several users in one query per view."""
+        now_s = self.clock.now_s() if now_s is None else now_s
+        return read_online(self.connection, feature_service, users, now_s)
+
+    def warm_up(self, feature_service: str) -> None:
+        """Make the first request as fast as the next: imports, connection, declarations."""
+        for _ in range(3):
+            self.read_online(feature_service, "s:warm-up")
+
+    def describe_online(
+        self, user: str, feature_service: str, now_s: float | None = None
+    ) -> dict[str, Any]:
+        """What ``homefeed features get`` prints: plain values with ages and versions."""
+        features = self.read_online(feature_service, user, now_s)
+        return describe(features, self.connection.service_views(feature_service))
+
+    def point_in_time(
+        self,
+        users: Sequence[str],
+        request_time_ms: np.ndarray,
+        encoder_hash: str,
+        *,
+        labels: np.ndarray | None = None,
+    ) -> PointInTime:
+        """Vectors of ``users`` [R] as they were readable strictly before each request [R].
+
+        A row counts if both its as-of time and its creation are before the request, and it is
+        not older than the time to live. Row count and labels are compared around the join.
+        """
+        view = self.connection.encoder_view(encoder_hash)
+        return point_in_time_vectors(self.connection, view, users, request_time_ms, labels)

@@ -1,0 +1,155 @@
+"""Bulk writes into the online store; an older row never replaces a newer one.
+
+SQLite: straight into Feast's own table, in one transaction per batch. Feast's writer has no
+event-time check (the older row would win) and is three times slower; here the check and the
+write are one statement. The layout is Feast's internal one, so the Feast version is pinned and
+every publish is read back through Feast. Redis: Feast's own writer, after comparing times.
+"""
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from feature_repo.connection import FeastConnection, entity_key
+from feature_repo.definitions import JOIN_KEY
+from feature_repo.settings import ONLINE_FILE
+from homefeed.errors import BusyError, FeatureStoreError, StorageError
+
+if TYPE_CHECKING:
+    from feast import FeatureView
+
+Batch = list[tuple[str, dict[str, Any]]]  # (typed user, feature → Feast Value)
+BUSY_TIMEOUT_S = 30.0
+
+_UPSERT = """
+INSERT INTO "{table}" (entity_key, feature_name, value, value_text, event_ts, created_ts)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,
+  value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = excluded.created_ts
+WHERE excluded.event_ts >= event_ts
+"""
+
+
+def write_online(
+    connection: FeastConnection,
+    view: "FeatureView",
+    batches: Iterable[Batch],
+    as_of_s: int,
+    created_s: int,
+) -> int:
+    """Write batches; returns how many users were written (the others hold newer rows).
+
+    Raises BusyError, StorageError, FeatureStoreError.
+    """
+    write = _to_sqlite if connection.settings.online_store == "sqlite" else _to_redis
+    return write(connection, view, batches, as_of_s, created_s)
+
+
+def _to_sqlite(
+    connection: FeastConnection,
+    view: "FeatureView",
+    batches: Iterable[Batch],
+    as_of_s: int,
+    created_s: int,
+) -> int:
+    store = connection.store()
+    path = connection.root / ONLINE_FILE
+    statement = _UPSERT.format(table=f"{store.config.project}_{view.name}")
+    times = (_feast_timestamp(as_of_s), _feast_timestamp(created_s))
+    written = 0
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
+            database.execute("PRAGMA synchronous=NORMAL")
+            for batch in batches:
+                with database:  # one transaction: a reader sees all of a batch's rows or none
+                    cursor = database.executemany(statement, _sqlite_rows(batch, times))
+                written += cursor.rowcount // len(batch[0][1])
+    except sqlite3.Error as error:
+        raise _translated(error, str(path)) from error
+    return written
+
+
+def _sqlite_rows(batch: Batch, times: tuple[int, int]) -> Iterator[tuple]:
+    """Rows of Feast's online table; the scalars' text column is Feast's search column."""
+    _require_feast_key(batch[0][0])
+    for user, values in batch:
+        key = entity_key_bytes(user)
+        for name, value in values.items():
+            text = str(value.int64_val) if value.WhichOneof("val") == "int64_val" else None
+            yield key, name, value.SerializeToString(), text, *times
+
+
+def entity_key_bytes(user: str) -> bytes:
+    """Feast's key bytes (entity_key_serialization_version 3) of a typed user id."""
+    name, text = JOIN_KEY.encode(), user.encode()
+    return b"".join(
+        (
+            struct.pack("<III", 1, 2, len(name)),  # one join key, of type STRING
+            name,
+            struct.pack("<II", 2, len(text)),
+            text,
+        )
+    )
+
+
+def _require_feast_key(user: str) -> None:
+    from feast.infra.key_encoding_utils import serialize_entity_key
+
+    if serialize_entity_key(entity_key(user), 3) != entity_key_bytes(user):
+        raise FeatureStoreError(
+            "this version of Feast lays out its keys differently; install the version in "
+            "constraints.txt"
+        )
+
+
+def _feast_timestamp(time_s: int) -> int:
+    """Feast's SQLite adapter stores the UTC clock reading as if it were local time."""
+    return int(datetime.fromtimestamp(time_s, UTC).replace(tzinfo=None).timestamp())
+
+
+def _to_redis(
+    connection: FeastConnection,
+    view: "FeatureView",
+    batches: Iterable[Batch],
+    as_of_s: int,
+    created_s: int,
+) -> int:
+    store = connection.store()
+    as_of = datetime.fromtimestamp(as_of_s, UTC)
+    created = datetime.fromtimestamp(created_s, UTC)
+    written = 0
+    for batch in batches:
+        kept = _not_newer(connection, view, batch, as_of_s)
+        rows = [(entity_key(user), values, as_of, created) for user, values in kept]
+        try:
+            store._get_provider().online_write_batch(store.config, view, rows, None)
+        except Exception as error:  # redis and Feast have no error in common
+            raise FeatureStoreError(
+                f"cannot write {view.name} to Redis: {type(error).__name__}: {error}"
+            ) from error
+        written += len(rows)
+    return written
+
+
+def _not_newer(
+    connection: FeastConnection, view: "FeatureView", batch: Batch, as_of_s: int
+) -> Batch:
+    feature = next(name for name in batch[0][1] if name.endswith("as_of_s"))
+    stored = connection.online_rows(view, [feature], [user for user, _ in batch])
+    return [
+        each
+        for each, row in zip(batch, stored, strict=True)
+        if row is None or row[feature].int64_val <= as_of_s
+    ]
+
+
+def _translated(error: sqlite3.Error, path: str) -> Exception:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return BusyError(f"{path} is locked by another writer; try again")
+    if "full" in text or "readonly" in text:
+        return StorageError(f"cannot write {path}: {text}; free some space")
+    return FeatureStoreError(f"cannot write {path}: {text}; apply the encoder first")
