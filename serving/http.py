@@ -56,7 +56,7 @@ class Edge:
 
     settings: Settings = field(default_factory=Settings)
     path: RequestPath | None = None
-    observe: Callable[[str, int, Stages], None] = lambda endpoint, status, stages: None
+    observe: Callable[[str, int, Stages, str | None], None] = lambda *_: None
     in_flight: int = 0
 
     async def feed(self, request: Request) -> Response:
@@ -111,17 +111,19 @@ class Edge:
     ) -> Response:
         """Refuse early when full, answer, map errors, and say in Server-Timing where time went."""
         if self.in_flight >= self.settings.max_in_flight:
-            self.observe(endpoint, 429, {})
+            self.observe(endpoint, 429, {}, None)
             return _error(429, f"{self.in_flight} requests are in work; try again", retry_after=1)
         start = time.perf_counter()
         stages: Stages = {}
+        value: dict[str, Any] = {}
         self.in_flight += 1
         try:
             if self.path is None or not self.path.ready():
                 response = _error(503, "the server has nothing to serve yet; see /readyz")
             else:
                 body = await request.body()
-                response = _json(await answer(self.path, body, stages))
+                value = await answer(self.path, body, stages)
+                response = _json(value)
         except Exception as error:
             response = error_response(error)
         finally:
@@ -130,7 +132,7 @@ class Edge:
         response.headers["Server-Timing"] = ", ".join(
             f"{name};dur={spent:.3f}" for name, spent in stages.items()
         )
-        self.observe(endpoint, response.status_code, stages)
+        self.observe(endpoint, response.status_code, stages, value.get("degraded"))
         return response
 
 

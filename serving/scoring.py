@@ -6,12 +6,13 @@ H heads.
 """
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+from serving.dependency import Dependency, DependencyError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,14 +22,10 @@ class ScoreRequest:
     release: int
     request_time_s: int
     surface: int  # index of the request's surface
-    vector: np.ndarray  # float32 [D]; zeros where there is none
+    vector: np.ndarray | None  # float32 [D]; None where the user has none
     vector_age_s: float  # from the vector's as-of time to the request
     items: np.ndarray  # int32 [L], newest first
     actions: np.ndarray  # uint8 [L]
-    surfaces: np.ndarray  # uint8 [L]
-    times_s: np.ndarray  # int64 [L]
-    durations_s: np.ndarray  # float32 [L]
-    times_known: np.ndarray  # bool [L]
     candidates: np.ndarray  # int32 [N]
 
     def to_message(self) -> dict[str, Any]:
@@ -45,42 +42,51 @@ class Scoring(Protocol):
     """Scores candidates with a release's ranker."""
 
     async def score(self, request: ScoreRequest) -> np.ndarray:
-        """Probabilities float32 [N, H]."""
+        """Probabilities float32 [N, H]; DependencyError where the scorer is late or fails."""
         ...
 
-    def loaded(self) -> set[int]:
-        """Release versions that can be scored now; called from a thread."""
+    def loaded(self) -> Mapping[int, str]:
+        """Release version → the key of what can be scored now; called from a thread."""
         ...
 
 
 class InProcessScoring:
-    """Scores in a thread of this process: no hop, for machines without a second one to use."""
+    """Scores in a thread of this process: no hop, for machines with few cores and no GPU."""
 
-    def __init__(
-        self, score: Callable[[ScoreRequest], np.ndarray], loaded: Callable[[], set[int]]
-    ) -> None:
-        self._score, self._loaded = score, loaded
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="scorer")
+    def __init__(self, rankers: Any, budget_ms: float) -> None:
+        self._rankers = rankers
+        self._scorer = Dependency("the scorer", budget_ms, threads=1)
 
     async def score(self, request: ScoreRequest) -> np.ndarray:
         """Probabilities float32 [N, H]."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._score, request)
+        return await self._scorer.call(self._rankers.score, request)
 
-    def loaded(self) -> set[int]:
-        """Release versions that can be scored now."""
-        return self._loaded()
+    def loaded(self) -> Mapping[int, str]:
+        """Release version → the key of what can be scored now."""
+        return self._rankers.loaded()
 
 
 class ServiceScoring:
     """Scores through the second BentoML service."""
 
-    def __init__(self, proxy: Any) -> None:
-        self._proxy = proxy
+    def __init__(self, proxy: Any, budget_ms: float) -> None:
+        self._proxy, self._budget_ms = proxy, budget_ms
 
     async def score(self, request: ScoreRequest) -> np.ndarray:
         """Probabilities float32 [N, H]."""
-        return await self._proxy.to_async.score(message=request.to_message())
+        call = self._proxy.to_async.score(message=request.to_message())
+        try:
+            return await asyncio.wait_for(call, self._budget_ms / 1000)
+        except TimeoutError:
+            raise DependencyError(
+                f"the scorer did not answer within {self._budget_ms:.0f} ms"
+            ) from None
+        except Exception as error:  # whatever the client raises: the answer degrades
+            raise DependencyError(f"the scorer failed: {error!r}") from error
 
-    def loaded(self) -> set[int]:
-        """Release versions that the service has loaded; empty while it does not answer."""
-        return set(self._proxy.to_sync.loaded())
+    def loaded(self) -> Mapping[int, str]:
+        """Release version → the key of what can be scored now; nothing while it starts."""
+        try:
+            return {int(version): key for version, key in self._proxy.to_sync.loaded().items()}
+        except Exception:  # the second service is starting, or gone
+            return {}

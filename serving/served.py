@@ -3,7 +3,7 @@
 Shapes: I items of a release's vocabulary, D dimension, P popular, R recent items.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,10 @@ class RunningTest:
     """A running A/B test: who falls into which arm, and which release answers there."""
 
     name: str
-    definition: Any  # homefeed.abtest.definition
     arms: Mapping[str, int]  # arm → release version
+    arm_of: Callable[[str], str | None] = field(compare=False)
+    # typed user id → arm; None outside the test's traffic
+    definition_hash: str = ""  # a changed definition is another test
 
 
 @dataclass(frozen=True, kw_only=True)

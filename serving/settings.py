@@ -41,6 +41,10 @@ class Settings:
 
     poll_s: float = 2.0  # how often the ledger and the tests' definitions are looked at
     torch_threads: int = 1  # of the scorer, per worker
+    scorer_precision: str = "float32"  # float32 or bfloat16
+    scorer_device: str = "cpu"  # cpu or cuda
+    scorer_compiled: bool = False  # torch.compile where a C++ compiler is found
+    utility: str = ""  # head=weight,...: what orders a feed; empty: all heads alike
     explanations: int = 20_000  # kept for /v1/explain, oldest forgotten first
     durable_sync: str = "FULL"  # SQLite's `synchronous` for the event log: FULL or NORMAL
 

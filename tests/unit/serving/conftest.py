@@ -1,0 +1,159 @@
+"""A tiny served release of real parts: exact search, a real ranker, a real log."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.scorer import Scorer
+from homefeed.models.transact import TransActConfig
+from serving.event_log import Action, EventLog
+from serving.explain import ExplanationStore
+from serving.ids import IdTable
+from serving.log_writer import LogWriter
+from serving.rankers import Rankers
+from serving.request_path import LivePath
+from serving.scoring import InProcessScoring
+from serving.served import Served, ServedRelease
+from serving.settings import Settings
+from serving.user_state import StoredUser, UserReads
+
+NUM_ITEMS, DIM = 60, 8
+HEADS = ("click", "like")
+ACTION_TYPES = ("", "click", "like", "hide")
+SURFACES = ("", "home", "related")
+
+
+class ExactIndex:
+    """Items by inner product, all of them."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = vectors
+
+    def search(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        score = self.vectors[1:] @ vector
+        order = np.argsort(-score, kind="stable")[:count]
+        return (order + 1).astype(np.int32), score[order]
+
+
+class Users:
+    """Features in a dictionary, read as the feature store's are; ``fault`` is raised instead."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, StoredUser] = {}
+        self.fault: Exception | None = None
+
+    def read(self, feature_service: str, user_id: str) -> StoredUser | None:
+        if self.fault is not None:
+            raise self.fault
+        return self.rows.get(user_id)
+
+
+@pytest.fixture(scope="session")
+def item_vectors() -> np.ndarray:
+    vectors = np.random.default_rng(0).normal(size=(NUM_ITEMS + 1, DIM)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[0] = 0
+    return vectors
+
+
+@pytest.fixture(scope="session")
+def scorer(item_vectors: np.ndarray) -> Scorer:
+    """A real ranker with random weights, as one that was not trained."""
+    transact = TransActConfig(item_dim=8, action_dim=4, layers=1, ffn_dim=8, output_dim=8)
+    inputs = RankerInputs(
+        heads=HEADS,
+        action_types=ACTION_TYPES,
+        surfaces=SURFACES,
+        stats=("rate",),
+        item_count=NUM_ITEMS,
+        vector_dim=DIM,
+        user_vector_dim=DIM,
+    )
+    ranker = Ranker(variant("full", transact=transact), inputs)
+    tables = ItemTables(vectors=item_vectors, match={"pinnerformer": item_vectors})
+    return Scorer(ranker, tables, np.zeros((NUM_ITEMS + 1, 1), np.float32))
+
+
+@pytest.fixture
+def make_release(item_vectors: np.ndarray):
+    """Builds a served release; items are the integers 1001..1060."""
+
+    def make(version: int = 1, **changes) -> ServedRelease:
+        popularity = np.arange(NUM_ITEMS + 1, dtype=np.float32)  # higher ids are more popular
+        values = {
+            "version": version,
+            "hash": f"hash{version}",
+            "feature_service": f"release_{version}",
+            "realtime": True,
+            "utility": {"click": 1.0, "like": 1.0},
+            "heads": HEADS,
+            "snapshot_as_of_s": 0,
+            "dim": DIM,
+            "items": IdTable(range(1001, 1001 + NUM_ITEMS)),
+            "action_types": {name: i for i, name in enumerate(ACTION_TYPES) if i},
+            "surfaces": {name: i for i, name in enumerate(SURFACES) if i},
+            "index": ExactIndex(item_vectors),
+            "popularity": popularity,
+            "popular": np.argsort(-popularity[1:]).astype(np.int32) + 1,
+            "recent": np.arange(1, 11, dtype=np.int32),
+        }
+        return ServedRelease(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path) -> EventLog:
+    return EventLog(tmp_path / "events.db")
+
+
+@pytest.fixture
+def world(tmp_path, log, make_release, scorer, item_vectors):
+    """A request path over real parts; ``served`` and ``users`` can be changed by a test."""
+    settings = Settings(workspace=tmp_path, simulated_clock=True, candidates=20, k=5)
+    explanations = ExplanationStore(tmp_path / "explain.db", limit=100)
+    writer = LogWriter(log, explanations)
+    users = Users()
+    loaded = {version: scorer for version in (1, 2)}
+    current = SimpleNamespace(releases=loaded, keys={1: "1", 2: "2"})
+    catalog = SimpleNamespace(current=current, refresh=lambda: None)
+    place = SimpleNamespace(
+        settings=settings,
+        users=users,
+        log=log,
+        served=Served(champion=1, releases={1: make_release()}),
+        explanations=explanations,
+        scorers=loaded,
+        vectors=item_vectors,
+    )
+    place.path = LivePath(
+        settings=settings,
+        served=lambda: place.served,
+        users=UserReads(users, log, settings),
+        scoring=InProcessScoring(Rankers(catalog), budget_ms=5_000),
+        writer=writer,
+        explanations=explanations,
+    )
+    yield place
+    writer.close()
+
+
+@pytest.fixture
+def make_action():
+    """Builds an action of user i:7 that arrived when it ended."""
+
+    def make(event_id: str, item: str = "i:1001", time_ms: int = 1_000, **changes) -> Action:
+        values = {
+            "event_id": event_id,
+            "user_id": "i:7",
+            "item_id": item,
+            "action_type": "click",
+            "time_ms": time_ms,
+            "arrived_ms": time_ms,
+        }
+        return Action(**{**values, **changes})
+
+    return make

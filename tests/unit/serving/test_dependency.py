@@ -1,0 +1,49 @@
+import asyncio
+import threading
+
+import pytest
+
+from serving.dependency import Dependency, DependencyError
+
+
+def test_an_answer_in_time_is_passed_on():
+    assert asyncio.run(Dependency("the store", 5_000).call(divmod, 7, 2)) == (3, 1)
+
+
+def test_a_failure_names_the_dependency():
+    with pytest.raises(DependencyError, match="the store failed: division by zero"):
+        asyncio.run(Dependency("the store", 5_000).call(lambda: 1 / 0))
+
+
+def test_a_late_answer_is_given_up_after_the_budget():
+    release = threading.Event()
+    store = Dependency("the store", 20)
+    with pytest.raises(DependencyError, match="did not answer within 20 ms"):
+        asyncio.run(store.call(release.wait, 30))
+    release.set()
+
+
+def test_a_hanging_dependency_is_refused_at_once_and_taken_back_when_it_returns():
+    release, entered = threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        entered.release()
+        release.wait(30)
+
+    async def story() -> None:
+        store = Dependency("the store", 20, threads=2)
+        for _ in range(2):
+            with pytest.raises(DependencyError, match="did not answer"):
+                await store.call(hang)
+            entered.acquire()
+        with pytest.raises(DependencyError, match="hangs: 2 calls have not come back"):
+            await store.call(hang)
+        release.set()
+        while True:
+            try:
+                assert await store.call(lambda: "back") == "back"
+                return
+            except DependencyError:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(story(), 20))

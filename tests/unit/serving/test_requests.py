@@ -1,0 +1,121 @@
+import json
+
+import pytest
+
+from serving.requests import RequestError, parse_action, parse_actions, parse_feed, parse_rank
+from serving.settings import Settings
+
+LIVE, SIMULATED = Settings(), Settings(simulated_clock=True)
+NOW_MS = 1_700_000_000_000
+TYPES = frozenset({"click", "like"})
+
+
+def body(**values) -> bytes:
+    return json.dumps(values).encode()
+
+
+def test_a_feed_request_has_defaults():
+    request = parse_feed(body(user_id="anna"), LIVE)
+    assert (request.user_id, request.k, request.surface) == ("anna", LIVE.k, "")
+    assert request.endpoint == "feed"
+    assert abs(request.time_ms / 1000 - __import__("time").time()) < 60
+
+
+def test_integer_and_text_ids_stay_what_they_are():
+    assert parse_feed(body(user_id=7), LIVE).user_id == 7
+    assert parse_feed(body(user_id="7"), LIVE).user_id == "7"
+    assert parse_feed(body(user_id="Łódź-☃"), LIVE).user_id == "Łódź-☃"
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"[1]", "the body is a JSON array; send an object"),
+        (body(), "user_id is missing"),
+        (body(user_id=True), "user_id is true; send an integer or a string"),
+        (body(user_id=1.5), "user_id is 1.5"),
+        (body(user_id=""), "user_id has 0 characters"),
+        (body(user_id=2**63), "at most 64 bits"),
+        (body(user_id=1, k=0), "k is 0; send an integer from 1 to 100"),
+        (body(user_id=1, k=101), "k is 101; at most 100 can be"),
+        (body(user_id=1, k="5"), 'k is "5"'),
+        (body(user_id=1, usr=2), "unknown field 'usr'"),
+        (body(user_id=1, surfce="x"), "did you mean 'surface'?"),
+        (body(user_id=1, surface=3), "surface is 3; send a string"),
+    ],
+)
+def test_a_bad_feed_request_is_refused_in_one_line_that_says_why(sent, says):
+    with pytest.raises(RequestError) as refused:
+        parse_feed(sent, LIVE)
+    assert says in str(refused.value)
+    assert refused.value.status == 400
+    assert "\n" not in str(refused.value)
+
+
+def test_a_request_carries_its_own_time_only_under_the_simulated_clock():
+    assert parse_feed(body(user_id=1, at=12.5), SIMULATED).time_ms == 12_500
+    with pytest.raises(RequestError, match="--simulated-clock"):
+        parse_feed(body(user_id=1, at=12.5), LIVE)
+
+
+def test_a_time_in_milliseconds_is_recognised():
+    with pytest.raises(RequestError, match="milliseconds"):
+        parse_feed(body(user_id=1, at=1_700_000_000_000), SIMULATED)
+
+
+def test_candidates_are_ranked_in_full_unless_k_says_less():
+    assert parse_rank(body(user_id=1, candidates=[3, 4]), LIVE).k == 2
+    assert parse_rank(body(user_id=1, candidates=[3, 4], k=1), LIVE).candidates == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "says"),
+    [
+        ([], "candidates is []; send a list"),
+        (None, "candidates is missing"),
+        ([1, None], "candidates[1] is missing"),
+        ([1, 2, 1], "candidates[2] repeats candidates[0] (1)"),
+        (list(range(1001)), "candidates holds 1001 items; send at most 1000"),
+    ],
+)
+def test_bad_candidates_are_refused(candidates, says):
+    with pytest.raises(RequestError) as refused:
+        parse_rank(body(user_id=1, candidates=candidates), LIVE)
+    assert says in str(refused.value)
+
+
+def test_an_action_without_a_timestamp_happened_when_it_arrived():
+    posted = parse_action({"user_id": 1, "item_id": 2, "action_type": "click"}, NOW_MS, TYPES)
+    assert posted.time_ms == NOW_MS
+    assert posted.event_id is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"action_type": "clik"}, "action_type is 'clik'; known are click, like"),
+        ({"action_type": None}, "action_type is missing"),
+        ({"item_id": [1]}, "item_id is [1]"),
+        ({"timestamp": "now"}, 'timestamp is "now"; send a number'),
+        ({"timestamp": NOW_MS}, "are these milliseconds?"),
+        ({"timestamp": NOW_MS / 1000 + 90_000}, "more than a day after"),
+        ({"timestamp": -1}, "give seconds since 1970"),
+        ({"timestamp": float("nan")}, "timestamp is NaN"),
+        ({"duration_s": -1}, "duration_s is -1.0"),
+        ({"when": 3}, "unknown field 'when'"),
+    ],
+)
+def test_a_bad_action_says_why(change, says):
+    value = {"user_id": 1, "item_id": 2, "action_type": "click", **change}
+    with pytest.raises(RequestError) as refused:
+        parse_action(value, NOW_MS, TYPES)
+    assert says in str(refused.value)
+
+
+def test_a_batch_is_a_list_of_bounded_length():
+    with pytest.raises(RequestError, match="send a list"):
+        parse_actions(body(actions={}), LIVE)
+    with pytest.raises(RequestError, match="at most 1000 at once"):
+        parse_actions(body(actions=[{}] * 1001), LIVE)
+    assert parse_actions(body(actions=[1], at=2), SIMULATED) == (2_000, [1])
