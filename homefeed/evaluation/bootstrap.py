@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHUNK_VALUES = 4_000_000  # drawn values held at once: bounds memory, not the result
+CHUNK_DRAWS = 4_000_000  # draws held at once: bounds memory, not the result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +26,38 @@ class Estimate:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
+def bootstrap_means(
+    values: np.ndarray, *, samples: int = 1000, level: float = 0.95, seed: int = 0
+) -> list[Estimate]:
+    """Mean and user-bootstrap interval of each column of values [U, M].
+
+    NaN means that a user has no such value. All columns share the draws of users; a draw without
+    any value of a column does not count for that column.
+    """
+    present = ~np.isnan(values)
+    filled = np.where(present, values, 0.0)
+    users = present.sum(axis=0)
+    means = _resampled_means(filled, present.astype(np.float64), samples, seed)
+    tail = (1 - level) / 2
+    estimates = []
+    for column, count in enumerate(users):
+        drawn = means[:, column][~np.isnan(means[:, column])]
+        if count == 0:
+            estimates.append(Estimate(mean=np.nan, low=np.nan, high=np.nan, users=0))
+            continue
+        low, high = np.quantile(drawn, [tail, 1 - tail])
+        mean = float(filled[:, column].sum() / count)
+        estimates.append(Estimate(mean=mean, low=float(low), high=float(high), users=int(count)))
+    return estimates
+
+
 def bootstrap_mean(
     values: np.ndarray, *, samples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Estimate:
     """Mean of values [U] (NaN: this user has none) and its user-bootstrap interval."""
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
-    if len(values) == 0:
-        return Estimate(mean=float("nan"), low=float("nan"), high=float("nan"), users=0)
-    means = _resampled_means(values, samples, seed)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Estimate(mean=float(values.mean()), low=float(low), high=float(high), users=len(values))
+    return bootstrap_means(values[:, None], samples=samples, level=level, seed=seed)[0]
 
 
 def paired_difference(
@@ -52,13 +72,23 @@ def paired_difference(
     return bootstrap_mean(np.asarray(ours) - theirs, samples=samples, level=level, seed=seed)
 
 
-def _resampled_means(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def _resampled_means(
+    filled: np.ndarray, present: np.ndarray, samples: int, seed: int
+) -> np.ndarray:
+    """Means [samples, M] over users drawn with replacement; NaN where a draw has no value."""
+    num_users, num_columns = filled.shape
     generator = np.random.default_rng(seed)
-    per_chunk = max(1, CHUNK_VALUES // len(values))
-    means = [
-        values[
-            generator.integers(len(values), size=(min(per_chunk, samples - start), len(values)))
-        ].mean(axis=1)
-        for start in range(0, samples, per_chunk)
-    ]
-    return np.concatenate(means)
+    means = np.full((samples, num_columns), np.nan)
+    per_chunk = max(1, CHUNK_DRAWS // max(num_users, 1))
+    for start in range(0, samples if num_users else 0, per_chunk):
+        rows = range(start, min(start + per_chunk, samples))
+        times = np.stack(  # how often each user was drawn
+            [
+                np.bincount(generator.integers(num_users, size=num_users), minlength=num_users)
+                for _ in rows
+            ]
+        ).astype(np.float64)
+        count = times @ present
+        chunk = slice(rows.start, rows.stop)
+        np.divide(times @ filled, count, out=means[chunk], where=count > 0)
+    return means

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from homefeed.evaluation import metrics
-from homefeed.evaluation.bootstrap import bootstrap_mean
+from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
 from homefeed.evaluation.index import Columns, Topics, columns_for, sample_index
 from homefeed.evaluation.refresh import Queries, queries_for
@@ -200,8 +200,10 @@ def _measure(
     config: EvaluationConfig,
 ) -> Iterator[Measurement]:
     num_targets = {view: int(cases.view(view).sum()) for view in VIEWS}
-    for (view, metric), by_user in values.items():
-        estimate = bootstrap_mean(by_user, samples=config.bootstrap_samples, seed=config.seed)
+    estimates = bootstrap_means(
+        np.stack(list(values.values()), axis=1), samples=config.bootstrap_samples, seed=config.seed
+    )
+    for (view, metric), estimate in zip(values, estimates, strict=True):
         yield Measurement(
             mode=mode,
             view=view,

@@ -8,6 +8,7 @@ positive itself does not. A score that is not a number counts against the model 
 """
 
 import numpy as np
+import torch
 
 SORT_FROM_TARGETS = 12  # a row with more targets than this is sorted once instead of scanned
 
@@ -78,18 +79,17 @@ def top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
 
     Equal scores are ordered by column, so that the answer does not depend on the partition.
     """
-    scores = np.where(np.isnan(scores), -np.inf, scores)
+    scores = np.nan_to_num(scores, copy=True, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     depth = min(depth, scores.shape[1])
-    if depth == scores.shape[1]:
-        return np.argsort(-scores, axis=1, kind="stable")
-    edge = -np.partition(-scores, depth - 1, axis=1)[:, depth - 1]  # the depth-th best score
-    chosen = np.empty((len(scores), depth), np.int64)
-    for row, floor in enumerate(edge):
-        above = np.flatnonzero(scores[row] > floor)
-        level = np.flatnonzero(scores[row] == floor)[: depth - len(above)]
-        both = np.concatenate([above, level])
-        chosen[row] = both[np.argsort(-scores[row, both], kind="stable")]
-    return chosen
+    best, chosen = (part.numpy() for part in torch.topk(torch.from_numpy(scores), depth, dim=1))
+    edge = best[:, -1:]  # where more stand level with it than fit, the first columns go in
+    for row in np.flatnonzero(np.count_nonzero(scores >= edge, axis=1) > depth):
+        above = np.flatnonzero(scores[row] > edge[row])
+        level = np.flatnonzero(scores[row] == edge[row])[: depth - len(above)]
+        chosen[row] = np.concatenate([above, level])
+    chosen.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1)
 
 
 def coverage(counts: np.ndarray, share: float = 0.9) -> float:
