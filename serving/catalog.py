@@ -120,10 +120,10 @@ class Catalog(Generic[T]):
         """The newest snapshot where it can serve, else the one that served until now."""
         keys = {version: key for version, key in found.items() if version not in waiting}
         before = self.current.keys
-        for version in {*wanted.versions, self.current.wanted.champion}:
-            if version not in keys and version in before:
-                keys[version] = before[version]
-        return keys
+        kept = set(wanted.versions)
+        if wanted.champion not in keys:
+            kept.add(self.current.wanted.champion)  # it serves until the new one can
+        return {v: before[v] for v in kept if v in before} | keys
 
     def _servable(self, wanted: Wanted, keys: Mapping[int, str]) -> Wanted:
         """Tests whose arms are all loaded; the new champion, or the old one until it is."""

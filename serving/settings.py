@@ -32,7 +32,6 @@ class Settings:
     popular_share: float = 0.15  # of the candidates, popular whatever the user's vector says
     recent_share: float = 0.05  # of the candidates, the newest items
     shown_window_s: float = 86_400.0  # an item shown within this time does not come back
-    features_max_age_s: float = 7 * 86_400.0  # older user vectors are not used
 
     features_budget_ms: float = 50.0  # one read of the feature store
     log_budget_ms: float = 50.0  # one read of the event log
@@ -66,8 +65,19 @@ class Settings:
                 f"popular_share {self.popular_share} and recent_share {self.recent_share} must be "
                 "0 or more and sum to at most 1"
             )
+        self.utility_weights()
         if self.durable_sync not in ("FULL", "NORMAL"):
             raise ConfigError(f"durable_sync is {self.durable_sync!r}; give FULL or NORMAL")
+
+    def utility_weights(self) -> dict[str, float]:
+        """Weights of the heads in the score that orders a feed; empty where none were set."""
+        pairs = [pair.partition("=") for pair in self.utility.split(",") if pair.strip()]
+        try:
+            return {head.strip(): float(weight) for head, _, weight in pairs}
+        except ValueError:
+            raise ConfigError(
+                f"{PREFIX}UTILITY is {self.utility!r}; give head=weight,head=weight"
+            ) from None
 
     @property
     def _fixed_share(self) -> float:

@@ -20,8 +20,9 @@ from serving.settings import Settings
 class StoredUser:
     """One user's row of the feature store."""
 
-    vector: np.ndarray | None = None  # float32 [D]
-    vector_event_s: int | None = None  # as of when the vector was made
+    vector: np.ndarray | None = None  # float32 [D]; None: absent, too old, or not yet valid
+    vector_age_s: float | None = None  # at the request; also where it is too old
+    why_no_vector: str | None = None
     row: Sequence[PastAction] = ()  # the published sequence, oldest first
     watermark: int = 0  # the log's number up to which the row holds every action
 
@@ -29,8 +30,8 @@ class StoredUser:
 class FeatureReader(Protocol):
     """Reads one user's features online."""
 
-    def read(self, feature_service: str, user_id: str) -> StoredUser | None:
-        """The features of a typed user id; None where the store does not know the user."""
+    def read(self, feature_service: str, user_id: str, now_s: float) -> StoredUser | None:
+        """What a request at ``now_s`` may see; None where the store does not know the user."""
         ...
 
 
@@ -64,7 +65,7 @@ class UserReads:
         that is slow or gone.
         """
         stored, logged = await asyncio.gather(
-            self._store.call(self._features.read, feature_service, user_id),
+            self._store.call(self._features.read, feature_service, user_id, request_ms / 1000),
             self._events.call(self._read_log, user_id, request_ms),
             return_exceptions=True,
         )
@@ -93,7 +94,8 @@ class UserReads:
         failed_log: bool,
         reasons: list[str],
     ) -> UserState:
-        vector, age_s = self._fresh_vector(stored, request_ms, reasons)
+        if stored.vector is None and stored.why_no_vector:
+            reasons.append(stored.why_no_vector)
         sequence = merge(
             stored.row,
             stored.watermark,
@@ -103,8 +105,8 @@ class UserReads:
         )
         in_row = {action.item_id for action in stored.row}
         return UserState(
-            vector=vector,
-            vector_age_s=age_s,
+            vector=stored.vector,
+            vector_age_s=stored.vector_age_s,
             sequence=sequence,
             seen=frozenset(in_row.union(action.item_id for action in logged)),
             shown=shown,
@@ -113,21 +115,6 @@ class UserReads:
             realtime_failed=failed_log and realtime,
             reasons=tuple(reasons),
         )
-
-    def _fresh_vector(
-        self, stored: StoredUser, request_ms: int, reasons: list[str]
-    ) -> tuple[np.ndarray | None, float | None]:
-        """Feast does not enforce the time to live online, nor that features are of the past."""
-        if stored.vector is None or stored.vector_event_s is None:
-            return None, None
-        age_s = request_ms / 1000 - stored.vector_event_s
-        if age_s > self._settings.features_max_age_s:
-            reasons.append(f"the user's vector is {age_s / 86_400:.1f} days old")
-            return None, age_s
-        if age_s <= 0:
-            reasons.append("the user's vector was made after this request's time")
-            return None, age_s
-        return stored.vector, age_s
 
     def _read_log(self, user_id: str, request_ms: int) -> tuple[list[Action], frozenset[str]]:
         since_ms = request_ms - round(self._settings.shown_window_s * 1000)

@@ -45,7 +45,7 @@ class Users:
         self.rows: dict[str, StoredUser] = {}
         self.fault: Exception | None = None
 
-    def read(self, feature_service: str, user_id: str) -> StoredUser | None:
+    def read(self, feature_service: str, user_id: str, now_s: float) -> StoredUser | None:
         if self.fault is not None:
             raise self.fault
         return self.rows.get(user_id)

@@ -37,7 +37,7 @@ def known(world):
     """User 7 has a vector a day old and one published action."""
     world.users.rows["i:7"] = StoredUser(
         vector=world.vectors[3],
-        vector_event_s=AT_MS // 1000 - 86_400,
+        vector_age_s=86_400.0,
         row=[PastAction("i:1003", "click", "home", AT_MS - 2 * DAY_MS)],
     )
     return world
@@ -160,14 +160,11 @@ def test_without_the_scorer_the_answer_is_popular_items(known):
     assert "release version 1 is not loaded" in answer["reasons"][0]
 
 
-@pytest.mark.parametrize(("age_s", "says"), [(8 * 86_400, "8.0 days old"), (-1, "after this")])
-def test_a_vector_that_is_too_old_or_of_the_future_is_not_used(known, age_s, says):
-    known.users.rows["i:7"] = StoredUser(
-        vector=known.vectors[3], vector_event_s=AT_MS // 1000 - age_s
-    )
+def test_why_a_user_has_no_vector_is_told(known):
+    known.users.rows["i:7"] = StoredUser(why_no_vector="the user's vector is 8.0 days old")
     answer = feed(known)
     assert answer["degraded"] == "popular_items"
-    assert says in answer["reasons"][0]
+    assert answer["reasons"] == ["the user's vector is 8.0 days old"]
 
 
 def test_an_unknown_candidate_is_named(known):

@@ -1,0 +1,62 @@
+"""Online features through the feature store's client, in the request path's terms."""
+
+from pathlib import Path
+
+from feature_repo.client import FeatureStore
+from feature_repo.online import OnlineFeatures, OnlineSequence
+from homefeed.schema import ActionFlag
+from serving.sequence import PastAction
+from serving.user_state import StoredUser
+
+
+class OnlineReader:
+    """Reads one user's features by an arm's feature service."""
+
+    def __init__(self, root: Path) -> None:
+        self._store = FeatureStore(root)
+
+    def read(self, feature_service: str, user_id: str, now_s: float) -> StoredUser | None:
+        """What a request at ``now_s`` may see; None where the store does not know the user."""
+        features = self._store.read_online(feature_service, user_id, now_s)
+        if features.vector_as_of_s is None and features.sequence is None:
+            return None
+        return StoredUser(
+            vector=features.vector,
+            vector_age_s=features.vector_age_s,
+            why_no_vector=_why_no_vector(features),
+            row=() if features.sequence is None else _chronological(features.sequence),
+            watermark=features.watermark,
+        )
+
+    def warm_up(self, feature_service: str) -> None:
+        """Pay the imports and the first connection before the first request."""
+        self._store.warm_up(feature_service)
+
+
+def _why_no_vector(features: OnlineFeatures) -> str | None:
+    if features.vector is not None:
+        return None
+    if features.vector_age_s is None:
+        return "the feature store has no vector of this user"
+    if features.vector_age_s <= 0:
+        return "the user's vector was made after this request's time"
+    return f"the user's vector is {features.vector_age_s / 86_400:.1f} days old"
+
+
+def _chronological(sequence: OnlineSequence) -> list[PastAction]:
+    columns = (
+        sequence.item_ids,
+        sequence.action_types,
+        sequence.surfaces,
+        sequence.times_s.tolist(),
+        sequence.durations_s.tolist(),
+        sequence.flags.tolist(),
+    )
+    rows = zip(*(column[::-1] for column in columns), strict=True)
+    return [
+        PastAction(item, kind, surface, time_s * 1000, duration_s, not flag & _UNTIMED)
+        for item, kind, surface, time_s, duration_s, flag in rows
+    ]
+
+
+_UNTIMED = int(ActionFlag.TIME_UNKNOWN)
