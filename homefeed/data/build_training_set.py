@@ -1,0 +1,109 @@
+"""Makes a training set: rows, then the features of each request as of its own moment."""
+
+import dataclasses
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from homefeed.artifacts import writing
+from homefeed.data.contract import Dataset
+from homefeed.data.item_stats import DAY_S, ItemStats
+from homefeed.data.ranking_rows import RankingRows, downsample_negatives, rows_from_impressions
+from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
+from homefeed.data.sequences import SequenceStore
+from homefeed.data.splits import Timeline
+from homefeed.data.training_set import TrainingSet, TrainingSetMeta, label_hash, write_meta
+from homefeed.progress import Progress
+from homefeed.schema import IMPRESSIONS
+
+HISTORY = 100  # last actions per request
+CHUNK_REQUESTS = 16_384
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetConfig:
+    """What goes into a training set."""
+
+    keep_negatives: float = 1.0  # share of the label-free training rows that stay
+    sampling: CandidateSampling = field(
+        default_factory=CandidateSampling
+    )  # where the set has no impressions
+    seed: int = 0
+
+
+def build_training_set(
+    dataset: Dataset,
+    store: SequenceStore,
+    stats: ItemStats,
+    timeline: Timeline,
+    out: Path,
+    config: TrainingSetConfig = TrainingSetConfig(),
+) -> TrainingSet:
+    """Write the training set of ``dataset`` at ``out``, verify it, and open it.
+
+    User vectors are not inside: join them for ``user`` and ``time_ms`` of the result and hand
+    them to ``TrainingSet.add_user_vectors``. Raises DatasetError where the windows are empty.
+    """
+    has_impressions = dataset.has(IMPRESSIONS)
+    if has_impressions:
+        rows = rows_from_impressions(dataset, store, timeline)
+        rows = downsample_negatives(rows, config.keep_negatives, config.seed)
+    else:
+        rows = rows_from_positives(store, stats, timeline, config.sampling)
+    meta = TrainingSetMeta(
+        heads=rows.heads,
+        stats=stats.names,
+        action_types=store.meta.action_types,
+        surfaces=store.meta.surfaces,
+        item_count=store.meta.item_count,
+        timeline=dataclasses.asdict(timeline),
+        requests=len(rows.user),
+        rows=len(rows.request),
+        label_hash=label_hash(rows.request, rows.item, rows.labels),
+        has_impressions=has_impressions,
+        sampling=None if has_impressions else dataclasses.asdict(config.sampling),
+        keep_negatives=config.keep_negatives if has_impressions else 1.0,
+        sequences_hash=store.meta.content_hash,
+        users_hash=store.meta.users_hash,
+        items_hash=store.meta.items_hash,
+        dataset_fingerprint=store.meta.dataset_fingerprint,
+    )
+    with writing(Path(out)) as beside:
+        beside.mkdir(parents=True)
+        for name in ("user", "time_ms", "surface", "split"):
+            np.save(beside / f"{name}.npy", getattr(rows, name))
+        for name in ("request", "item", "position", "labels", "weight"):
+            np.save(beside / f"{name}.npy", getattr(rows, name))
+        _write_actions(beside / "actions.npy", rows, store)
+        _write_stats(beside / "stats.npy", rows, stats)
+        write_meta(beside, meta)
+        TrainingSet.open(beside).verify(store)
+    return TrainingSet.open(out)
+
+
+def _write_actions(path: Path, rows: RankingRows, store: SequenceStore) -> None:
+    """The last available actions of every request, a chunk at a time."""
+    count = len(rows.user)
+    shape = (count, HISTORY)
+    actions = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=shape)
+    progress = Progress("training set: histories", count)
+    for first in range(0, count, CHUNK_REQUESTS):
+        part = slice(first, first + CHUNK_REQUESTS)
+        time_s = rows.time_ms[part] // 1000
+        actions[part] = store.last_available(rows.user[part], time_s, HISTORY)
+        progress.advance(len(time_s))
+    progress.close()
+    actions.flush()
+
+
+def _write_stats(path: Path, rows: RankingRows, stats: ItemStats) -> None:
+    """Item statistics of every row, as of the start of its request's day."""
+    shape = (len(rows.request), len(stats.names))
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    day = (rows.time_ms // 1000 // DAY_S)[rows.request]  # ascending: requests are in time order
+    bounds = np.flatnonzero(np.diff(day, prepend=-1, append=-1))
+    for first, last in itertools.pairwise(bounds):
+        table[first:last] = stats.as_of(int(day[first]) * DAY_S)[rows.item[first:last]]
+    table.flush()

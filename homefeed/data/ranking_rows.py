@@ -1,0 +1,111 @@
+"""Requests and the candidates shown in them, with their labels: what a ranker learns from.
+
+Shapes: R requests, n rows (candidates of all requests, grouped by request), H heads.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from homefeed.data.contract import Dataset
+from homefeed.data.sequences import SequenceStore
+from homefeed.data.splits import Timeline
+from homefeed.errors import DatasetError
+from homefeed.schema import (
+    IMPRESSIONS,
+    ITEM_ID,
+    POSITION,
+    REQUEST_ID,
+    SURFACE,
+    TIMESTAMP,
+    USER_ID,
+)
+
+TRAIN, EVALUATION = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingRows:
+    """Requests in order of time, their rows together and in order of position."""
+
+    user: np.ndarray  # int32 [R] user index, 0 = unknown
+    time_ms: np.ndarray  # int64 [R]
+    surface: np.ndarray  # uint8 [R] surface code of the store, 0 = unknown
+    split: np.ndarray  # uint8 [R] TRAIN or EVALUATION
+    request: np.ndarray  # int32 [n], ascending
+    item: np.ndarray  # int32 [n] item index, 0 = unknown
+    position: np.ndarray  # int32 [n], from 1
+    labels: np.ndarray  # uint8 [n, H]
+    weight: np.ndarray  # float32 [n]: 1, or more for a row that stands for dropped ones
+    heads: tuple[str, ...]
+
+
+def rows_from_impressions(
+    dataset: Dataset, store: SequenceStore, timeline: Timeline
+) -> RankingRows:
+    """Impressions of t0 < t ≤ t2 as requests and rows.
+
+    What was shown to one user at one time under one request id is one request: a request id that
+    lasts longer is several, so that each impression has the features of its own moment.
+    """
+    heads = dataset.spec.labels
+    time_s = pl.col(TIMESTAMP) // 1000
+    frame = (
+        dataset.scan(IMPRESSIONS)
+        .filter((time_s > timeline.t0_s) & (time_s <= timeline.t2_s))
+        .sort(TIMESTAMP, USER_ID, REQUEST_ID, POSITION, maintain_order=True)
+        .collect()
+    )
+    if frame.is_empty():
+        raise DatasetError(
+            f"data set `{dataset.spec.name}` has no impressions between {timeline.t0_s} and "
+            f"{timeline.t2_s} (seconds UTC); choose an earlier t0 or a later t2"
+        )
+    request = frame.select(
+        pl.struct(TIMESTAMP, USER_ID, REQUEST_ID).rle_id().cast(pl.Int32)
+    ).to_series()
+    first = np.flatnonzero(np.diff(request.to_numpy(), prepend=-1))
+    time_ms = frame[TIMESTAMP].to_numpy()[first]
+    return RankingRows(
+        user=store.users.indices(frame[USER_ID][first]),
+        time_ms=time_ms,
+        surface=surface_codes(frame[SURFACE][first], store.meta.surfaces),
+        split=split_of(time_ms, timeline),
+        request=request.to_numpy(),
+        item=store.items.indices(frame[ITEM_ID]),
+        position=frame[POSITION].fill_null(0).cast(pl.Int32).to_numpy(),
+        labels=frame.select(pl.col(heads).fill_null(0).cast(pl.UInt8)).to_numpy(),
+        weight=np.ones(len(frame), np.float32),
+        heads=heads,
+    )
+
+
+def downsample_negatives(rows: RankingRows, keep: float, seed: int) -> RankingRows:
+    """Keep a share of the training rows without any label, each weighted 1 / keep.
+
+    The weights leave the expected loss as it was, so probabilities stay calibrated. Evaluation
+    rows all stay; so do requests that lose their last row.
+    """
+    if keep >= 1:
+        return rows
+    draw = np.random.default_rng(seed).random(len(rows.request))
+    negative = ~rows.labels.any(1) & (rows.split[rows.request] == TRAIN)
+    kept = ~negative | (draw < keep)
+    columns = {
+        name: getattr(rows, name)[kept] for name in ("request", "item", "position", "labels")
+    }
+    weight = np.where(negative, 1 / keep, 1.0)[kept].astype(np.float32) * rows.weight[kept]
+    per_request = {n: getattr(rows, n) for n in ("user", "time_ms", "surface", "split")}
+    return RankingRows(**per_request, **columns, weight=weight, heads=rows.heads)
+
+
+def split_of(time_ms: np.ndarray, timeline: Timeline) -> np.ndarray:
+    """uint8 [R]: TRAIN for t0 < t ≤ t1, EVALUATION for t1 < t ≤ t2."""
+    return np.where(timeline.evaluation(time_ms // 1000), EVALUATION, TRAIN).astype(np.uint8)
+
+
+def surface_codes(names: pl.Series, surfaces: tuple[str, ...]) -> np.ndarray:
+    """Surface names → uint8 codes of the store, 0 for a name that no action has."""
+    codes = {name: code for code, name in enumerate(surfaces) if name}
+    return names.replace_strict(codes, default=0, return_dtype=pl.UInt8).to_numpy()
