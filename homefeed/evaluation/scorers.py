@@ -46,7 +46,9 @@ class EncoderScorer:
 
     def __init__(self, encoder, store, columns: Columns) -> None:
         self.encoder, self.store = encoder, store
-        vectors = np.asarray(encoder.item_vectors(), np.float32)[columns.items]
+        known = np.asarray(encoder.item_vectors(), np.float32)
+        # Items that the vocabulary gained after the fit have no vector: zeros, as in a snapshot.
+        vectors = known[np.where(columns.items < len(known), columns.items, 0)]
         distinct, self.group = distinct_rows(vectors)
         self.distinct = torch.from_numpy(distinct)  # (G, D)
 

@@ -1,0 +1,169 @@
+"""Judges rankers on the requests after their training window, beside the popularity ranker.
+
+Every impression is scored with the features of its own moment. Lists are requests; where requests
+hold too few impressions to be ranked (KuaiRand: one to three), each user's impressions of the
+evaluation window form one list, and what is compared is a re-ranking of recorded impressions.
+
+Shapes: n rows of the evaluation window, H heads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from homefeed.data.item_stats import popularity_column
+from homefeed.data.ranking_rows import EVALUATION
+from homefeed.data.training_set import TrainingSet
+from homefeed.evaluation.bootstrap import Estimate, bootstrap_mean, paired_difference
+from homefeed.evaluation.ranking_metrics import (
+    TOP,
+    UserValues,
+    area_under_curve,
+    calibration,
+    hits_at_3,
+)
+from homefeed.models.ranker import Ranker
+from homefeed.training.ranker_batches import RankerData
+
+POPULARITY = "popularity"
+BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFigures:
+    """One ranker, one head."""
+
+    hit: Estimate  # HIT@3, user-bootstrap interval
+    auc: float
+    ece: float  # expected calibration error; NaN for scores that are no probabilities
+    ratio: float  # mean predicted / mean observed
+    users: UserValues  # HIT@3 per user, for paired comparisons
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingReport:
+    """All rankers on the same rows: ``figures[ranker][head]``."""
+
+    lists: str  # "request" or "user"
+    rows: int
+    figures: Mapping[str, Mapping[str, HeadFigures]]
+
+    def difference(self, ours: str, theirs: str, head: str) -> Estimate:
+        """HIT@3 of ``ours`` minus ``theirs`` over the same users, paired user bootstrap."""
+        a, b = self.figures[ours][head].users, self.figures[theirs][head].users
+        return paired_difference(a.value, b.value)
+
+    def values(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Plain numbers for JSON: ranker → head → figure."""
+        return {
+            ranker: {head: _plain(figures) for head, figures in heads.items()}
+            for ranker, heads in self.figures.items()
+        }
+
+
+def evaluate_rankers(
+    rankers: Mapping[str, Ranker], data: RankerData, *, lists: str = "auto"
+) -> RankingReport:
+    """Score the evaluation window with every ranker (bound to its tables) and compare.
+
+    The popularity ranker is always among them. ``lists``: "request", "user", or "auto" (users
+    where most requests have no more than 3 candidates).
+    """
+    requests = data.set.requests_of(EVALUATION)
+    scores = {name: predict(ranker, data, requests) for name, ranker in rankers.items()}
+    return compare_scores(scores, data.set, requests, lists=lists)
+
+
+def compare_scores(
+    scores: Mapping[str, np.ndarray],
+    training_set: TrainingSet,
+    requests: np.ndarray,
+    *,
+    lists: str = "auto",
+) -> RankingReport:
+    """Figures of probabilities float32 [n, H] of the rows of ``requests``, popularity's beside."""
+    rows = training_set.rows_of(requests)
+    labels, heads = np.asarray(training_set.labels[rows]), training_set.meta.heads
+    by = lists if lists != "auto" else list_kind(training_set, requests)
+    request = np.asarray(training_set.request[rows])
+    user = np.asarray(training_set.user)[request].astype(np.int64)
+    group = request if by == "request" else user
+    scores = dict(scores) | {POPULARITY: popularity_scores(training_set, rows)}
+    figures = {
+        name: {
+            head: _head_figures(score[:, h], labels[:, h], group, user, name != POPULARITY)
+            for h, head in enumerate(heads)
+        }
+        for name, score in scores.items()
+    }
+    return RankingReport(lists=by, rows=len(rows), figures=figures)
+
+
+def list_kind(training_set: TrainingSet, requests: np.ndarray) -> str:
+    """What forms a list: "request" where most requests hold more than 3 candidates, else "user"."""
+    size = training_set.begin[requests + 1] - training_set.begin[requests]
+    return "request" if np.median(size) > TOP else "user"
+
+
+def popularity_scores(training_set: TrainingSet, rows: np.ndarray) -> np.ndarray:
+    """The popularity ranker, float32 [n, H]: each item's day-lagged rate (or count) per head."""
+    meta = training_set.meta
+    columns = [
+        popularity_column(meta.heads, head, has_impressions=meta.has_impressions)
+        for head in meta.heads
+    ]
+    return np.asarray(training_set.stats[rows])[:, columns]
+
+
+@torch.inference_mode()
+def predict(ranker: Ranker, data: RankerData, requests: np.ndarray) -> np.ndarray:
+    """Probabilities float32 [n, H] of the rows of ``requests``, in their order."""
+    ranker.eval()
+    size = data.set.begin[requests + 1] - data.set.begin[requests]
+    begin = np.cumsum(size) - size
+    result = np.zeros((int(size.sum()), len(data.set.meta.heads)), np.float32)
+    # By length of history, so that a batch is padded little.
+    order = np.argsort(data.lengths(requests), kind="stable")
+    batch = (np.cumsum(size[order]) - size[order]) // BATCH_ROWS
+    kind = ranker.config.user_vector
+    for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
+        features = data.batch(requests[part]).by_vector[kind]
+        place = np.concatenate([np.arange(begin[r], begin[r] + size[r]) for r in part])
+        result[place] = ranker(features).sigmoid().numpy()
+    return result
+
+
+def comparisons(
+    report: RankingReport, ours: str, others: Sequence[str], heads: Sequence[str]
+) -> dict[str, dict[str, Estimate]]:
+    """Paired HIT@3 differences of ``ours`` to each of ``others``: other → head → estimate."""
+    return {o: {h: report.difference(ours, o, h) for h in heads} for o in others}
+
+
+def _head_figures(
+    score: np.ndarray, label: np.ndarray, group: np.ndarray, user: np.ndarray, is_probability: bool
+) -> HeadFigures:
+    users = hits_at_3(score, label, group, user)
+    ece, ratio = calibration(score, label) if is_probability else (float("nan"), float("nan"))
+    return HeadFigures(
+        hit=bootstrap_mean(users.value),
+        auc=area_under_curve(score, label),
+        ece=ece,
+        ratio=ratio,
+        users=users,
+    )
+
+
+def _plain(figures: HeadFigures) -> dict[str, float]:
+    hit = figures.hit
+    return {
+        "hit_at_3": hit.mean,
+        "hit_at_3_low": hit.low,
+        "hit_at_3_high": hit.high,
+        "users": hit.users,
+        "auc": figures.auc,
+        "ece": figures.ece,
+        "calibration_ratio": figures.ratio,
+    }

@@ -1,0 +1,239 @@
+"""Items near a user's vector: an HNSW graph with its id map, and exact search beside it.
+
+Small catalogues and narrow filters are searched exactly: a graph search that has to pass over
+most of what it meets is slower and loses recall. Results hold items of the index only, never
+padding, never what was excluded.
+
+Shapes: I items of the vocabulary (row 0 is padding), N items of the index, D dim, K results.
+"""
+
+import hashlib
+import threading
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from homefeed.artifacts import read_json, write_json, writing
+from homefeed.errors import ArtifactError, ConfigError
+
+GRAPH, IDS, DESCRIPTION = "index.hnsw", "index_ids.npy", "index.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexConfig:
+    """How the graph is built and searched (hnswlib's names in brackets)."""
+
+    links: int = 16  # neighbours kept of an item in the graph [M]
+    build_depth: int = 200  # candidates looked at when an item is added [ef_construction]
+    search_depth: int = 128  # candidates looked at in a search, at least K [ef]
+    exact_below: int = 20_000  # a catalogue of fewer items is always searched exactly
+    exact_share: float = 0.1  # so is a filter that keeps less than this share of the items
+    threads: int = 1  # of the build; with more than one, the graph depends on their order
+    seed: int = 0
+
+
+class ItemIndex:
+    """Nearest items by inner product. ``ItemIndex.build(vectors)``, or ``open`` what was saved."""
+
+    def __init__(
+        self, vectors: np.ndarray, items: np.ndarray, graph: object | None, config: IndexConfig
+    ) -> None:
+        self.items = items  # int32 [N] ascending
+        self.config = config
+        self._all = vectors
+        self._vectors = vectors[items]  # (N, D)
+        self._graph = graph
+        self._depth = config.search_depth
+        self._deepening = threading.Lock()
+        if graph is not None:
+            graph.set_ef(self._depth)
+
+    @classmethod
+    def build(
+        cls,
+        vectors: np.ndarray,
+        items: np.ndarray | None = None,
+        config: IndexConfig | None = None,
+    ) -> "ItemIndex":
+        """Index the rows ``items`` of vectors [I+1, D]; by default all that are not zero.
+
+        Raises ConfigError for items outside 1..I and for vectors that are not finite.
+        """
+        config = config or IndexConfig()
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        items = _checked_items(vectors, items)
+        graph = None
+        if len(items) >= config.exact_below:
+            import hnswlib
+
+            graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
+            graph.init_index(len(items), config.build_depth, config.links, config.seed)
+            graph.add_items(vectors[items], np.arange(len(items)), num_threads=config.threads)
+        return cls(vectors, items, graph, config)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def search(
+        self,
+        vector: np.ndarray,
+        count: int,
+        *,
+        exclude: Collection[int] = (),
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest items to vector [D]: int32 [K] and scores float32 [K], best first.
+
+        K is ``count``, or fewer where the index, the filter or the exclusion leave fewer.
+        ``exclude`` are items not to return (seen ones), ``allowed`` bool [I+1] says which may be.
+        """
+        place = self._places(exclude)
+        mask = None if allowed is None else np.asarray(allowed, bool)[self.items]
+        usable = len(self.items) if mask is None else int(mask.sum())
+        share = usable / max(len(self.items), 1)
+        if self._graph is None or share < self.config.exact_share:
+            return self._exact(vector, count, place, mask)
+        # Enough to be left with `count` after the exclusion and, on average twice over, the filter.
+        wanted = count + len(place) if mask is None else int(2 * (count + len(place)) / share)
+        found, score = self._near(vector, min(wanted, len(self.items)))
+        kept = ~np.isin(found, place)
+        if mask is not None:
+            kept &= mask[found]
+        found, score = found[kept][:count], score[kept][:count]
+        if len(found) < min(count, usable - len(place)):
+            return self._exact(vector, count, place, mask)
+        return self.items[found], score
+
+    def search_exact(
+        self, vector: np.ndarray, count: int, *, exclude: Collection[int] = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As ``search``, over every item: the reference that recall is measured against."""
+        return self._exact(vector, count, self._places(exclude), None)
+
+    def _near(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Places int64 [K] and scores of a graph search, best first."""
+        if count > self._depth:  # hnswlib finds no more than its depth; it only ever grows
+            with self._deepening:
+                self._depth = max(self._depth, count)
+                self._graph.set_ef(self._depth)
+        query = np.asarray(vector, np.float32)[None]
+        try:
+            place, distance = self._graph.knn_query(query, k=count, num_threads=1)
+        except RuntimeError:  # a graph of poorly linked items reached fewer than `count`
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        return place[0].astype(np.int64), 1 - distance[0]
+
+    def _exact(
+        self, vector: np.ndarray, count: int, place: np.ndarray, mask: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        score = self._vectors @ np.asarray(vector, np.float32)  # (N,)
+        usable = np.ones(len(score), bool) if mask is None else mask.copy()
+        usable[place] = False
+        candidates = np.flatnonzero(usable)
+        count = min(count, len(candidates))
+        if 0 < count < len(candidates):
+            best = np.argpartition(-score[candidates], count - 1)[:count]
+            candidates = candidates[best]
+        order = np.lexsort((candidates, -score[candidates]))[:count]
+        return self.items[candidates[order]], score[candidates[order]]
+
+    def _places(self, items: Collection[int]) -> np.ndarray:
+        """Rows of the index that hold ``items``; others are not in it and need no exclusion."""
+        wanted = np.unique(np.fromiter(items, np.int64, len(items)))
+        place = np.searchsorted(self.items, wanted)
+        inside = place < len(self.items)
+        place, wanted = place[inside], wanted[inside]
+        return place[self.items[place] == wanted]
+
+    def save(self, folder: Path) -> None:
+        """Write graph, id map and description into an existing folder, bound to the vectors."""
+        folder = Path(folder)
+        np.save(folder / IDS, self.items)
+        if self._graph is not None:
+            self._graph.save_index(str(folder / GRAPH))
+        described = {
+            "version": VERSION,
+            "config": asdict(self.config),
+            "has_graph": self._graph is not None,
+            "vectors_hash": hash_vectors(self._all),
+            "items_hash": _hash(self.items),
+        }
+        write_json(folder / DESCRIPTION, described)
+
+    @classmethod
+    def open(cls, folder: Path, vectors: np.ndarray) -> "ItemIndex":
+        """Open what ``save`` wrote, for the very vectors [I+1, D] that it was built from.
+
+        Raises ArtifactError: missing, truncated, another version, other vectors.
+        """
+        folder = Path(folder)
+        described = read_json(folder / DESCRIPTION)
+        if described.get("version") != VERSION:
+            raise ArtifactError(
+                f"index {folder} has version {described.get('version')}, this code reads "
+                f"{VERSION}; make the snapshot again"
+            )
+        if (found := hash_vectors(vectors)) != described["vectors_hash"]:
+            raise ArtifactError(
+                f"index {folder} was built from vectors {described['vectors_hash']}, these are "
+                f"{found}; make the snapshot again"
+            )
+        try:
+            items = np.load(folder / IDS)
+            config = IndexConfig(**described["config"])
+            graph = _opened_graph(folder, vectors.shape[1]) if described["has_graph"] else None
+        except (OSError, ValueError, RuntimeError, TypeError) as error:
+            raise ArtifactError(
+                f"index {folder} cannot be read ({error}); make the snapshot again"
+            ) from None
+        size = len(items) if graph is None else graph.get_current_count()
+        if _hash(items) != described["items_hash"] or size != len(items):
+            raise ArtifactError(
+                f"index {folder} holds {size:,} vectors under {len(items):,} ids, or others than "
+                "were saved; make the snapshot again"
+            )
+        return cls(np.ascontiguousarray(vectors, np.float32), items, graph, config)
+
+
+def hash_vectors(vectors: np.ndarray) -> str:
+    """16 hexadecimal digits over the shape and the float32 bytes of vectors."""
+    return _hash(np.asarray(vectors, np.float32))
+
+
+def save_index(index: ItemIndex, folder: Path) -> None:
+    """Write an index as a folder of its own, atomically."""
+    with writing(Path(folder)) as beside:
+        beside.mkdir()
+        index.save(beside)
+
+
+def _opened_graph(folder: Path, dim: int):
+    import hnswlib
+
+    graph = hnswlib.Index(space="ip", dim=dim)
+    graph.load_index(str(folder / GRAPH))
+    return graph
+
+
+def _checked_items(vectors: np.ndarray, items: np.ndarray | None) -> np.ndarray:
+    if items is None:
+        items = np.flatnonzero(np.any(vectors != 0, axis=1))
+    items = np.unique(np.asarray(items)).astype(np.int32)
+    if len(items) and not (items[0] >= 1 and items[-1] < len(vectors)):
+        raise ConfigError(
+            f"items {int(items[0])}..{int(items[-1])} are not all among 1..{len(vectors) - 1}: "
+            "index items of the vectors' own vocabulary, 0 is padding"
+        )
+    broken = items[~np.isfinite(vectors[items]).all(axis=1)]
+    if len(broken):
+        raise ConfigError(f"the vector of item {int(broken[0])} is not finite; embed items again")
+    return items
+
+
+def _hash(array: np.ndarray) -> str:
+    digest = hashlib.blake2b(f"{array.shape} {array.dtype}".encode(), digest_size=8)
+    digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    return digest.hexdigest()

@@ -1,0 +1,44 @@
+"""Small logs written out by hand, built into real sequence stores."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from homefeed.data.contract import write_dataset
+from homefeed.data.sequences.build import build_sequences
+from homefeed.data.sequences.store import SequenceStore
+from homefeed.data.specification import DatasetSpec
+
+torch.set_num_threads(1)
+DAY_S = 86_400
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., SequenceStore]:
+    """rows: (user, item, type, second) with types like (positive), view, hate (negative)."""
+
+    def make(rows: Sequence[tuple], name: str = "log") -> SequenceStore:
+        actions = pl.DataFrame(
+            [(user, item, kind, second * 1000) for user, item, kind, second in rows],
+            schema={
+                "user_id": pl.Int64,
+                "item_id": pl.Int64,
+                "action_type": pl.String,
+                "timestamp": pl.Int64,
+            },
+            orient="row",
+        )
+        spec = DatasetSpec(
+            name=name,
+            files={"actions": "actions.parquet"},
+            positive=("like",),
+            neutral=("view",),
+            negative=("hate",),
+        )
+        dataset = write_dataset(tmp_path / name, spec, {"actions": actions})
+        return build_sequences(dataset, tmp_path / f"{name}-store")
+
+    return make

@@ -1,0 +1,195 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from homefeed.data.items import ItemTable
+from homefeed.errors import ArtifactError
+from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
+from homefeed.evaluation.cases import VIEWS, build_cases
+from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_encoder, evaluate_model
+from homefeed.evaluation.index import Topics, topics_of
+from homefeed.evaluation.refresh import MODES, queries_for
+from homefeed.evaluation.report import Evaluation, compare
+from homefeed.evaluation.scorers import distinct_rows
+
+DAY_S = 86_400
+T0_S = 1_600_000_000
+CONFIG = EvaluationConfig(
+    modes=MODES, depths=(1, 3), coverage_depth=2, entropy_depth=3, bootstrap_samples=50
+)
+
+
+@dataclass
+class SumOfItems:
+    """An encoder with whole-number vectors, so that every product is exact."""
+
+    vectors: np.ndarray
+    kind: str = "sum"
+    history_length: int = 4
+    hash: str = "sum"
+
+    @property
+    def dim(self) -> int:
+        return self.vectors.shape[1]
+
+    def item_vectors(self) -> np.ndarray:
+        return self.vectors
+
+    def embed(self, batch) -> torch.Tensor:
+        inside = torch.arange(batch.item.shape[1]) < batch.length[:, None]
+        item = batch.item.where(batch.item < len(self.vectors), 0)  # joined after the fit
+        vectors = torch.from_numpy(self.vectors)[item]
+        return (vectors * inside[..., None]).sum(dim=1)
+
+
+@pytest.fixture
+def log(make_store):
+    """Twelve users, nine items, thirty days around the cutoff."""
+    generator = np.random.default_rng(0)
+    rows = {
+        (
+            int(generator.integers(1, 13)),
+            int(generator.integers(101, 110)),
+            str(generator.choice(["like", "view", "hate"], p=[0.6, 0.3, 0.1])),
+            T0_S + int(generator.integers(-20 * DAY_S, 10 * DAY_S)),
+        )
+        for _ in range(260)
+    }
+    return make_store(sorted(rows, key=lambda row: row[3]))
+
+
+@pytest.fixture
+def encoder(log):
+    vectors = np.random.default_rng(1).integers(-2, 3, (log.meta.item_count + 1, 3))
+    vectors[0] = 0
+    vectors[4] = vectors[5]  # equal items: a tie whatever the user
+    return SumOfItems(vectors.astype(np.float32))
+
+
+@pytest.fixture
+def cases(log):
+    users = np.arange(1, log.meta.user_count + 1)
+    return build_cases(log, cutoff_s=T0_S, horizon_s=7 * DAY_S, users=users)
+
+
+@pytest.fixture
+def topics(log):
+    return Topics(np.arange(log.meta.item_count + 1, dtype=np.int32) % 3, "by hand")
+
+
+def slow_recall(encoder, store, cases, mode, view, depth):
+    """Recall by the definition, one target at a time, from the raw columns of the store."""
+    queries, shares = queries_for(mode, cases), {}
+    for target in np.flatnonzero(cases.view(view)):
+        user = cases.users[cases.target_row[target]]
+        before_s = queries.before_s[queries.target_query[target]]
+        rows = np.arange(len(store.item))[store.rows(int(user))]
+        past = [row for row in rows if store.available_s(np.array([row]))[0] < before_s]
+        history = [store.item[row] for row in past][-encoder.history_length :]
+        vector = sum((encoder.vectors[item] for item in history), np.zeros(3))
+        item = cases.target_item[target]
+        seen = set()
+        if view.startswith("new"):
+            seen = {store.item[row] for row in rows if store.time_s[row] < before_s}
+        own = vector @ encoder.vectors[item]
+        ahead = [
+            other
+            for other in range(1, store.meta.item_count + 1)
+            if other != item and other not in seen and vector @ encoder.vectors[other] >= own
+        ]
+        shares.setdefault(user, []).append(len(ahead) < depth)
+    return float(np.mean([np.mean(hits) for hits in shares.values()]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_recall_equals_the_definition_written_out(log, encoder, cases, topics, mode, view):
+    evaluation = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    for depth in (1, 3):
+        found = evaluation.report.find(mode, view, f"recall@{depth}")
+        assert found.mean == pytest.approx(slow_recall(encoder, log, cases, mode, view, depth))
+        assert found.low <= found.mean <= found.high
+
+
+def test_small_chunks_give_the_same_report(log, encoder, cases, topics):
+    whole = evaluate_encoder(encoder, log, cases, CONFIG, topics).report
+    small = EvaluationConfig(
+        modes=MODES, depths=(1, 3), coverage_depth=2, entropy_depth=3, bootstrap_samples=50,
+        chunk_queries=2,
+    )  # fmt: skip
+    assert evaluate_encoder(encoder, log, cases, small, topics).report == whole
+
+
+def test_baselines_go_through_the_same_evaluation(log, cases, topics):
+    popular = evaluate_model(RecentPopularity(), log, cases, CONFIG, topics)
+    own = evaluate_model(OwnMostFrequent(), log, cases, CONFIG, topics)
+    assert own.report.find("once", "all", "recall@3").mean > 0
+    assert popular.report.find("once", "all", "p90_coverage@2").mean == pytest.approx(2 / 9)
+
+
+def test_a_model_that_scores_everything_alike_finds_nothing(log, encoder, cases, topics):
+    flat = SumOfItems(np.zeros_like(encoder.vectors))
+    report = evaluate_encoder(flat, log, cases, CONFIG, topics).report
+    assert report.find("once", "all", "recall@3").mean == 0
+    assert report.find("once", "all", "percentile_rank").mean == 1
+
+
+def test_a_sampled_index_keeps_positives_that_it_does_not_hold(log, encoder, cases, topics):
+    config = EvaluationConfig(index_size=4, depths=(4, 5), bootstrap_samples=10)
+    report = evaluate_encoder(encoder, log, cases, config, topics).report
+    assert report.index_size == 4
+    assert report.find("once", "all", "recall@5").mean == 1  # at most four can stand before
+    assert report.find("once", "all", "recall@4").mean < 1
+
+
+def test_an_item_that_joined_after_the_fit_ranks_with_a_zero_vector(log, encoder, cases, topics):
+    older = SumOfItems(encoder.vectors[:-1])
+    zeroed = encoder.vectors.copy()
+    zeroed[-1] = 0
+    assert (
+        evaluate_encoder(older, log, cases, CONFIG, topics).report
+        == evaluate_encoder(SumOfItems(zeroed), log, cases, CONFIG, topics).report
+    )
+
+
+def test_a_saved_evaluation_opens_equal_and_compares_to_nothing_with_itself(
+    log, encoder, cases, topics, tmp_path
+):
+    evaluation = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    evaluation.save(tmp_path / "e")
+    opened = Evaluation.open(tmp_path / "e")
+    assert opened.report == evaluation.report
+    difference = compare(opened, evaluation, "recall@3", mode="daily", view="known")
+    assert difference.mean == 0
+    assert not difference.excludes_zero
+
+
+def test_a_broken_evaluation_and_a_missing_metric_are_named(log, encoder, cases, topics, tmp_path):
+    evaluation = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    with pytest.raises(ArtifactError, match="recall@7"):
+        compare(evaluation, evaluation, "recall@7")
+    evaluation.save(tmp_path / "e")
+    (tmp_path / "e" / "users.npz").write_bytes(b"PK")
+    with pytest.raises(ArtifactError, match="run it again"):
+        Evaluation.open(tmp_path / "e")
+
+
+def test_equal_vectors_share_one_number_and_distinct_ones_do_not():
+    rows = np.array([[1, 2], [0.0, 3], [1, 2], [-0.0, 3], [2, 1]], np.float32)
+    distinct, group = distinct_rows(rows)
+    assert len(distinct) == 3
+    assert np.array_equal(distinct[group], rows)
+    assert distinct_rows(rows[[0, 1, 4]])[1] is None
+
+
+def test_topics_are_categories_where_there_are_any_else_clusters():
+    table = ItemTable(np.zeros((3, 0)), np.zeros(3), np.array([0, 1, 2]), ("", "a", "b"))
+    assert topics_of(table, np.zeros((3, 0))).source == "first item category"
+    vectors = np.array([[0, 0], [1, 0], [1, 0.01], [0, 1]], np.float32)
+    found = topics_of(ItemTable.empty(3), vectors)
+    assert found.source == "k-means of item vectors (3 clusters)"
+    assert found.number[0] == 0
+    assert (found.number[1:] > 0).all()
+    assert topics_of(ItemTable.empty(3), np.zeros((4, 0))).source.startswith("none")
