@@ -94,7 +94,6 @@ def explanation(
         "filters": {
             "acted_on": len(state.seen),
             "shown_lately": len(state.shown),
-            "passed_over": candidates.excluded,
         },
         "candidates_per_source": dict(zip(SOURCES, per_source, strict=True)),
         "degraded": answer["degraded"],

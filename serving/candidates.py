@@ -10,15 +10,16 @@ from typing import Protocol
 import numpy as np
 
 SOURCES = ("user_vector", "popular", "recent", "request")
-MOST_SEEN_NEAR = 500  # of the nearest items, how many can be seen before others fill the gap
 USER_VECTOR, POPULAR, RECENT, REQUEST = range(4)
 
 
 class NearestItems(Protocol):
     """Searches the items nearest to a vector."""
 
-    def search(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """vector [D] → item indices int[<=count], best first, and their scores."""
+    def search(
+        self, vector: np.ndarray, count: int, *, exclude: Collection[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """vector [D] → item indices int[<=count] not in ``exclude``, best first, and scores."""
         ...
 
 
@@ -28,7 +29,6 @@ class Candidates:
 
     items: np.ndarray  # int32 [N], distinct
     sources: np.ndarray  # uint8 [N], places in SOURCES
-    excluded: int = 0  # how many seen items were passed over
 
     def __len__(self) -> int:
         return len(self.items)
@@ -49,40 +49,32 @@ class Catalogue(Protocol):
     index: NearestItems
     popular: np.ndarray  # int32 [P], best first
     recent: np.ndarray  # int32 [R], newest first
-    created_s: np.ndarray | None  # int64 [I+1]; items younger than the request are left out
 
 
 def retrieve(
-    catalogue: Catalogue,
-    vector: np.ndarray | None,
-    seen: Collection[int],
-    mix: Mix,
-    born_before_s: float,
+    catalogue: Catalogue, vector: np.ndarray | None, seen: Collection[int], mix: Mix
 ) -> Candidates:
-    """At most ``mix.count`` distinct unseen items that existed before ``born_before_s``.
+    """At most ``mix.count`` distinct unseen items.
 
     vector [D] or None. The vector's items take what the shares of the others leave; popular
     items fill every gap, then recent ones.
     """
     seen = set(seen)
     taken: dict[int, int] = {}
-    skipped: set[int] = set()
 
     def take(items: np.ndarray, source: int, quota: int) -> None:
         left = min(quota, mix.count - len(taken))
-        for item in _born(items, catalogue.created_s, born_before_s).tolist():
+        for item in items.tolist():
             if left <= 0:
                 return
-            if item in seen:
-                skipped.add(item)
-            elif item not in taken:
+            if item not in seen and item not in taken:
                 taken[item] = source
                 left -= 1
 
     fixed = round(mix.count * mix.popular_share), round(mix.count * mix.recent_share)
     if vector is not None:
         personal = mix.count - sum(fixed)
-        nearest, _ = catalogue.index.search(vector, personal + min(len(seen), MOST_SEEN_NEAR))
+        nearest, _ = catalogue.index.search(vector, personal, exclude=seen)
         take(nearest, USER_VECTOR, personal)
     take(catalogue.popular, POPULAR, fixed[0])
     take(catalogue.recent, RECENT, fixed[1])
@@ -91,9 +83,4 @@ def retrieve(
     return Candidates(
         np.fromiter(taken.keys(), dtype=np.int32, count=len(taken)),
         np.fromiter(taken.values(), dtype=np.uint8, count=len(taken)),
-        len(skipped),
     )
-
-
-def _born(items: np.ndarray, created_s: np.ndarray | None, before_s: float) -> np.ndarray:
-    return items if created_s is None else items[created_s[items] < before_s]

@@ -115,10 +115,9 @@ class LivePath:
         )
         acted_on = set(release.items.indices_of_typed(state.seen).tolist())
         shown = set(release.items.indices_of_typed(state.shown).tolist())
-        born_before_s = request.time_ms / 1000
-        found = retrieve(release, state.vector, acted_on | shown, mix, born_before_s)
+        found = retrieve(release, state.vector, acted_on | shown, mix)
         if len(found) < request.k:  # a small catalogue: what was only shown may come back
-            found = retrieve(release, state.vector, acted_on, mix, born_before_s)
+            found = retrieve(release, state.vector, acted_on, mix)
         return found
 
     async def _ranked(

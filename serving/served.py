@@ -32,7 +32,6 @@ class ServedRelease:
     popularity: np.ndarray  # float32 [I+1], higher is more popular
     popular: np.ndarray  # int32 [P], best first
     recent: np.ndarray  # int32 [R], newest first
-    created_s: np.ndarray | None = None  # int64 [I+1], 0 where unknown
 
     def weights(self) -> np.ndarray:
         """Utility weights float32 [H] in the order of ``heads``."""

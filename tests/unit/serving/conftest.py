@@ -9,6 +9,7 @@ from homefeed.models.ranker import Ranker, RankerInputs, variant
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.scorer import Scorer
 from homefeed.models.transact import TransActConfig
+from homefeed.retrieval import ItemIndex
 from serving.event_log import Action, EventLog
 from serving.explain import ExplanationStore
 from serving.ids import IdTable
@@ -24,18 +25,6 @@ NUM_ITEMS, DIM = 60, 8
 HEADS = ("click", "like")
 ACTION_TYPES = ("", "click", "like", "hide")
 SURFACES = ("", "home", "related")
-
-
-class ExactIndex:
-    """Items by inner product, all of them."""
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors = vectors
-
-    def search(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        score = self.vectors[1:] @ vector
-        order = np.argsort(-score, kind="stable")[:count]
-        return (order + 1).astype(np.int32), score[order]
 
 
 class Users:
@@ -95,7 +84,7 @@ def make_release(item_vectors: np.ndarray):
             "items": IdTable(range(1001, 1001 + NUM_ITEMS)),
             "action_types": {name: i for i, name in enumerate(ACTION_TYPES) if i},
             "surfaces": {name: i for i, name in enumerate(SURFACES) if i},
-            "index": ExactIndex(item_vectors),
+            "index": ItemIndex.build(item_vectors),
             "popularity": popularity,
             "popular": np.argsort(-popularity[1:]).astype(np.int32) + 1,
             "recent": np.arange(1, 11, dtype=np.int32),

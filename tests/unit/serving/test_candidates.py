@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from serving.candidates import POPULAR, RECENT, USER_VECTOR, Mix, retrieve
 
 MIX = Mix(count=10, popular_share=0.2, recent_share=0.1)
-LATER_S = 10**9
 
 
 class Ranks:
@@ -17,17 +16,16 @@ class Ranks:
     def __init__(self, num_items: int) -> None:
         self.num_items = num_items
 
-    def search(self, vector, count):
-        found = np.arange(1, min(count, self.num_items) + 1)
+    def search(self, vector, count, *, exclude):
+        found = np.array([n for n in range(1, self.num_items + 1) if n not in exclude][:count])
         return found, -found.astype(np.float32)
 
 
-def catalogue(num_items=50, created_s=None) -> SimpleNamespace:
+def catalogue(num_items=50) -> SimpleNamespace:
     return SimpleNamespace(
         index=Ranks(num_items),
         popular=np.arange(num_items, 0, -1),
         recent=np.arange(20, 30),
-        created_s=created_s,
     )
 
 
@@ -35,34 +33,25 @@ VECTOR = np.ones(4)
 
 
 def test_each_source_gives_its_share():
-    found = retrieve(catalogue(), VECTOR, set(), MIX, LATER_S)
+    found = retrieve(catalogue(), VECTOR, set(), MIX)
     assert found.items.tolist() == [1, 2, 3, 4, 5, 6, 7, 50, 49, 20]
     assert found.sources.tolist() == [USER_VECTOR] * 7 + [POPULAR] * 2 + [RECENT]
 
 
 def test_without_a_vector_popular_items_fill_up():
-    found = retrieve(catalogue(), None, set(), MIX, LATER_S)
+    found = retrieve(catalogue(), None, set(), MIX)
     assert found.items.tolist() == [50, 49, 20, 48, 47, 46, 45, 44, 43, 42]
 
 
-def test_seen_items_are_passed_over_and_counted():
-    found = retrieve(catalogue(), VECTOR, {1, 3, 50}, MIX, LATER_S)
+def test_seen_items_are_passed_over():
+    found = retrieve(catalogue(), VECTOR, {1, 3, 50}, MIX)
     assert found.items.tolist() == [2, 4, 5, 6, 7, 8, 9, 49, 48, 20]
-    assert found.excluded == 3
-
-
-def test_items_younger_than_the_request_are_left_out():
-    created_s = np.zeros(51, dtype=np.int64)
-    created_s[[2, 49, 50, 20]] = 100
-    found = retrieve(catalogue(created_s=created_s), VECTOR, set(), MIX, born_before_s=100)
-    assert not {2, 49, 50, 20} & set(found.items.tolist())
-    assert len(found) == 10
 
 
 def test_a_catalogue_smaller_than_the_wish_gives_what_it_has():
     small = catalogue(num_items=4)
     small.recent = np.array([2])
-    assert sorted(retrieve(small, VECTOR, {1}, MIX, LATER_S).items.tolist()) == [2, 3, 4]
+    assert sorted(retrieve(small, VECTOR, {1}, MIX).items.tolist()) == [2, 3, 4]
 
 
 @given(
@@ -76,7 +65,7 @@ def test_candidates_are_distinct_unseen_and_as_many_as_can_be(
     seen, count, popular, recent, with_vector
 ):
     mix = Mix(count=count, popular_share=popular, recent_share=recent)
-    found = retrieve(catalogue(), VECTOR if with_vector else None, seen, mix, LATER_S)
+    found = retrieve(catalogue(), VECTOR if with_vector else None, seen, mix)
     chosen = found.items.tolist()
     assert len(set(chosen)) == len(chosen) == min(count, 50 - len(seen))
     assert not set(chosen) & seen
@@ -85,4 +74,4 @@ def test_candidates_are_distinct_unseen_and_as_many_as_can_be(
 @pytest.mark.parametrize("with_vector", [True, False])
 def test_nothing_is_found_where_all_is_seen(with_vector):
     vector = VECTOR if with_vector else None
-    assert len(retrieve(catalogue(), vector, set(range(1, 51)), MIX, LATER_S)) == 0
+    assert len(retrieve(catalogue(), vector, set(range(1, 51)), MIX)) == 0

@@ -1,0 +1,116 @@
+"""Build one worker from its settings: the catalog, the dependencies, the request path."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from serving.catalog import Catalog, Source
+from serving.event_log import EventLog
+from serving.explain import ExplanationStore
+from serving.features import OnlineReader
+from serving.http import Edge
+from serving.loading import load_scorer, load_served, release_key
+from serving.log_writer import LogWriter
+from serving.request_path import LivePath
+from serving.running import wanted
+from serving.scoring import Scoring
+from serving.served import Served, ServedRelease
+from serving.settings import Settings
+from serving.user_state import UserReads
+
+if TYPE_CHECKING:
+    from homefeed.models.scorer import Scorer
+    from serving.rankers import Rankers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """One worker of the CPU service."""
+
+    settings: Settings
+    catalog: Catalog[ServedRelease]
+    writer: LogWriter
+    path: LivePath
+
+    def open(self, edge: Edge, observe: Callable) -> None:
+        """Connect the edge, and begin to follow the ledger."""
+        edge.settings, edge.path, edge.observe = self.settings, self.path, observe
+        self.catalog.start()
+
+    def close(self) -> None:
+        """Stop following, and write what is queued."""
+        self.catalog.stop()
+        self.writer.close()
+
+
+def build_worker(settings: Settings, scoring: Scoring, on_change: Callable[[], None]) -> Worker:
+    """A worker whose catalog serves a release only when ``scoring`` has loaded it too."""
+    log = EventLog(settings.event_log_path, synchronous=settings.durable_sync)
+    explanations = ExplanationStore(settings.explain_path, limit=settings.explanations)
+    features = OnlineReader(settings.workspace / "feast")
+
+    def load(version: int) -> ServedRelease:
+        release = load_served(settings, version)
+        features.warm_up(release.feature_service)
+        return release
+
+    def not_scored_yet(keys: Mapping[int, str]) -> dict[int, str]:
+        loaded = scoring.loaded()
+        return {
+            version: "the scorer has not loaded it yet"
+            for version, key in keys.items()
+            if loaded.get(version) != key
+        }
+
+    catalog = Catalog(
+        Source(
+            wanted=lambda: wanted(settings.workspace),
+            key=lambda version: release_key(settings.workspace, version),
+            load=load,
+            usable=not_scored_yet,
+        ),
+        poll_s=settings.poll_s,
+        on_change=on_change,
+    )
+    writer = LogWriter(log, explanations)
+    path = LivePath(
+        settings=settings,
+        served=lambda: served_of(catalog),
+        users=UserReads(features, log, settings),
+        scoring=scoring,
+        writer=writer,
+        explanations=explanations,
+    )
+    return Worker(settings=settings, catalog=catalog, writer=writer, path=path)
+
+
+def served_of(catalog: Catalog[ServedRelease]) -> Served:
+    """What the catalog holds, as requests see it."""
+    current = catalog.current
+    return Served(
+        champion=current.wanted.champion,
+        releases=current.releases,
+        tests=current.wanted.tests,
+        problems=current.problems,
+    )
+
+
+def build_rankers(
+    settings: Settings, on_change: Callable[[], None]
+) -> "tuple[Catalog[Scorer], Rankers]":
+    """The scoring side: a catalog of scorers, and what scores with it."""
+    import torch
+
+    from serving.rankers import Rankers
+
+    torch.set_num_threads(settings.torch_threads)
+    catalog = Catalog(
+        Source(
+            wanted=lambda: wanted(settings.workspace),
+            key=lambda version: release_key(settings.workspace, version),
+            load=lambda version: load_scorer(settings, version),
+        ),
+        poll_s=settings.poll_s,
+        on_change=on_change,
+    )
+    return catalog, Rankers(catalog)
