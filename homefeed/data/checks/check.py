@@ -83,11 +83,14 @@ def _examine(
         _require_rows(dataset, table, marks)
         if TIMESTAMP in marks.columns(table):
             require_plausible_times(dataset, table, marks)
-    marks.add_known_items(_item_files(dataset, known_items, work))
+    item_files = _item_files(dataset, known_items, work)
+    marks.add_known_items(item_files)
     rules = {}
     for table in tables:
         columns = marks.columns(table)
-        rules[table] = rules_for(table, dataset.spec, columns, thresholds, int(now_s * 1000))
+        rules[table] = rules_for(
+            table, dataset.spec, columns, thresholds, int(now_s * 1000), bool(item_files)
+        )
         marks.mark(table, rules[table])
     results = {table: _results(table, marks, rules[table]) for table in tables}
     masks = {table: marks.masks(table) for table in tables}

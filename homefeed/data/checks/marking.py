@@ -35,7 +35,6 @@ class Marks:
         self.path = path
         self.settings = duckdb_settings(path.parent, memory_mb)
         self._connection = duckdb.connect(str(path), config=self.settings)
-        self._connection.execute("CREATE TABLE known_items (known VARCHAR)")
 
     def add_table(self, table: str, file: Path) -> None:
         """Make the Parquet ``file`` readable as ``table``."""
@@ -50,7 +49,7 @@ class Marks:
             return
         listed = ", ".join(map(_text, files))
         self._connection.execute(
-            "CREATE OR REPLACE TABLE known_items AS SELECT DISTINCT item_id AS known "
+            "CREATE TABLE known_items AS SELECT DISTINCT item_id AS known "
             f"FROM read_parquet([{listed}]) WHERE item_id IS NOT NULL"
         )
 

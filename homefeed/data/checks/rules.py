@@ -28,6 +28,7 @@ from homefeed.schema import (
 
 DUPLICATE = "duplicate"
 DAY_MS = 86_400_000
+UNKNOWN_ITEM = f"{ITEM_ID} NOT IN (SELECT known FROM known_items)"
 LONGEST_S = 7 * 86_400.0  # nobody watches one item for a week
 
 
@@ -75,18 +76,19 @@ def rules_for(
     columns: tuple[str, ...],
     thresholds: CheckThresholds,
     now_ms: int,
+    items_are_known: bool,
 ) -> list[Rule]:
     """Every rule for ``table``, given the ``columns`` that its file has.
 
     The SQL reads views named after the tables, each with the row's number in the log as
-    ``row``, and ``known_items`` (item_id), which is empty where no items are known at all.
+    ``row``, and, where ``items_are_known``, the table ``known_items`` (known).
     """
     share = thresholds.max_rejected_share
     rules = [*_present(table, columns, share), *_times(spec, columns, share, now_ms)]
     if table == ACTIONS:
-        rules += _actions(spec, columns, thresholds)
+        rules += _actions(spec, columns, thresholds, items_are_known)
     if table == IMPRESSIONS:
-        rules += _impressions(spec, columns, share)
+        rules += _impressions(spec, columns, share, items_are_known)
     if table == ITEMS:
         rules += _items(columns, share)
     rules.append(_duplicates(table, columns, thresholds))
@@ -136,7 +138,7 @@ def _times(
 
 
 def _actions(
-    spec: DatasetSpec, columns: tuple[str, ...], thresholds: CheckThresholds
+    spec: DatasetSpec, columns: tuple[str, ...], thresholds: CheckThresholds, items_are_known: bool
 ) -> Iterator[Rule]:
     share = thresholds.max_rejected_share
     yield Rule(
@@ -160,16 +162,19 @@ def _actions(
             limit=share,
         )
     yield _rates(columns, thresholds)
-    yield Rule(
-        name="item_id is a known item",
-        reason="item_unseen",
-        bad=_unknown_item(),
-        limit=thresholds.max_unseen_item_share,
-        rejects=False,  # a new item still teaches a model that learns ids
-    )
+    if items_are_known:
+        yield Rule(
+            name="item_id is a known item",
+            reason="item_unseen",
+            bad=UNKNOWN_ITEM,
+            limit=thresholds.max_unseen_item_share,
+            rejects=False,  # a new item still teaches a model that learns ids
+        )
 
 
-def _impressions(spec: DatasetSpec, columns: tuple[str, ...], share: float) -> Iterator[Rule]:
+def _impressions(
+    spec: DatasetSpec, columns: tuple[str, ...], share: float, items_are_known: bool
+) -> Iterator[Rule]:
     yield _between("position counts from 1", "position_below_1", POSITION, share, low=1)
     for label in spec.labels:
         yield Rule(
@@ -181,12 +186,13 @@ def _impressions(spec: DatasetSpec, columns: tuple[str, ...], share: float) -> I
     if PROPENSITY in columns:
         name = "propensity is above 0 and at most 1"
         yield _between(name, "propensity_out_of_range", PROPENSITY, share, low=1e-30, high=1.0)
-    yield Rule(
-        name="item_id joins to the items",
-        reason="item_unknown",
-        bad=_unknown_item(),
-        limit=share,
-    )
+    if items_are_known:
+        yield Rule(
+            name="item_id joins to the items",
+            reason="item_unknown",
+            bad=UNKNOWN_ITEM,
+            limit=share,
+        )
 
 
 def _items(columns: tuple[str, ...], share: float) -> Iterator[Rule]:
@@ -261,13 +267,6 @@ def _between(
         bad=" OR ".join(given),
         limit=limit,
         native=("ExpectColumnValuesToBeBetween", {"column": column, **bounds}),
-    )
-
-
-def _unknown_item() -> str:
-    """Nothing is unknown where no items are known: the set then has no items table."""
-    return (
-        f"EXISTS (SELECT 1 FROM known_items) AND {ITEM_ID} NOT IN (SELECT known FROM known_items)"
     )
 
 
