@@ -6,6 +6,7 @@ H heads.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from serving.dependency import Dependency, DependencyError
+
+logger = logging.getLogger("homefeed.serving")
+
+_LOADED_S = 5.0  # for the scorer to say what it has loaded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,8 +74,8 @@ class InProcessScoring:
 class ServiceScoring:
     """Scores through the second BentoML service."""
 
-    def __init__(self, proxy: Any, budget_ms: float) -> None:
-        self._proxy, self._budget_ms = proxy, budget_ms
+    def __init__(self, proxy: Any, budget_ms: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._proxy, self._budget_ms, self._loop = proxy, budget_ms, loop
 
     async def score(self, request: ScoreRequest) -> np.ndarray:
         """Probabilities float32 [N, H]."""
@@ -86,7 +91,10 @@ class ServiceScoring:
 
     def loaded(self) -> Mapping[int, str]:
         """Release version → the key of what can be scored now; nothing while it starts."""
+        # The proxy's connections belong to the event loop: ask there, wait here in our thread.
+        answer = asyncio.run_coroutine_threadsafe(self._proxy.to_async.loaded(), self._loop)
         try:
-            return {int(version): key for version, key in self._proxy.to_sync.loaded().items()}
-        except Exception:  # the second service is starting, or gone
+            return {int(version): key for version, key in answer.result(_LOADED_S).items()}
+        except Exception as error:  # the second service is starting, or gone
+            logger.info("the scorer does not say what it has loaded: %r", error)
             return {}

@@ -4,6 +4,8 @@
 with the scorer in this process is ``FeedOneProcess``, for machines with few cores and no GPU.
 """
 
+import asyncio
+
 import bentoml
 
 from serving.building import build_rankers, build_worker
@@ -32,7 +34,8 @@ class Feed:
 
     def __init__(self) -> None:
         settings = Settings.from_env()
-        scoring = ServiceScoring(self.scorer, settings.scorer_budget_ms)
+        loop = asyncio.get_running_loop()
+        scoring = ServiceScoring(self.scorer, settings.scorer_budget_ms, loop)
         self._worker = build_worker(settings, scoring, freeze_garbage)
         self._worker.open(EDGE, Observer())
 
