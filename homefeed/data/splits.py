@@ -80,11 +80,9 @@ def timeline_for(
 
 
 def _default_days(span: float, most: float) -> float:
-    """A fifth of the span in whole days (thirds and quarters of a day for spans of a few days)."""
+    """A fifth of the span, in whole days where it is a day or more."""
     share = span / 5
-    if share >= 1:
-        return min(float(np.ceil(share)) if span >= 12 else float(np.floor(share)), most)
-    return share
+    return min(float(round(share)), most) if share >= 1 else share
 
 
 def held_out_users(

@@ -109,12 +109,38 @@ class Vocabulary:
     def indices(self, series: pl.Series) -> np.ndarray:
         """Indices int32[n] of a series of integer or text ids; 0 for unknown ids and nulls."""
         series, column = _normalised(series)
+        if column == _INT and self._table is not None:
+            return self._from_table(series)
         found = (
             series.alias(column)
             .to_frame()
             .join(self._lookup[column], on=column, how="left", maintain_order="left")
         )
-        return found[_INDEX].fill_null(0).to_numpy().astype(np.int32, copy=False)
+        return found[_INDEX].fill_null(0).to_numpy(writable=True)
+
+    @cached_property
+    def _table(self) -> tuple[int, np.ndarray] | None:
+        """Smallest id and indices int32 by (id − smallest), where integer ids lie close enough.
+
+        A plain gather is ten times faster than a hash join; it may cost sixteen places an id.
+        """
+        known = self._lookup[_INT]
+        if known.is_empty():
+            return None
+        low, high = known[_INT].min(), known[_INT].max()
+        if high - low >= 16 * known.height + (1 << 16):
+            return None
+        table = np.zeros(high - low + 1, dtype=np.int32)
+        table[known[_INT].to_numpy() - low] = known[_INDEX].to_numpy()
+        return low, table
+
+    def _from_table(self, series: pl.Series) -> np.ndarray:
+        low, table = self._table
+        ids = series.fill_null(low - 1).to_numpy()
+        inside = (ids >= low) & (ids < low + len(table))
+        if inside.all():
+            return table.take(ids - low)
+        return np.where(inside, table.take(np.where(inside, ids - low, 0)), np.int32(0))
 
     def ids(self, indices: np.ndarray) -> list[ExternalId]:
         """External ids of ``indices`` [n], as they came in; UnknownIdError outside 1..size."""
@@ -135,7 +161,11 @@ class Vocabulary:
         if unknown.is_empty():
             return self
         new = _rows(unknown.unique(maintain_order=True))
-        return Vocabulary(pl.concat([self._ids, new]))
+        return Vocabulary(pl.concat([self._ids, new], rechunk=True))
+
+    def first(self, count: int) -> "Vocabulary":
+        """This vocabulary as it was when it held ``count`` ids."""
+        return Vocabulary(self._ids.head(count))
 
     def starts_with(self, earlier: "Vocabulary") -> bool:
         """Whether ``earlier`` is this vocabulary before some extension."""

@@ -31,12 +31,13 @@ RECORD = np.dtype(
         ("user", "<i4"),
         ("item", "<i4"),
         ("time_ms", "<i8"),
-        ("event", "<u8"),
+        ("event", "<u4"),  # compared only between rows that agree in everything else
         ("duration_s", "<f4"),
         ("late_min", "<u2"),
         ("action", "u1"),
         ("surface", "u1"),
         ("flags", "u1"),
+        ("", "V3"),  # 32 bytes: rows move as two or four whole words
     ]
 )
 MAX_CODES = 255
@@ -89,7 +90,7 @@ class ActionEncoder:
         records["duration_s"] = duration_s
         if EVENT_ID in self._present:
             hashes = batch[EVENT_ID].hash().to_numpy()
-            records["event"] = np.where(batch[EVENT_ID].is_null().to_numpy(), 0, hashes)
+            records["event"] = np.where(batch[EVENT_ID].is_null().to_numpy(), 0, hashes >> 32)
         records["late_min"] = self._lateness(batch, time_ms, duration_s)
         records["flags"] = self._flags(batch, action, records["surface"], duration_s)
         return records
@@ -157,9 +158,11 @@ class _TypeRules:
 
 def _indexed(vocabulary: Vocabulary, ids: pl.Series) -> tuple[Vocabulary, np.ndarray]:
     indices = vocabulary.indices(ids)
-    if not indices.all():
-        vocabulary = vocabulary.extended(ids.filter(pl.Series(indices == 0)))
-        indices = vocabulary.indices(ids)
+    unknown = np.flatnonzero(indices == 0)
+    if len(unknown):
+        new = ids[unknown]
+        vocabulary = vocabulary.extended(new)
+        indices[unknown] = vocabulary.indices(new)
     return vocabulary, indices
 
 

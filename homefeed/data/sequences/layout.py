@@ -107,7 +107,9 @@ def float16_up(duration_s: np.ndarray) -> np.ndarray:
     """
     seconds = np.nan_to_num(duration_s, nan=0.0).clip(0.0, MAX_DURATION_S)
     half = seconds.astype(np.float16)
-    return np.where(half < seconds, np.nextafter(half, np.float16(np.inf)), half)
+    low = np.flatnonzero(half < seconds)
+    half[low] = np.nextafter(half[low], np.float16(np.inf))
+    return half
 
 
 def delay_s(duration: np.ndarray, late_min: np.ndarray) -> np.ndarray:

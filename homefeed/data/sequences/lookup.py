@@ -8,7 +8,7 @@ import numpy as np
 
 from homefeed.data.sequences.layout import delay_s
 
-CHUNK_REQUESTS = 8192
+CHUNK_REQUESTS = 4096  # 100 positions each stay in cache
 CHUNK_ROWS = 1 << 22  # rows looked at together when availability is in doubt
 
 
@@ -47,6 +47,7 @@ def last_available(
     and before_s are looked at one by one.
     """
     found = np.empty((len(begin), count), dtype=np.int64)
+    columns = tuple(np.asarray(column) for column in columns)  # memmap objects index slowly
     time_s = columns[0]
     for first in range(0, len(begin), CHUNK_REQUESTS):
         part = slice(first, first + CHUNK_REQUESTS)
@@ -67,27 +68,29 @@ def _fill(
     found: np.ndarray,
 ) -> None:
     """Write ``found`` [R, L]: available ones of [sure, newest), then those of [begin, sure)."""
-    count = found.shape[1]
-    slots = np.arange(count)
-    taken = np.zeros(len(begin), dtype=np.int64)
-    doubtful = np.full_like(found, -1)
-    for part in _row_chunks(newest - sure):
-        taken[part] = _take_doubtful(
-            columns, sure[part], newest[part], before_s[part], doubtful[part]
-        )
-    certain = (sure - 1 + taken)[:, None] - slots  # [R, L]
-    certain[certain < begin[:, None]] = -1
-    np.copyto(found, np.where(slots < taken[:, None], doubtful, certain))
+    doubtful = [
+        _available(columns, sure[part], newest[part], before_s[part], part.start)
+        for part in _row_chunks(newest - sure)
+    ]
+    request = np.concatenate([rows for rows, _ in doubtful])
+    position = np.concatenate([rows for _, rows in doubtful])
+    taken = np.bincount(request, minlength=len(begin))
+    # In place, because temporaries of this size cost more than the arithmetic.
+    np.subtract((sure - 1 + taken)[:, None], np.arange(found.shape[1]), out=found)
+    np.copyto(found, -1, where=found < begin[:, None])
+    slot = np.arange(len(request)) - np.repeat(np.cumsum(taken) - taken, taken)
+    fits = slot < found.shape[1]
+    found[request[fits], slot[fits]] = position[fits]
 
 
-def _take_doubtful(
+def _available(
     columns: tuple[np.ndarray, np.ndarray, np.ndarray],
     sure: np.ndarray,
     newest: np.ndarray,
     before_s: np.ndarray,
-    doubtful: np.ndarray,
-) -> np.ndarray:
-    """Write the available positions of [sure, newest) to ``doubtful`` [R, L]; return how many."""
+    first_request: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Requests and positions int64[k] of the available ones of [sure, newest), newest first."""
     time_s, duration, late_min = columns
     lengths = newest - sure
     request = np.repeat(np.arange(len(lengths)), lengths)
@@ -95,12 +98,7 @@ def _take_doubtful(
     position = newest[request] - 1 - step
     available_s = time_s[position] + delay_s(duration[position], late_min[position])
     ok = available_s < before_s[request]
-    request, position = request[ok], position[ok]
-    taken = np.bincount(request, minlength=len(lengths))
-    slot = np.arange(len(request)) - np.repeat(np.cumsum(taken) - taken, taken)
-    fits = slot < doubtful.shape[1]
-    doubtful[request[fits], slot[fits]] = position[fits]
-    return np.minimum(taken, doubtful.shape[1])
+    return request[ok] + first_request, position[ok]
 
 
 def _row_chunks(lengths: np.ndarray) -> list[slice]:

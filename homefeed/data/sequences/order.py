@@ -6,7 +6,7 @@ import polars as pl
 from homefeed.data.sequences.layout import PARTITIONS
 from homefeed.schema import ActionFlag
 
-_TIME_BITS = 42  # milliseconds up to 2106
+_COMPARED = ("item", "action", "surface", "duration_s", "event")
 
 
 def in_store_order(records: np.ndarray) -> tuple[np.ndarray, int]:
@@ -18,31 +18,41 @@ def in_store_order(records: np.ndarray) -> tuple[np.ndarray, int]:
     """
     if not len(records):
         return records, 0
-    slot = (records["user"] // PARTITIONS).astype(np.int64)
+    # take, not records[order]: NumPy moves a structured row ten times faster that way.
+    records = records.take(_order(records))
+    duplicate = _duplicates(records)
+    return records.take(np.flatnonzero(~duplicate)), int(duplicate.sum())
+
+
+def _order(records: np.ndarray) -> np.ndarray:
+    """A stable order int64[n] by user, then time.
+
+    Logs come nearly in order of time: a merge sort of the times finds the runs, and users then
+    need only radix passes (what NumPy's stable sort does for 16-bit keys).
+    """
+    time_ms = np.ascontiguousarray(records["time_ms"])
+    slot = records["user"] // PARTITIONS
     slot -= slot.min()
-    if slot.max() < 1 << (63 - _TIME_BITS):
-        key = (slot << _TIME_BITS) | records["time_ms"]
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-    else:  # more than two million users in one piece: the key does not fit 63 bits
-        order = np.lexsort((records["time_ms"], slot))
-        pairs = np.stack([slot[order], records["time_ms"][order]])
-        key = np.cumsum(np.r_[False, (pairs[:, 1:] != pairs[:, :-1]).any(axis=0)])
-    records = records[order]
-    duplicate = _duplicates(records, key)
-    return (records[~duplicate], int(duplicate.sum())) if duplicate.any() else (records, 0)
+    order = None if (time_ms[1:] >= time_ms[:-1]).all() else np.argsort(time_ms, kind="stable")
+    for shift in range(0, int(slot.max()).bit_length() or 1, 16):
+        digit = (slot >> shift).astype(np.uint16)
+        if order is None:
+            order = np.argsort(digit, kind="stable")
+        else:
+            order = order.take(np.argsort(digit.take(order), kind="stable"))
+    return order
 
 
-def _duplicates(records: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Mask of rows that repeat an earlier one. Only rows that share user and time are compared."""
-    same = key[1:] == key[:-1]
+def _duplicates(records: np.ndarray) -> np.ndarray:
+    """Mask bool[n] of rows that repeat an earlier one; only rows of equal user and time are met."""
+    user, time_ms = records["user"], records["time_ms"]
+    same = (user[1:] == user[:-1]) & (time_ms[1:] == time_ms[:-1])
     tied = np.r_[False, same] | np.r_[same, False]
     tied &= (records["flags"] & ActionFlag.TIME_UNKNOWN) == 0
     rows = np.flatnonzero(tied)
     mask = np.zeros(len(records), dtype=bool)
     if len(rows):
-        some = records[rows]
-        fields = ("item", "action", "surface", "duration_s", "event")
-        frame = pl.DataFrame({"key": key[rows], **{f: some[f] for f in fields}})
+        some = records.take(rows)
+        frame = pl.DataFrame({name: some[name] for name in ("user", "time_ms", *_COMPARED)})
         mask[rows] = ~frame.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
     return mask

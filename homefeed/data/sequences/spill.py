@@ -14,6 +14,8 @@ import numpy as np
 from homefeed.data.sequences.encode import RECORD
 from homefeed.data.sequences.layout import PARTITIONS, partition_of
 
+NO_END = 2**31  # beyond every slot
+
 
 class Spill:
     """Partition files below ``folder``; write everything, then read partition by partition."""
@@ -26,7 +28,7 @@ class Spill:
     def write(self, records: np.ndarray) -> None:
         """Append RECORD[n], in the order of the log, to the files of their partitions."""
         partition = partition_of(records["user"])
-        ordered = records[np.argsort(partition, kind="stable")]  # 8-bit keys: a radix sort
+        ordered = records.take(np.argsort(partition, kind="stable"))  # 8-bit keys: a radix sort
         ends = np.cumsum(np.bincount(partition, minlength=PARTITIONS)).tolist()
         for file, start, end in zip(self._files, [0, *ends], ends, strict=False):
             if end > start:
@@ -53,15 +55,16 @@ class Spill:
         slots of ``stored``. The file is removed after the last piece.
         """
         path = self._path(partition)
+        records = path.stat().st_size // RECORD.itemsize
+        if records + (0 if stored is None else stored.sum()) <= max_records:
+            yield 0, NO_END, np.fromfile(path, dtype=RECORD)
+            path.unlink()
+            return
         counts = _slot_counts(path, max_records, 0 if stored is None else len(stored))
         if stored is not None:
             counts[: len(stored)] += stored
-        ranges = _cut(counts, max_records)
-        for first, last in ranges:
-            if len(ranges) == 1:
-                yield first, last, np.fromfile(path, dtype=RECORD)
-            else:
-                yield first, last, _picked(path, max_records, first, last)
+        for first, last in _cut(counts, max_records):
+            yield first, last, _picked(path, max_records, first, last)
         path.unlink()
 
     def _path(self, partition: int) -> Path:
@@ -82,7 +85,7 @@ def _picked(path: Path, block_size: int, first: int, last: int) -> np.ndarray:
     picked = [np.empty(0, dtype=RECORD)]
     for block in _blocks(path, block_size):
         slot = block["user"] // PARTITIONS
-        picked.append(block[(slot >= first) & (slot < last)])
+        picked.append(block.take(np.flatnonzero((slot >= first) & (slot < last))))
     return np.concatenate(picked)
 
 

@@ -25,7 +25,8 @@ class StoreWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = {name: (folder / file).open("wb") for name, (file, _) in COLUMNS.items()}
-        self._digests = {name: hashlib.blake2b(digest_size=16) for name in COLUMNS}
+        # SHA-256 has instructions of its own: twice as fast here as BLAKE2.
+        self._digests = {name: hashlib.sha256() for name in COLUMNS}
         self._counts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._first_s, self._last_s, self.action_count = 2**63 - 1, -1, 0
 
