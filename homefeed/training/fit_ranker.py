@@ -55,7 +55,7 @@ class RankerFit:
         if not len(self.requests):
             raise DatasetError("the training set has no requests between t0 and t1; move t0 back")
         rows = training_set.rows_of(self.requests)
-        self.batch_requests = _batch_requests(config, len(rows), len(self.requests))
+        self.batch_requests = batch_requests(config, len(rows), len(self.requests))
         per_epoch = -(-len(self.requests) // self.batch_requests)
         self.steps = max(1, round(config.epochs * per_epoch))
         self.head_weight, self.matrix = label_matrix(
@@ -188,7 +188,7 @@ def fit_rankers(
     fit = RankerFit(config, training_set, store, tables, worker=worker or Worker())
     if resume is not None:
         fit.resume(resume)
-    last = _run(fit, checkpoints, report, show)
+    last = run_ranker_fit(fit, checkpoints, report, show)
     if out is not None and fit.worker.rank == 0:
         save_rankers(fit, out, bound_to or {}, last)
     return fit
@@ -215,9 +215,10 @@ def save_rankers(
     return hashes
 
 
-def _run(
+def run_ranker_fit(
     fit: RankerFit, checkpoints: Path | None, report: Report | None, show: bool
 ) -> dict[str, float]:
+    """Train to the end, reporting metrics and checkpoints on the way; returns the last metrics."""
     c, worker = fit.config, fit.worker
     metrics: dict[str, float] = {"step": fit.step, "loss": float("nan")}
     progress = Progress("rankers", fit.steps - fit.step) if show and worker.rank == 0 else None
@@ -248,7 +249,7 @@ def _run(
     return metrics
 
 
-def _batch_requests(config: RankerFitConfig, rows: int, requests: int) -> int:
+def batch_requests(config: RankerFitConfig, rows: int, requests: int) -> int:
     """Requests per step, so that a step has ``batch_rows`` candidates on average."""
     return max(1, round(config.batch_rows * requests / rows))
 

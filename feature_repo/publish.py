@@ -1,0 +1,85 @@
+"""The pipelines' step *publish*: snapshots and sequences into the feature store, read back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from feature_repo.client import FeatureStore
+from feature_repo.definitions import EncoderView, ReleaseService
+from feature_repo.offline import PointInTime
+from feature_repo.settings import StoreSettings
+from homefeed.artifacts import read_json, write_json
+from homefeed.config import Config
+from homefeed.errors import FeatureStoreError
+from homefeed.release.manifest import ReleaseManifest
+
+FOLDER = "feast"
+
+
+def feature_store(config: Config) -> FeatureStore:
+    """The feature store of this installation."""
+    settings = StoreSettings(
+        online_store=config.storage.online_store,
+        redis=config.storage.redis,
+        registry=config.storage.feast_registry,
+    )
+    return FeatureStore(config.workspace / FOLDER, settings=settings)
+
+
+def publish(snapshots: Path, config: Config, out: Path, watermark: int = 0) -> list[dict[str, Any]]:
+    """Publish every snapshot that ``snapshots`` lists, oldest first, and the sequences.
+
+    ``watermark`` is the event log's sequence number up to which the sequences hold the log.
+    Publishing again changes nothing. Raises FeatureStoreError where a sample read back differs.
+    """
+    listed = read_json(snapshots / "snapshots.json")
+    found = sorted(listed["snapshots"], key=lambda s: (s["as_of_s"], s["encoder_hash"]))
+    if not found:
+        raise FeatureStoreError(f"{snapshots} lists no snapshot; run the embedding step again")
+    store = feature_store(config)
+    views = {s["encoder_hash"]: EncoderView(hash=s["encoder_hash"], dim=s["dim"]) for s in found}
+    store.apply(list(views.values()))
+    newest = {s["encoder_hash"]: s["as_of_s"] for s in found}  # older days go offline only
+    reports = [
+        store.publish_snapshot(
+            Path(s["path"]),
+            s["encoder_hash"],
+            created_s=s["created_s"],
+            online=s["as_of_s"] == newest[s["encoder_hash"]],
+        )
+        for s in found
+    ]
+    sequences = pl.read_parquet(snapshots / "sequences.parquet")
+    as_of_s = listed["as_of_s"]
+    reports.append(store.publish_sequences(sequences, as_of_s, watermark, created_s=as_of_s))
+    rows = [{name: getattr(r, name) for name in r.__dataclass_fields__} for r in reports]
+    write_json(out, rows)
+    return rows
+
+
+def join_vectors(
+    snapshots: Path,
+    config: Config,
+    users: list[str],
+    time_ms: np.ndarray,
+    labels: np.ndarray | None = None,
+) -> Iterator[tuple[str, PointInTime, str]]:
+    """For each encoder: its kind, its vectors before each request [R], and its hash."""
+    listed = read_json(snapshots / "snapshots.json")["snapshots"]
+    store = feature_store(config)
+    for kind, encoder_hash in {s["kind"]: s["encoder_hash"] for s in listed}.items():
+        yield kind, store.point_in_time(users, time_ms, encoder_hash, labels=labels), encoder_hash
+
+
+def declare_services(manifests: list[ReleaseManifest], snapshots: Path, config: Config) -> None:
+    """Declare the feature service of each release beside the view of its user encoder."""
+    listed = read_json(snapshots / "snapshots.json")["snapshots"]
+    dims = {s["encoder_hash"]: s["dim"] for s in listed}
+    views = [
+        EncoderView(hash=each, dim=dims[each])
+        for each in dict.fromkeys(m.user_encoder.hash for m in manifests)
+    ]
+    feature_store(config).apply(views, [ReleaseService.of(m) for m in manifests])

@@ -1,0 +1,92 @@
+"""What the steps on rankers have to say: the training set, HIT@3, AUC and calibration."""
+
+from collections.abc import Sequence
+
+from homefeed.data.ranking_rows import EVALUATION, TRAIN
+from homefeed.data.specification import DatasetSpec
+from homefeed.data.training_set import TrainingSet
+from homefeed.evaluation.ranking import POPULARITY, RankingReport
+from homefeed.report.piece import Bar, Figure, Piece, Plot, Table, interval
+
+BEST, WITHOUT_SEQUENCE = "full", "pinnerformer"
+
+
+def training_set_piece(made: TrainingSet, spec: DatasetSpec) -> Piece:
+    """Rows of both windows; where candidates were sampled, that is said."""
+    meta = made.meta
+    rows = {split: len(made.rows_of(made.requests_of(split))) for split in (TRAIN, EVALUATION)}
+    notes = [*spec.notes]
+    if not meta.has_impressions:
+        notes.append(
+            "This set has no impressions: the ranker is trained and judged on positives with "
+            f"sampled candidates ({meta.sampling}). Its figures tell rankers apart on that task; "
+            "they are no estimate of what a feed would get."
+        )
+    return Piece(
+        title="Ranker: point-in-time training set",
+        figures=[
+            Figure(
+                name="ranker rows",
+                value=f"{rows[TRAIN]:,} to train, {rows[EVALUATION]:,} to evaluate",
+                note="impressions" if meta.has_impressions else "positives, sampled candidates",
+            )
+        ],
+        notes=notes,
+    )
+
+
+def ranking_piece(report: RankingReport, made: TrainingSet, heads: Sequence[str]) -> Piece:
+    """HIT@3 of the full ranker beside popularity and the ranker without sequence, per head."""
+    lists = {
+        "user": "each user's impressions of the evaluation days form one list (requests hold too "
+        "few to be ranked); lists of more than 3 with mixed labels count",
+        "request": "each request is a list; lists of more than 3 with mixed labels count",
+    }[report.lists]
+    figures = []
+    for head in heads[:2]:
+        hit = report.figures[BEST][head].hit
+        users = len(report.figures[BEST][head].users.value)
+        figures.append(
+            Figure(
+                name=f"HIT@3 {head}",
+                value=interval(hit.mean, hit.low, hit.high),
+                note=f"{users:,} users; AUC {report.figures[BEST][head].auc:.3f}",
+            )
+        )
+        for other, words in ((POPULARITY, "popularity"), (WITHOUT_SEQUENCE, "no sequence")):
+            d = report.difference(BEST, other, head)
+            figures.append(
+                Figure(
+                    name=f"  minus {words}",
+                    value=interval(d.mean, d.low, d.high),
+                    note="paired, 95 %",
+                )
+            )
+    rows = [
+        {
+            **{"ranker": ranker, "head": head, "HIT@3": f.hit.mean, "low": f.hit.low},
+            **{"high": f.hit.high, "AUC": f.auc, "ECE": f.ece, "predicted/observed": f.ratio},
+        }
+        for head in heads
+        for ranker, per_head in report.figures.items()
+        for f in [per_head[head]]
+    ]
+    plots = [
+        Plot(
+            title=f"HIT@3, {head}",
+            bars=[
+                Bar(
+                    label=ranker, value=f[head].hit.mean, low=f[head].hit.low, high=f[head].hit.high
+                )
+                for ranker, f in report.figures.items()
+            ],
+        )
+        for head in heads[:2]
+    ]
+    return Piece(
+        title="Ranker: evaluation on a later window than training",
+        figures=figures,
+        notes=[f"HIT@3: {lists}. Ties count against a ranker. Averages are per user."],
+        plots=plots,
+        tables=[Table(title="All rankers and heads", rows=rows)],
+    )

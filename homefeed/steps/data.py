@@ -1,0 +1,44 @@
+"""Check a data set, and build its sequence store."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.contract import Dataset, resolve
+from homefeed.data.sequences import build_sequences
+from homefeed.data.world.dataset import world_dataset
+from homefeed.recipes import read_config, read_section
+from homefeed.report.pieces_data import check_piece, sequences_piece
+
+
+def open_dataset(data: str, world: str, workspace: Path) -> Dataset:
+    """The data set that was asked for; ``world`` is made to the recipe's size."""
+    if data == "world":
+        return world_dataset(workspace, read_section("world", world))
+    return resolve(data, workspace)
+
+
+def check_step(data: str, world: str, config: str, checked: Path, piece: Path) -> None:
+    """Check ``data``; good rows at ``checked``. Raises CheckRefused above the thresholds."""
+    settings = read_config(config)
+    dataset = open_dataset(data, world, settings.workspace)
+    # The world lives in a year of its own; for it, now is when its log ends.
+    ends = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else time.time()
+    thresholds = CheckThresholds(**dataclasses.asdict(settings.checks))
+    report = check(dataset, checked, thresholds, ends)
+    found = check_piece(report, checked)
+    found.save(piece)
+    for figure in found.figures:
+        print(f"= {figure.name}: {figure.value}")
+    for note in report.notes:
+        print(f"= assumed: {note}")
+
+
+def sequences_step(checked: Path, sequences: str, store: Path, piece: Path) -> None:
+    """Build the sequence store of a checked data set at ``store``."""
+    settings = read_section("sequences", sequences)
+    built = build_sequences(Dataset.open(checked), store, memory_mb=settings.memory_mb)
+    found = sequences_piece(built)
+    found.save(piece)
+    print(f"= {found.figures[0].value}")

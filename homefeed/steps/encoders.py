@@ -1,0 +1,197 @@
+"""Fit item and user encoders, and evaluate the user encoder beside its baselines.
+
+The folder of user encoders that these steps pass on holds ``pinnerformer`` and ``mean_recent``
+(the control of the A/B test).
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from homefeed.artifacts import hash_json, read_json, write_json, writing
+from homefeed.config import Config
+from homefeed.data.contract import Dataset
+from homefeed.data.items import ItemTable, load_items
+from homefeed.data.sequences import SequenceStore
+from homefeed.data.splits import Timeline, held_out_users, timeline_for
+from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
+from homefeed.evaluation.cases import DAY_S, build_cases
+from homefeed.evaluation.evaluate import evaluate_all
+from homefeed.evaluation.index import topics_of
+from homefeed.evaluation.scorers import EncoderModel
+from homefeed.models.item_encoders import ItemEncoder, fit_item_encoder
+from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder, load_user_encoder
+from homefeed.recipes import SequencesRecipe, read_config, read_section
+from homefeed.report.pieces_models import evaluation_piece, training_piece
+from homefeed.training.ray import RayRun, train_user_encoder_with_ray
+from homefeed.training.resources import TrainingResources
+from homefeed.training.tracking import Tracking
+
+HELD_OUT_SALT = "held-out"
+PINNERFORMER, MEAN_RECENT = "pinnerformer", "mean_recent"
+ENCODERS = (PINNERFORMER, MEAN_RECENT)
+
+
+def recipe_timeline(store: SequenceStore, settings: SequencesRecipe) -> Timeline:
+    """How the recipe cuts the store's span."""
+    return timeline_for(
+        store, evaluation_days=settings.evaluation_days, ranker_days=settings.ranker_days
+    )
+
+
+def held_out(store: SequenceStore, settings: SequencesRecipe) -> np.ndarray:
+    """Mask bool[U+1] over user indices: the users that no encoder is fitted on."""
+    users = np.arange(1, store.meta.user_count + 1)
+    mask = np.zeros(store.meta.user_count + 1, bool)
+    mask[1:] = held_out_users(users, settings.held_out_share, HELD_OUT_SALT, store=store)
+    return mask
+
+
+def item_encoder_step(
+    checked: Path, store_path: Path, sequences: str, item_encoder: str, out: Path
+) -> None:
+    """Fit the recipe's item encoder at ``out``; the item table goes beside its vectors."""
+    settings = read_section("item_encoder", item_encoder)
+    store = SequenceStore.open(store_path)
+    before_s = recipe_timeline(store, read_section("sequences", sequences)).t0_s
+    table = load_items(Dataset.open(checked), store.items, before_s=before_s)
+    encoder = fit_item_encoder(
+        settings.kind, store, table, before_s, dim=settings.dim, seed=settings.seed
+    )
+    encoder.save(out)
+    print(f"= {settings.kind}: {len(encoder.vectors) - 1:,} items, {encoder.dim} dimensions")
+
+
+def user_encoder_step(
+    checked: Path,
+    store_path: Path,
+    items: Path,
+    sequences: str,
+    user_encoder: str,
+    config: str,
+    code_version: str,
+    out: Path,
+    piece: Path,
+) -> None:
+    """Train PinnerFormer on Ray and make the control; track and register both."""
+    settings, where = read_section("user_encoder", user_encoder), read_config(config)
+    split = read_section("sequences", sequences)
+    store, item_encoder = SequenceStore.open(store_path), ItemEncoder.open(items)
+    before_s = recipe_timeline(store, split).t0_s
+    train_users = np.flatnonzero(~held_out(store, split) & (np.asarray(store.length) > 0))
+    identity = {"settings": user_encoder, "store": store.meta.content_hash, "code": code_version}
+    run = RayRun(
+        name=f"user-encoder-{hash_json(identity)}",  # a step that died goes on with this fit
+        storage=where.workspace / "ray",
+        resources=training_resources(where),
+        num_cpus=where.training.num_cpus,
+        object_store_mb=where.training.object_store_mb,
+    )
+    tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
+    tags = {"store": store.meta.content_hash, "code_version": code_version}
+    with (
+        writing(out) as beside,
+        tracking.run("user encoder", dataclasses.asdict(settings), tags) as tracked,
+    ):
+        beside.mkdir()
+        metrics = train_user_encoder_with_ray(
+            settings,
+            store_path,
+            item_encoder.vectors,
+            beside / PINNERFORMER,
+            train_users=train_users,
+            before_s=before_s,
+            run=run,
+            item_encoder_hash=item_encoder.hash,
+            code_version=code_version,
+        )
+        for reported in metrics:
+            step = int(reported["step"])
+            tracked.log_metrics({k: v for k, v in reported.items() if k != "step"}, step)
+        origin = load_user_encoder(beside / PINNERFORMER).origin
+        control_encoder(item_encoder, origin, Dataset.open(checked)).save(beside / MEAN_RECENT)
+        versions = {
+            kind: register_encoder(tracking, beside / kind, tracked.run_id) for kind in ENCODERS
+        }
+        versions["item_encoder"] = register_folder(
+            tracking, "item_encoder", items, item_encoder.hash, tracked.run_id
+        )
+        write_json(beside / "versions.json", versions)
+    training_piece("User encoder: PinnerFormer", metrics).save(piece)
+    last = metrics[-1]
+    print(f"= loss {last['loss']:.3f}, {last['users_per_second']:.0f} users/s")
+
+
+def evaluate_step(
+    checked: Path,
+    store_path: Path,
+    items: Path,
+    encoders: Path,
+    sequences: str,
+    evaluation: str,
+    out: Path,
+    piece: Path,
+) -> None:
+    """Evaluate PinnerFormer and three baselines on the same held-out users, after the cut-off."""
+    settings, split = read_section("evaluation", evaluation), read_section("sequences", sequences)
+    store, item_encoder = SequenceStore.open(store_path), ItemEncoder.open(items)
+    timeline = recipe_timeline(store, split)
+    table: ItemTable = load_items(Dataset.open(checked), store.items, before_s=timeline.t0_s)
+    horizon_s = min(round(settings.horizon_days * DAY_S), timeline.t2_s - timeline.t0_s)
+    cases = build_cases(
+        store,
+        cutoff_s=timeline.t0_s,
+        horizon_s=horizon_s,
+        users=np.flatnonzero(held_out(store, split)),
+        item_table=table,
+    )
+    models = [
+        EncoderModel(load_user_encoder(encoders / PINNERFORMER), "PinnerFormer"),
+        RecentPopularity(),
+        EncoderModel(load_user_encoder(encoders / MEAN_RECENT), "mean of recent items"),
+        OwnMostFrequent(),
+    ]
+    topics = topics_of(table, item_encoder.vectors)
+    found = evaluate_all(models, store, cases, settings, topics)
+    with writing(out) as beside:
+        beside.mkdir()
+        for one in found:
+            one.save(beside / one.report.model.replace(" ", "_"))
+    made = evaluation_piece(found)
+    made.save(piece)
+    for figure in made.figures:
+        print(f"= {figure.name}: {figure.value}  {figure.note}")
+
+
+def training_resources(config: Config) -> TrainingResources:
+    """What the profile gives to a fit."""
+    t = config.training
+    return TrainingResources(
+        num_workers=t.num_workers, device=t.device, backend=t.backend, precision=t.precision
+    )
+
+
+def register_encoder(tracking: Tracking, folder: Path, run_id: str) -> int:
+    """Register a user encoder's folder; the same encoder stays one version."""
+    described = read_json(folder / "encoder.json")
+    return register_folder(tracking, "user_encoder", folder, described["hash"], run_id)
+
+
+def register_folder(
+    tracking: Tracking, model: str, folder: Path, content_hash: str, run_id: str
+) -> int:
+    """Register ``folder`` once per content: the version that carries its hash, or a new one."""
+    tags = {"hash": content_hash}
+    known = tracking.find(model, tags)
+    return known or tracking.register(model, folder, tags, run_id=run_id)
+
+
+def control_encoder(
+    items: ItemEncoder, origin: EncoderOrigin, dataset: Dataset
+) -> MeanRecentEncoder:
+    """The mean of recent positives' vectors; reads the same history as PinnerFormer does."""
+    positive = tuple(origin.action_types.index(name) for name in dataset.spec.positive)
+    return MeanRecentEncoder(
+        items=items.vectors, origin=dataclasses.replace(origin, positive_types=positive)
+    )

@@ -1,0 +1,151 @@
+"""The point-in-time training set, the rankers of all arms in one fit, and their evaluation."""
+
+from pathlib import Path
+
+import numpy as np
+
+from homefeed.artifacts import hash_json, read_json, write_json, writing
+from homefeed.data.build_training_set import build_training_set
+from homefeed.data.contract import Dataset
+from homefeed.data.item_stats import build_item_stats
+from homefeed.data.items import load_items
+from homefeed.data.ranking_rows import EVALUATION
+from homefeed.data.sequences import SequenceStore
+from homefeed.data.training_set import TrainingSet
+from homefeed.evaluation.ranking import RankingReport, compare_scores, predict
+from homefeed.models.item_encoders import ItemEncoder
+from homefeed.models.ranker_artifact import load_ranker
+from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.user_encoders import load_user_encoder
+from homefeed.recipes import read_config, read_section
+from homefeed.report.pieces_ranking import ranking_piece, training_set_piece
+from homefeed.steps.encoders import ENCODERS, recipe_timeline, register_folder, training_resources
+from homefeed.training.ranker_batches import RankerData
+from homefeed.training.ray import RayRun
+from homefeed.training.ray_rankers import train_rankers_with_ray
+from homefeed.training.tracking import Tracking
+
+SCORES = "scores.npz"
+
+
+def training_set_step(
+    checked: Path, store_path: Path, sequences: str, ranker: str, out: Path, piece: Path
+) -> TrainingSet:
+    """Write the training set at ``out``, without user vectors: the feature store joins those."""
+    settings = read_section("ranker", ranker)
+    store, dataset = SequenceStore.open(store_path), Dataset.open(checked)
+    timeline = recipe_timeline(store, read_section("sequences", sequences))
+    table = load_items(dataset, store.items, before_s=timeline.t0_s)
+    stats = build_item_stats(dataset, store, table.created_s)
+    made = build_training_set(dataset, store, stats, timeline, out, settings.training_set)
+    found = training_set_piece(made, dataset.spec)
+    found.save(piece)
+    for figure in found.figures:
+        print(f"= {figure.name}: {figure.value}  {figure.note}")
+    return made
+
+
+def typed_requests(training_set: TrainingSet, store_path: Path) -> tuple[list[str], np.ndarray]:
+    """Typed users [R] and times int64 [R] in ms of all requests: what is to be joined."""
+    users = SequenceStore.open(store_path).users.typed(np.asarray(training_set.user))
+    return users, np.asarray(training_set.time_ms)
+
+
+def item_tables(items: Path, encoders: Path) -> ItemTables:
+    """Item vectors for the rankers: the item encoder's, and each user encoder's own space."""
+    match = {kind: load_user_encoder(encoders / kind).item_vectors() for kind in ENCODERS}
+    return ItemTables(vectors=ItemEncoder.open(items).vectors, match=match)
+
+
+def train_rankers_step(
+    store_path: Path,
+    items: Path,
+    encoders: Path,
+    training_set: Path,
+    ranker: str,
+    config: str,
+    code_version: str,
+    out: Path,
+) -> None:
+    """Train one ranker per arm in one fit; track and register them."""
+    settings, where = read_section("ranker", ranker), read_config(config)
+    meta = TrainingSet.open(training_set).meta
+    identity = {"settings": ranker, "set": meta.label_hash, "code": code_version}
+    run = RayRun(
+        name=f"rankers-{hash_json([identity, _hashes(encoders)])}",
+        storage=where.workspace / "ray",
+        resources=training_resources(where),
+        num_cpus=where.training.num_cpus,
+        object_store_mb=where.training.object_store_mb,
+    )
+    tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
+    params = {"epochs": settings.fit.epochs, "batch_rows": settings.fit.batch_rows}
+    tags = {"training_set": meta.label_hash, "code_version": code_version}
+    with writing(out) as beside, tracking.run("rankers", params, tags) as tracked:
+        metrics = train_rankers_with_ray(
+            settings.fit,
+            training_set,
+            store_path,
+            item_tables(items, encoders),
+            beside,
+            bound_to={"item_encoder_hash": ItemEncoder.open(items).hash},
+            run=run,
+        )
+        for reported in metrics:
+            step = int(reported["step"])
+            tracked.log_metrics({k: v for k, v in reported.items() if k != "step"}, step)
+        versions = {
+            folder.name: register_folder(
+                tracking,
+                "ranker",
+                folder,
+                read_json(folder / "ranker.json")["hash"],
+                tracked.run_id,
+            )
+            for folder in sorted(p for p in beside.iterdir() if p.is_dir())
+        }
+        write_json(beside / "versions.json", versions)
+    losses = {k.removeprefix("loss_"): v for k, v in metrics[-1].items() if k.startswith("loss_")}
+    print("= loss " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))
+
+
+def evaluate_rankers_step(
+    checked: Path,
+    store_path: Path,
+    items: Path,
+    encoders: Path,
+    training_set: Path,
+    rankers: Path,
+    out: Path,
+    piece: Path,
+) -> None:
+    """Score the evaluation window with every ranker, each impression at its own moment."""
+    opened = TrainingSet.open(training_set)
+    tables = item_tables(items, encoders)
+    data = RankerData(opened, SequenceStore.open(store_path), list(ENCODERS))
+    requests = opened.requests_of(EVALUATION)
+    loaded = {
+        folder.name: load_ranker(folder).bind(tables)
+        for folder in sorted(p for p in rankers.iterdir() if p.is_dir())
+    }
+    scores = {name: predict(each, data, requests) for name, each in loaded.items()}
+    report = compare_scores(scores, opened, requests)
+    with writing(out) as beside:
+        beside.mkdir()
+        np.savez_compressed(beside / SCORES, **scores)
+        write_json(beside / "report.json", {"lists": report.lists, "figures": report.values()})
+    made = ranking_piece(report, opened, judged_heads(Dataset.open(checked), report))
+    made.save(piece)
+    for figure in made.figures:
+        print(f"= {figure.name}: {figure.value}  {figure.note}")
+
+
+def judged_heads(dataset: Dataset, report: RankingReport) -> list[str]:
+    """The heads to show first: the primary label and, where there are such, click and long view."""
+    there = list(next(iter(report.figures.values())))
+    wanted = [dataset.spec.primary_label, "click", "long_view", *there]
+    return list(dict.fromkeys(head for head in wanted if head in there))
+
+
+def _hashes(encoders: Path) -> list[str]:
+    return [read_json(encoders / kind / "encoder.json")["hash"] for kind in ENCODERS]

@@ -1,0 +1,109 @@
+"""Put what must agree together: one release per arm, registered; the first becomes champion."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from homefeed.artifacts import hash_json, read_json, write_json
+from homefeed.clock import SimulatedClock, WallClock
+from homefeed.data.contract import Dataset
+from homefeed.data.sequences import SequenceStore
+from homefeed.models.ranker_artifact import describe_ranker
+from homefeed.recipes import read_config
+from homefeed.release.manifest import Part, ReleaseManifest
+from homefeed.release.registry import ReleaseRegistry
+from homefeed.report.piece import Figure, Piece, Table
+from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
+from homefeed.steps.snapshots import SEQUENCE_LENGTH
+from homefeed.training.ranker_recipe import CONTROL, REALTIME
+from homefeed.training.tracking import Tracking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What an arm of the run's A/B test serves."""
+
+    name: str
+    ranker: str  # variant
+    encoder: str
+    realtime: bool
+
+
+ARMS = (
+    Arm(name="control", ranker=CONTROL, encoder=MEAN_RECENT, realtime=False),
+    Arm(name="pinnerformer", ranker="pinnerformer", encoder=PINNERFORMER, realtime=False),
+    Arm(name="realtime", ranker=REALTIME, encoder=PINNERFORMER, realtime=True),
+)
+
+
+def releases_step(
+    checked: Path,
+    store_path: Path,
+    items: Path,
+    encoders: Path,
+    rankers: Path,
+    config: str,
+    code_version: str,
+    out: Path,
+    piece: Path,
+) -> list[ReleaseManifest]:
+    """Register one release per arm; control becomes champion where there is none yet."""
+    where = read_config(config)
+    store = SequenceStore.open(store_path)
+    tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
+    registry = ReleaseRegistry(
+        where.workspace, tracking_uri=where.tracking_uri, clock=dataset_clock(checked)
+    )
+    encoder_versions = read_json(encoders / "versions.json")
+    ranker_versions = read_json(rankers / "versions.json")
+
+    def part(model: str, version: int, content_hash: str) -> Part:
+        path = tracking.download(model, version)
+        return Part.of(
+            path, name=model, version=version, hash=content_hash, workspace=where.workspace
+        )
+
+    item_hash = read_json(items / "item_encoder.json")["hash"]
+    manifests, rows = [], []
+    for arm in ARMS:
+        described = describe_ranker(rankers / arm.ranker)
+        manifest = ReleaseManifest(
+            item_encoder=part("item_encoder", encoder_versions["item_encoder"], item_hash),
+            user_encoder=part(
+                "user_encoder",
+                encoder_versions[arm.encoder],
+                read_json(encoders / arm.encoder / "encoder.json")["hash"],
+            ),
+            ranker=part("ranker", ranker_versions[arm.ranker], described.hash),
+            preprocessing_hash=hash_json(
+                {"sequence": SEQUENCE_LENGTH, "inputs": described.inputs.__dict__}
+            ),
+            users_hash=store.meta.users_hash,
+            items_hash=store.meta.items_hash,
+            dataset_fingerprint=store.meta.dataset_fingerprint,
+            code_version=code_version,
+            realtime=arm.realtime,
+            heads=described.inputs.heads,
+        )
+        version = registry.register(manifest)
+        manifests.append(manifest)
+        rows.append({"arm": arm.name, "release": version, "hash": manifest.release_hash})
+    if registry.champion() is None:
+        registry.promote(
+            rows[0]["release"], "the first release: there is nothing to be better than"
+        )
+    registry.set_challenger(rows[-1]["release"], "goes into the A/B test")
+    write_json(out, {"arms": rows, "champion": registry.champion()})
+    text = ", ".join(f"{row['arm']} = {row['release']}" for row in rows)
+    Piece(
+        title="Releases",
+        figures=[Figure(name="releases", value=text, note=f"champion {registry.champion()}")],
+        tables=[Table(title="One release per arm", rows=rows)],
+    ).save(piece)
+    print(f"= {text}; champion {registry.champion()}")
+    return manifests
+
+
+def dataset_clock(checked: Path) -> WallClock | SimulatedClock:
+    """The world's ledger stands in the world's own time; every other one in ours."""
+    spec = Dataset.open(checked).spec
+    return SimulatedClock(spec.span[1]) if spec.live and spec.span else WallClock()

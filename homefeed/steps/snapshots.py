@@ -1,0 +1,157 @@
+"""Dated snapshots of every live encoder, and users' last actions for the feature store."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from homefeed.artifacts import write_json, writing
+from homefeed.config import Config
+from homefeed.data.contract import Dataset
+from homefeed.data.item_stats import ItemStats, build_item_stats
+from homefeed.data.items import ItemTable, load_items
+from homefeed.data.sequences import SequenceStore
+from homefeed.embedding import EmbeddingConfig, UserVectors, embed_day
+from homefeed.evaluation.cases import known_items
+from homefeed.models.user_encoders import load_user_encoder
+from homefeed.progress import Progress
+from homefeed.recipes import read_config, read_section
+from homefeed.report.piece import Figure, Piece
+from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
+from homefeed.steps.encoders import ENCODERS, recipe_timeline
+
+DAY_S = 86_400
+LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of (DESIGN section 11)
+SEQUENCE_LENGTH = 100  # actions in the feature store's row
+SEQUENCES = "sequences.parquet"
+
+
+def midnights(first_s: int, last_s: int) -> list[int]:
+    """All midnights UTC in [first_s, last_s]."""
+    start = -(-first_s // DAY_S) * DAY_S
+    return list(range(start, last_s + 1, DAY_S))
+
+
+def snapshots_step(
+    checked: Path,
+    store_path: Path,
+    encoders: Path,
+    sequences: str,
+    config: str,
+    out: Path,
+    piece: Path,
+) -> None:
+    """Write the snapshots of the ranker's and the evaluation's days, as daily runs would have.
+
+    The first embeds everybody, each later one the users who acted that day. ``out`` lists them
+    and holds the users' last actions as of the newest.
+    """
+    where = read_config(config)
+    store, dataset = SequenceStore.open(store_path), Dataset.open(checked)
+    timeline = recipe_timeline(store, read_section("sequences", sequences))
+    table = load_items(dataset, store.items, before_s=timeline.t0_s)
+    stats = build_item_stats(dataset, store, table.created_s)
+    # The log's last instant is a second before the midnight that ends it.
+    days = midnights(timeline.t0_s - 2 * DAY_S, timeline.t2_s + 1)
+    made = [
+        {"kind": kind, **described}
+        for kind in ENCODERS
+        for described in encoder_snapshots(encoders / kind, store, table, stats, days, where)
+    ]
+    with writing(out) as beside:
+        beside.mkdir()
+        write_sequences(beside / SEQUENCES, store, days[-1])
+        write_json(beside / "snapshots.json", {"snapshots": made, "as_of_s": days[-1]})
+    newest = datetime.fromtimestamp(days[-1], UTC).strftime("%Y-%m-%d")
+    users = made[-1]["users"]
+    text = f"{len(made)} dated snapshots of {len(ENCODERS)} encoders"
+    figure = Figure(name="snapshots", value=text, note=f"the newest holds {users:,} users")
+    Piece(title=f"Embeddings as of {newest}", figures=[figure]).save(piece)
+    print(f"= {text}, the newest as of {newest} with {users:,} users")
+
+
+def encoder_snapshots(
+    encoder_path: Path,
+    store: SequenceStore,
+    table: ItemTable,
+    stats: ItemStats,
+    days: list[int],
+    config: Config,
+    yesterday: UserVectors | None = None,
+) -> Iterator[dict]:
+    """Write one encoder's snapshots for ``days``, each from the one before; describe each."""
+    encoder = load_user_encoder(encoder_path)
+    vectors = encoder.item_vectors()
+    has_vector = np.any(vectors != 0, axis=1)
+    embedding = EmbeddingConfig(
+        num_workers=config.training.embed_workers if yesterday is None else 0,
+        device=config.training.device,
+    )
+    progress = Progress(f"snapshots of {encoder.kind}", len(days))
+    for as_of_s in days:
+        users, embedded = embed_day(encoder_path, store, yesterday, as_of_s, embedding)
+        path = snapshot_path(config.workspace, encoder.hash, as_of_s)
+        with writing(path.with_suffix(".stats.npy")) as stats_file:
+            with stats_file.open("wb") as stream:
+                np.save(stream, stats.as_of(as_of_s))
+            snapshot = write_snapshot(
+                path,
+                users=users,
+                typed_users=store.users.typed(users.user),
+                item_vectors=vectors,
+                user_encoder_hash=encoder.hash,
+                items_hash=store.meta.items_hash,
+                users_hash=store.meta.users_hash,
+                items=store.items,
+                item_stats=stats_file,
+                index_items=np.flatnonzero(known_items(store, as_of_s, table) & has_vector),
+                embedded_users=embedded,
+                created_s=as_of_s + LAG_S,
+            )
+        yield _described(snapshot, embedded)
+        # Only the first day embeds everybody; the others are too small to be worth an actor.
+        embedding = EmbeddingConfig(device=config.training.device)
+        yesterday = users
+        progress.advance()
+    progress.close()
+
+
+def _described(snapshot: Snapshot, embedded: int) -> dict:
+    m = snapshot.meta
+    return {
+        "encoder_hash": m.user_encoder_hash,
+        "dim": m.dim,
+        "path": str(snapshot.path),
+        "as_of_s": m.as_of_s,
+        "created_s": m.created_s,
+        "users": m.user_count,
+        "embedded": embedded,
+    }
+
+
+def write_sequences(path: Path, store: SequenceStore, as_of_s: int) -> None:
+    """Users' last actions available by ``as_of_s``, newest first, as the feature store has them.
+
+    Times that the log does not know stay marked by their flag; ids are typed.
+    """
+    import polars as pl
+
+    users = np.flatnonzero(np.asarray(store.length) > 0).astype(np.int32)
+    before_s = np.full(len(users), as_of_s + 1, np.int64)
+    positions = store.last_available(users, before_s, SEQUENCE_LENGTH)  # [U, L]
+    row, column = np.nonzero(positions >= 0)
+    at = positions[row, column]
+    item_ids = np.array(["", *store.items.typed(np.arange(1, store.meta.item_count + 1))], object)
+    columns = {
+        "item_ids": item_ids[store.item[at]],
+        "action_types": np.array(store.meta.action_types, object)[store.action[at]],
+        "surfaces": np.array(store.meta.surfaces, object)[store.surface[at]],
+        "times_s": store.time_s[at].astype(np.int64),
+        "durations_s": store.duration[at].astype(np.float32),
+        "flags": store.flags[at].astype(np.int32),
+    }
+    frame = pl.DataFrame({"row": row, **{k: pl.Series(k, list(v)) for k, v in columns.items()}})
+    lists = frame.group_by("row", maintain_order=True).agg(pl.all())
+    typed = store.users.typed(users[lists["row"].to_numpy()])
+    lists.drop("row").insert_column(0, pl.Series("user_id", typed)).write_parquet(path)

@@ -1,0 +1,42 @@
+"""Everything about the rankers of a run: their training set, their variants, their fit."""
+
+from dataclasses import dataclass, field, replace
+
+from homefeed.data.build_training_set import TrainingSetConfig
+from homefeed.models.ranker import RankerConfig, variant
+from homefeed.training.ranker_config import RankerFitConfig
+
+CONTROL, PINNERFORMER, REALTIME = "control", "pinnerformer", "full"
+VARIANTS = (CONTROL, PINNERFORMER, REALTIME)  # one per arm of the A/B test
+
+
+def _variants(**changes: object) -> tuple[RankerConfig, ...]:
+    return tuple(variant(name, **changes) for name in VARIANTS)
+
+
+def _fit(**changes: object) -> RankerFitConfig:
+    return RankerFitConfig(rankers=_variants(), **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankerRecipe:
+    """Training set, and the fit of one ranker per arm: control, pinnerformer, full (real time)."""
+
+    training_set: TrainingSetConfig = field(default_factory=TrainingSetConfig)
+    fit: RankerFitConfig = field(default_factory=_fit)
+
+    @classmethod
+    def tiny(cls) -> "RankerRecipe":
+        """Seconds."""
+        return cls(fit=_fit(epochs=0.5, checkpoint_every=10_000))
+
+    @classmethod
+    def small(cls) -> "RankerRecipe":
+        """A few minutes on two cores."""
+        return cls(fit=_fit(epochs=1.0))
+
+    @classmethod
+    def base(cls) -> "RankerRecipe":
+        """For GPUs: larger batches, more passes."""
+        fit = _fit(epochs=2.0, batch_rows=12_000, shard_rows=3_000, learning_rate=4.8e-3)
+        return cls(fit=replace(fit, checkpoint_every=2_000))

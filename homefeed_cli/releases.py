@@ -1,0 +1,82 @@
+"""``homefeed promote``, ``rollback``, ``history``: who is champion, since when, and why."""
+
+import argparse
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, table
+
+
+def add(parsers: Parsers) -> None:
+    """Add the three verbs."""
+    example = 'homefeed promote 3 --reason "won the A/B test of May"'
+    summary = "Make a release the champion; a running server follows within seconds."
+    verb = add_verb(parsers, "promote", promote, summary, example)
+    verb.add_argument("version", type=int, help="release version (see homefeed history)")
+    verb.add_argument("--reason", required=True, help="why; kept in the ledger")
+    verb.add_argument(
+        *("--expected-champion",),
+        type=int,
+        help="refuse if another version is champion by now (compare-and-set)",
+    )
+    summary = "Return to the previous champion, in one command, without a restart."
+    example = 'homefeed rollback --reason "click rate fell"'
+    verb = add_verb(parsers, "rollback", rollback, summary, example)
+    verb.add_argument("--reason", required=True, help="why; kept in the ledger")
+    summary = "Show which release was champion when, who decided, and why."
+    verb = add_verb(parsers, "history", history, summary, "homefeed history --json")
+    verb.add_argument("--at", help="who was champion at this time (ISO 8601)")
+
+
+def _registry(args: argparse.Namespace) -> Any:
+    from homefeed.release.registry import ReleaseRegistry
+
+    config = config_of(args)
+    return ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+
+
+def promote(args: argparse.Namespace) -> Answer:
+    """Promote one version."""
+    options = {}
+    if args.expected_champion is not None:
+        options["expected_champion"] = args.expected_champion
+    entry = _registry(args).promote(args.version, args.reason, **options)
+    return Answer(dataclasses.asdict(entry), f"release {args.version} is the champion")
+
+
+def rollback(args: argparse.Namespace) -> Answer:
+    """Return to the previous champion."""
+    registry = _registry(args)
+    entry = registry.rollback(args.reason)
+    return Answer(dataclasses.asdict(entry), f"release {registry.champion()} is the champion again")
+
+
+def history(args: argparse.Namespace) -> Answer:
+    """Show the ledger."""
+    registry = _registry(args)
+    if args.at:
+        at_s = _moment(args.at)
+        version = registry.champion_at(at_s)
+        return Answer({"at_s": at_s, "champion": version}, f"champion at {args.at}: {version}")
+    entries = registry.history()
+    rows = [
+        {
+            "when": datetime.fromtimestamp(e.at_s, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            **{"action": str(e.action), "release": e.to_version, "from": e.from_version or ""},
+            **{"who": e.who, "why": e.reason},
+        }
+        for e in entries
+    ]
+    text = table(rows) if rows else "no releases yet; make one with `homefeed run`"
+    return Answer([dataclasses.asdict(e) for e in entries], text)
+
+
+def _moment(text: str) -> float:
+    from homefeed.errors import ConfigError
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--at needs a time such as 2025-03-01T12:00, found {text!r}") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,5 @@
+"""Placeholder."""
+
+
+def add(parsers):
+    """Add."""

@@ -1,0 +1,61 @@
+"""The pipelines by name, and the arguments that a run of one takes."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from homefeed.artifacts import fingerprint
+from homefeed.config import Config, suggestion
+from homefeed.errors import DatasetError, PipelineError
+from homefeed.recipes import SECTIONS, config_json, recipe, section_json
+from pipelines.code_version import code_version
+from pipelines.embeddings import embeddings
+
+PIPELINES: dict[str, Callable[..., Any]] = {"embeddings": embeddings}
+DEFAULT_RECIPE = "small"
+WORLD = "world"
+
+
+def find(name: str) -> Callable[..., Any]:
+    """The pipeline of this name; PipelineError with a suggestion where there is none."""
+    if name not in PIPELINES:
+        raise PipelineError(f"unknown pipeline {name!r}{suggestion(name, PIPELINES)}")
+    return PIPELINES[name]
+
+
+def arguments_for(
+    name: str,
+    config: Config,
+    data: str,
+    recipe_name: str,
+    date: str,
+    overrides: tuple[str, ...],
+    *,
+    cluster: bool = False,
+) -> dict[str, Any]:
+    """The arguments of a run: paths made absolute, each section of the recipe as JSON.
+
+    ``cluster``: the data lies where the cluster can read it, so it is not looked at here.
+    """
+    parameters = inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
+    made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
+    local = data == WORLD or cluster
+    everything = {
+        "data": data if local else str(Path(data).expanduser().resolve()),
+        "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser()),
+        "date": date,
+        "code_version": code_version(),
+        "config": config_json(config),
+        **{section: section_json(made, section) for section in SECTIONS},
+    }
+    return {key: everything[key] for key in parameters}
+
+
+def _fingerprint(path: Path) -> str:
+    if not path.exists():
+        raise DatasetError(
+            f"{path} does not exist; give `{WORLD}`, a folder with dataset.yaml, a folder of a "
+            "known public set, or a sequence file"
+        )
+    return fingerprint(path)
