@@ -9,6 +9,10 @@ import signal
 import sys
 import threading
 
+# Longer than clients keep an idle connection (httpx: 5 s), so that it is they who close it: a
+# connection closed by the server just as a request comes in is a lost request.
+KEEP_ALIVE_S = 75
+
 
 def _end_with_starter() -> None:
     while os.read(0, 4096):
@@ -22,7 +26,13 @@ def main() -> None:
 
     service, host, port = sys.argv[1:]
     threading.Thread(target=_end_with_starter, daemon=True).start()
-    serve_http(service, working_dir=os.getcwd(), host=host, port=int(port), timeout=None)
+    serve_http(
+        service,
+        working_dir=os.getcwd(),
+        host=host,
+        port=int(port),
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from homefeed.errors import ServerError
+from homefeed.errors import ServerError, StorageError
 from serving.client import Client
 from serving.settings import Settings
 
@@ -77,7 +77,8 @@ def start_server(
     Port 0 takes a free one. ``scorer`` is ``service`` (a process of its own) or ``in_process``.
     With ``wait_for_release=False`` it returns as soon as the server answers, even without a
     champion in the ledger. Raises ServerError where the port is busy or the server did not come
-    up within ``wait_s``; the message holds the last lines of its log.
+    up within ``wait_s`` (the message holds the last lines of its log), StorageError where the
+    workspace cannot be written.
     """
     if scorer not in _SERVICES:
         raise ServerError(f"scorer is {scorer!r}; give {SPLIT!r} or {IN_PROCESS!r}")
@@ -86,7 +87,10 @@ def start_server(
     port = port or _free_port(host)
     _refuse_busy(host, port)
     log_path = log_path or workspace / "runs" / f"server-{port}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {log_path.parent}: {error.strerror}") from error
     with log_path.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "serving.launch", _SERVICES[scorer], host, str(port)],

@@ -1,0 +1,109 @@
+"""Open-loop and closed-loop load over kept-alive loopback connections, in one small process.
+
+Latency is counted from when a request was due, not from when it was sent, so a stall of the
+server is paid by every request that it held up (no coordinated omission).
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Outcome:
+    """What a load did: latencies in milliseconds, statuses, stages, how long it took."""
+
+    latency_ms: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+    stages_ms: dict[str, list[float]] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Answered requests (200) per second."""
+        return self.statuses.get(200, 0) / self.wall_s if self.wall_s else 0.0
+
+    def add(self, latency_ms: float, status: int, timing: str) -> None:
+        """Record one answer."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        if status != 200:
+            return
+        self.latency_ms.append(latency_ms)
+        for part in filter(None, timing.split(", ")):
+            name, _, spent = part.partition(";dur=")
+            self.stages_ms.setdefault(name, []).append(float(spent))
+
+
+class Connection:
+    """One HTTP/1.1 connection that sends one request at a time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.reader: asyncio.StreamReader | None = None
+
+    async def post(self, path: str, body: dict) -> tuple[int, str]:
+        """Send and read one answer: its status and its Server-Timing header."""
+        if self.reader is None:
+            self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
+        payload = json.dumps(body).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Length: {len(payload)}\r\n\r\n"
+        )
+        self.writer.write(head.encode() + payload)
+        header = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        values = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in header.split("\r\n")[1:])
+        }
+        await self.reader.readexactly(int(values["content-length"]))
+        return int(header.split(" ", 2)[1]), values.get("server-timing", "")
+
+    def close(self) -> None:
+        """Close it."""
+        if self.reader is not None:
+            self.writer.close()
+
+
+async def closed_loop(
+    host: str, port: int, make: Callable[[int], tuple[str, dict]], clients: int, seconds: float
+) -> Outcome:
+    """``clients`` that each send the next request when the last was answered."""
+    outcome, number = Outcome(), iter(range(10**9))
+    start = time.perf_counter()
+
+    async def client() -> None:
+        connection = Connection(host, port)
+        while time.perf_counter() - start < seconds:
+            path, body = make(next(number))
+            sent = time.perf_counter()
+            status, timing = await connection.post(path, body)
+            outcome.add((time.perf_counter() - sent) * 1000, status, timing)
+        connection.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    outcome.wall_s = time.perf_counter() - start
+    return outcome
+
+
+async def open_loop(
+    host: str, port: int, make: Callable[[int], tuple[str, dict]], due_s: list[float]
+) -> Outcome:
+    """Requests due at the given seconds from now, whatever the server does."""
+    outcome, idle = Outcome(), []
+    start = time.perf_counter() + 0.1
+
+    async def one(number: int, due: float) -> None:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        connection = idle.pop() if idle else Connection(host, port)
+        path, body = make(number)
+        status, timing = await connection.post(path, body)
+        outcome.add((time.perf_counter() - due) * 1000, status, timing)
+        idle.append(connection)
+
+    await asyncio.gather(*(one(i, start + due) for i, due in enumerate(due_s)))
+    outcome.wall_s = time.perf_counter() - start
+    for connection in idle:
+        connection.close()
+    return outcome

@@ -1,0 +1,205 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from homefeed.errors import ServerError
+from serving.client import Client
+from serving.event_log import EventLog
+from serving.run import start_server
+from serving.synthetic import promote
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+AT_S = 1_700_000_000 + 3_600  # an hour after the workspace's features were published
+
+
+def items(answer: dict) -> list:
+    return [item["item_id"] for item in answer["items"]]
+
+
+def until(condition, timeout_s=60.0):
+    """Wait for ``condition()`` to be true; its last value either way."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return value
+
+
+def test_readyz_says_what_is_served(client):
+    status = client.ready()
+    assert status["ready"]
+    champion = status["champion"]
+    assert champion["version"] == 1
+    assert champion["snapshot_as_of_s"] == 1_700_000_000
+    assert champion["feature_service"] == f"release_{champion['release'][:8]}"
+
+
+def test_a_known_user_is_served_in_full_and_the_next_feed_knows_what_was_posted(client):
+    first = client.feed(1, k=5, at=AT_S)
+    assert first["degraded"] is None
+    assert [item["score"] is not None for item in first["items"]] == [True] * 5
+    liked = items(first)[0]
+    posted = client.actions(
+        [
+            {
+                "user_id": 1,
+                "item_id": liked,
+                "action_type": "like",
+                "request_id": first["request_id"],
+            }
+        ],
+        at=AT_S + 10,
+    )
+    assert posted["results"][0]["status"] == "accepted"
+    before = client.explain(first["request_id"])["features"]
+    after = client.explain(client.feed(1, k=5, at=AT_S + 20)["request_id"])["features"]
+    assert (before["merged_from_log"], after["merged_from_log"]) == (0, 1)
+    assert after["sequence_length"] == before["sequence_length"] + 1
+
+
+def test_an_action_of_the_same_moment_does_not_count_yet(client):
+    client.actions([{"user_id": 2, "item_id": 1_000_001, "action_type": "like"}], at=AT_S)
+    asked = client.feed(2, at=AT_S)
+    assert client.explain(asked["request_id"])["features"]["sequence_length"] == 20
+    asked = client.feed(2, at=AT_S + 0.001)
+    assert client.explain(asked["request_id"])["features"]["sequence_length"] == 21
+
+
+def test_items_that_were_seen_do_not_come_back(client):
+    shown: set = set()
+    for page in range(4):
+        answer = client.feed(3, k=10, at=AT_S + page)
+        assert not shown & set(items(answer))
+        shown |= set(items(answer))
+
+
+def test_a_new_user_is_served_popular_items_and_told_so(client):
+    answer = client.feed("Łucja-☃", k=5, at=AT_S)
+    assert answer["degraded"] == "popular_items"
+    assert answer["reasons"] == ["the feature store does not know this user"]
+    assert answer["user_id"] == "Łucja-☃"
+    assert len(items(answer)) == 5
+
+
+def test_before_its_features_were_published_a_user_has_none(client):
+    answer = client.feed(4, at=1_700_000_000 - 1)
+    assert answer["degraded"] == "popular_items"
+    assert "made after this request's time" in answer["reasons"][0]
+
+
+def test_features_beyond_their_time_to_live_are_not_used(client):
+    answer = client.feed(4, at=AT_S + 30 * 86_400)
+    assert answer["degraded"] == "no_user_embedding"
+    assert "days old" in answer["reasons"][0]
+
+
+def test_given_candidates_are_ranked_and_an_unknown_one_is_named(client):
+    answer = client.rank(5, [1_000_003, 1_000_001, 1_000_002], at=AT_S)
+    assert sorted(items(answer)) == [1_000_001, 1_000_002, 1_000_003]
+    with pytest.raises(ServerError, match=r"404: candidates\[1\] is item 'nothing'"):
+        client.rank(5, [1_000_003, "nothing"], at=AT_S)
+
+
+def test_a_feed_and_a_rank_of_the_same_items_agree_on_the_scores(client):
+    feed = client.feed(6, k=10, at=AT_S)
+    rank = client.rank(6, items(feed), at=AT_S)
+    assert items(rank) == items(feed)
+    assert [i["score"] for i in rank["items"]] == [i["score"] for i in feed["items"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/v1/feed", b"{", 400, "the body is not JSON"),
+        ("/v1/feed", b'{"user_id": null}', 400, "user_id is missing"),
+        ("/v1/rank", b'{"user_id": 1}', 400, "candidates is missing"),
+        ("/v1/actions", b'{"actions": []}', 400, "send a list of actions"),
+    ],
+)
+def test_a_bad_request_is_answered_with_one_line(server, path, body, status, says):
+    response = httpx.post(server.url + path, content=body)
+    assert response.status_code == status
+    assert says in response.json()["error"]
+
+
+def test_health_metrics_and_documentation_are_there(server, client):
+    client.feed(7, at=AT_S)
+    assert httpx.get(f"{server.url}/livez").status_code == 200
+    metrics = httpx.get(f"{server.url}/metrics").text
+    assert 'homefeed_answers_total{endpoint="feed",status="200"}' in metrics
+    assert 'homefeed_stage_seconds_bucket{endpoint="feed"' in metrics
+    assert httpx.get(f"{server.url}/docs").status_code == 200
+    assert "/v1/feed" in httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    assert httpx.get(f"{server.url}/static_content/swagger-ui-bundle.js").status_code == 200
+
+
+def test_actions_of_many_clients_are_all_recorded_once(server):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def post(n: int) -> dict:
+        with Client(server.url) as client:
+            batch = [
+                {"user_id": 8, "item_id": n, "action_type": "click", "event_id": f"many-{n}"},
+                {"user_id": 8, "item_id": 0, "action_type": "click", "event_id": "many-shared"},
+            ]
+            return client.actions(batch, at=AT_S + n)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(post, range(40)))
+    recorded = [a.event_id for a in EventLog(server.workspace / "events.db").actions_of("i:8")]
+    assert sorted(recorded) == sorted([f"many-{n}" for n in range(40)] + ["many-shared"])
+    first_results = [answer["results"][0]["status"] for answer in answers]
+    assert first_results == ["accepted"] * 40
+
+
+def test_the_server_follows_the_ledger_without_a_lost_request(server, client):
+    promote(server.workspace, 2, at_s=AT_S)
+    served = set()
+    deadline = time.monotonic() + 60
+    while 2 not in served and time.monotonic() < deadline:
+        served.add(client.feed(9, at=AT_S)["release"])
+    assert served <= {1, 2}
+    assert client.ready()["champion"]["version"] == 2
+    promote(server.workspace, 1, at_s=AT_S)
+    assert until(lambda: client.feed(9, at=AT_S)["release"] == 1)
+
+
+def test_a_killed_server_loses_nothing_it_answered_and_leaves_no_process(make_workspace):
+    workspace = make_workspace()
+    handle = start_server(workspace, scorer="in_process", wait_s=180)
+    family = psutil.Process(handle.process.pid).children(recursive=True)
+    with handle.client() as client:
+        with pytest.raises(ServerError, match="400: at is 5"):
+            client.feed(1, at=5)  # this server runs on the wall clock
+        shown = [client.feed(user)["request_id"] for user in range(1, 6)]
+        client.actions([{"user_id": 1, "item_id": 5, "action_type": "click", "event_id": "last"}])
+    for process in family:
+        process.send_signal(signal.SIGKILL)
+    os.kill(handle.process.pid, signal.SIGKILL)
+    handle.stop()
+    log = EventLog(workspace / "events.db")
+    assert [exposure.request_id for exposure in log.exposures()] == shown
+    assert [action.event_id for action in log.actions()] == ["last"]
+    assert until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family))
+
+
+def test_a_server_ends_when_its_starter_is_killed(make_workspace):
+    script = (
+        "import sys, time; from pathlib import Path; from serving.run import start_server\n"
+        "handle = start_server(Path(sys.argv[1]), wait_for_release=False, wait_s=180)\n"
+        "print(handle.process.pid, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", script, str(make_workspace())]
+    starter = subprocess.Popen(command, stdout=subprocess.PIPE)
+    supervisor = psutil.Process(int(starter.stdout.readline()))
+    family = [supervisor, *supervisor.children(recursive=True)]
+    assert len(family) >= 3
+    starter.kill()
+    starter.wait()
+    assert until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family))

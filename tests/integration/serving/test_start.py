@@ -1,0 +1,37 @@
+import socket
+
+import pytest
+
+from homefeed.errors import ServerError, StorageError
+from serving.run import start_server
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_busy_port_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} on 127.0.0.1 cannot be used"):
+            start_server(tmp_path, port)
+
+
+def test_an_unknown_scorer_is_refused(tmp_path):
+    with pytest.raises(ServerError, match="give 'service' or 'in_process'"):
+        start_server(tmp_path, scorer="gpu")
+
+
+def test_a_workspace_without_a_champion_is_told_with_the_end_of_the_log(tmp_path):
+    with pytest.raises(ServerError) as refused:
+        start_server(tmp_path, scorer="in_process", wait_s=25)
+    assert "is not ready after 25 s" in str(refused.value)
+    assert "the ledger names no champion" in str(refused.value)
+    assert "its log" in str(refused.value)
+
+
+def test_a_workspace_that_is_a_file_is_refused_in_one_line(tmp_path):
+    workspace = tmp_path / "file"
+    workspace.write_text("not a folder")
+    with pytest.raises(StorageError, match="cannot make"):
+        start_server(workspace)
