@@ -5,7 +5,7 @@ Times are seconds since epoch UTC and come from the injected clock. Users are ty
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,28 +75,45 @@ class FeatureStore:
     # --- publishing ---
 
     def publish_snapshot(
-        self, snapshot: Path, encoder_hash: str, *, created_s: int | None = None
+        self,
+        snapshot: Path,
+        encoder_hash: str,
+        *,
+        created_s: int | None = None,
+        online: bool = True,
     ) -> PublishReport:
-        """Publish a dated snapshot folder. Raises ReleaseError for another encoder's snapshot."""
+        """Publish a dated snapshot folder, created when its snapshot.json says, if it does.
+
+        Raises ReleaseError for another encoder's snapshot, else as ``publish_user_vectors``.
+        """
         meta = read_json(Path(snapshot) / "snapshot.json")
         require_bound(Path(snapshot), meta, encoder_hash)
+        created_s = meta.get("created_s") if created_s is None else created_s
+        path = Path(snapshot) / "users.parquet"
         return self.publish_user_vectors(
-            encoder_hash, Path(snapshot) / "users.parquet", meta["as_of_s"], created_s=created_s
+            encoder_hash, path, meta["as_of_s"], created_s=created_s, online=online
         )
 
     def publish_user_vectors(
-        self, encoder_hash: str, parquet: Path, as_of_s: int, *, created_s: int | None = None
+        self,
+        encoder_hash: str,
+        parquet: Path,
+        as_of_s: int,
+        *,
+        created_s: int | None = None,
+        online: bool = True,
     ) -> PublishReport:
         """Publish ``user_id``, ``vector`` rows as they stood at ``as_of_s``, online and offline.
 
         ``created_s`` is when they became readable; without it, now. A backfill passes the time
-        at which the daily run would have published them, or no past request could use them.
+        at which the daily run would have published them, or no past request could use them, and
+        ``online=False`` for all days but the newest, whose rows would be overwritten at once.
         Publishing the same day again changes nothing or, repaired, replaces the day. Raises
         FeatureStoreError (bad rows, or read back differently), BusyError, StorageError.
         """
         view = self.connection.encoder_view(encoder_hash)
         rows = vector_rows(parquet, as_of_s, int(view.tags["dim"]))
-        return self._publish(view, rows, created_s, require_vectors)
+        return self._publish(view, rows, created_s, require_vectors if online else None)
 
     def publish_sequences(
         self, frame: pl.DataFrame, as_of_s: int, watermark: int, *, created_s: int | None = None
@@ -112,7 +129,11 @@ class FeatureStore:
         return self._publish(view, rows, created_s, require_sequences)
 
     def _publish(
-        self, view: "FeatureView", rows: Rows, created_s: int | None, require: Any
+        self,
+        view: "FeatureView",
+        rows: Rows,
+        created_s: int | None,
+        read_back: Callable[..., int] | None,
     ) -> PublishReport:
         start = time.perf_counter()
         created_s = int(self.clock.now_s()) if created_s is None else int(created_s)
@@ -120,15 +141,17 @@ class FeatureStore:
         with self.connection.lock("publish"):
             offline = self.connection.offline / view.name
             new_part = write_part(offline, rows.frame, rows.as_of_s, created_s)
-            batches = rows.batches(settings.batch_rows)
-            written = write_online(self.connection, view, batches, rows.as_of_s, created_s)
-            compared = require(self.connection, view, rows, settings.read_back)
+            written = compared = 0
+            if read_back is not None:
+                batches = rows.batches(settings.batch_rows)
+                written = write_online(self.connection, view, batches, rows.as_of_s, created_s)
+                compared = read_back(self.connection, view, rows, settings.read_back)
         return PublishReport(
             view=view.name,
             as_of_s=rows.as_of_s,
             users=rows.frame.height,
             written=written,
-            kept_newer=rows.frame.height - written,
+            kept_newer=rows.frame.height - written if read_back is not None else 0,
             read_back=compared,
             new_part=new_part,
             seconds=time.perf_counter() - start,

@@ -84,6 +84,7 @@ def point_in_time_vectors(
     )
     for part in entities.iter_slices(JOIN_ROWS):
         joined = _joined(connection, view, part)
+        _close_engine()
         _require_same_rows(part, joined)
         hits = joined.filter(pl.col(VECTOR).is_not_null())
         rows = hits[_ROW].to_numpy()
@@ -130,6 +131,14 @@ def _joined(connection: FeastConnection, view: "FeatureView", part: pl.DataFrame
             f"the point-in-time join over {view.name} failed: {type(error).__name__}: {error}"
         ) from error
     return pl.DataFrame(pl.from_arrow(table)).sort(_ROW)
+
+
+def _close_engine() -> None:
+    """Drop ibis' DuckDB connection: it keeps every joined table, and complains at exit."""
+    import ibis
+
+    ibis.get_backend().disconnect()
+    ibis.options.default_backend = None
 
 
 def _require_same_rows(sent: pl.DataFrame, joined: pl.DataFrame) -> None:

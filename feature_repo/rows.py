@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +18,7 @@ from feature_repo.definitions import (
     VECTOR_AS_OF,
     WATERMARK,
 )
+from feature_repo.encoding import float_lists, integer_lists, integers, text_lists
 from homefeed.errors import FeatureStoreError
 
 SEQUENCE_SCHEMA: dict[str, pl.DataType] = {
@@ -31,17 +31,24 @@ SEQUENCE_SCHEMA: dict[str, pl.DataType] = {
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A batch ready to store: Feast ``Value`` messages as bytes, by feature, user by user."""
+
+    users: list[str]  # typed ids
+    columns: dict[str, list[bytes]]
+
+
+@dataclass(frozen=True)
 class Rows:
     """Rows of one view with one as-of time; ``frame`` has the view's features and the user."""
 
     frame: pl.DataFrame
     as_of_s: int
-    encode: Callable[[pl.DataFrame], Iterator[tuple[str, dict[str, Any]]]]
+    encode: Callable[[pl.DataFrame], Encoded]
 
-    def batches(self, rows: int) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-        """(typed user, feature → Feast ``Value``) in bounded batches."""
-        for part in self.frame.iter_slices(rows):
-            yield list(self.encode(part))
+    def batches(self, rows: int) -> Iterator[Encoded]:
+        """Encoded users in bounded batches."""
+        return map(self.encode, self.frame.iter_slices(rows))
 
 
 def vector_rows(parquet: Path, as_of_s: int, dim: int) -> Rows:
@@ -117,35 +124,23 @@ def _require_users(frame: pl.DataFrame, where: str) -> None:
         raise FeatureStoreError(f"{where}: user {twice!r} appears twice")
 
 
-def _encode_vectors(frame: pl.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    from feast.protos.feast.types.Value_pb2 import FloatList, Value
-
-    as_of = Value(int64_val=frame[VECTOR_AS_OF][0])
-    for user, vector in zip(frame[JOIN_KEY], frame[VECTOR].to_list(), strict=True):
-        yield user, {VECTOR: Value(float_list_val=FloatList(val=vector)), VECTOR_AS_OF: as_of}
-
-
-def _encode_sequences(frame: pl.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    from feast.protos.feast.types.Value_pb2 import (
-        FloatList,
-        Int32List,
-        Int64List,
-        StringList,
-        Value,
+def _encode_vectors(frame: pl.DataFrame) -> Encoded:
+    return Encoded(
+        frame[JOIN_KEY].to_list(),
+        {
+            VECTOR: list(float_lists(frame[VECTOR])),
+            VECTOR_AS_OF: list(integers(frame[VECTOR_AS_OF])),
+        },
     )
 
-    constant = {name: Value(int64_val=frame[name][0]) for name in (WATERMARK, SEQUENCE_AS_OF)}
-    columns = [frame[name].to_list() for name in (JOIN_KEY, *SEQUENCE_LISTS)]
-    for user, items, actions, surfaces, times, durations, flags in zip(*columns, strict=True):
-        values = (
-            Value(string_list_val=StringList(val=items)),
-            Value(string_list_val=StringList(val=actions)),
-            Value(string_list_val=StringList(val=surfaces)),
-            Value(int64_list_val=Int64List(val=times)),
-            Value(float_list_val=FloatList(val=durations)),
-            Value(int32_list_val=Int32List(val=flags)),
-        )
-        yield user, {**dict(zip(SEQUENCE_LISTS, values, strict=True)), **constant}
+
+def _encode_sequences(frame: pl.DataFrame) -> Encoded:
+    columns = {name: list(text_lists(frame[name])) for name in SEQUENCE_LISTS[:3]}
+    columns[TIMES] = list(integer_lists(frame[TIMES], "int64_list_val"))
+    columns[DURATIONS] = list(float_lists(frame[DURATIONS]))
+    columns[FLAGS] = list(integer_lists(frame[FLAGS], "int32_list_val"))
+    columns |= {name: list(integers(frame[name])) for name in (WATERMARK, SEQUENCE_AS_OF)}
+    return Encoded(frame[JOIN_KEY].to_list(), columns)
 
 
 def vectors_of(frame: pl.DataFrame, dim: int) -> np.ndarray:

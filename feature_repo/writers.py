@@ -8,27 +8,28 @@ every publish is read back through Feast. Redis: Feast's own writer, after compa
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 from feature_repo.connection import FeastConnection, entity_key
 from feature_repo.definitions import JOIN_KEY
+from feature_repo.rows import Encoded
 from feature_repo.settings import ONLINE_FILE
 from homefeed.errors import BusyError, FeatureStoreError, StorageError
 
 if TYPE_CHECKING:
     from feast import FeatureView
 
-Batch = list[tuple[str, dict[str, Any]]]  # (typed user, feature → Feast Value)
 BUSY_TIMEOUT_S = 30.0
 
 _UPSERT = """
-INSERT INTO "{table}" (entity_key, feature_name, value, value_text, event_ts, created_ts)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO "{table}" (entity_key, feature_name, value, event_ts, created_ts)
+VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,
-  value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = excluded.created_ts
+  event_ts = excluded.event_ts, created_ts = excluded.created_ts
 WHERE excluded.event_ts >= event_ts
 """
 
@@ -36,7 +37,7 @@ WHERE excluded.event_ts >= event_ts
 def write_online(
     connection: FeastConnection,
     view: "FeatureView",
-    batches: Iterable[Batch],
+    batches: Iterable[Encoded],
     as_of_s: int,
     created_s: int,
 ) -> int:
@@ -51,7 +52,7 @@ def write_online(
 def _to_sqlite(
     connection: FeastConnection,
     view: "FeatureView",
-    batches: Iterable[Batch],
+    batches: Iterable[Encoded],
     as_of_s: int,
     created_s: int,
 ) -> int:
@@ -64,22 +65,17 @@ def _to_sqlite(
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
             database.execute("PRAGMA synchronous=NORMAL")
             for batch in batches:
+                keys = [entity_key_bytes(user) for user in batch.users]
+                _require_feast_key(batch.users[0], keys[0])
+                changed = 0
                 with database:  # one transaction: a reader sees all of a batch's rows or none
-                    cursor = database.executemany(statement, _sqlite_rows(batch, times))
-                written += cursor.rowcount // len(batch[0][1])
+                    for name, values in batch.columns.items():
+                        rows = zip(keys, repeat(name), values, *map(repeat, times), strict=False)
+                        changed = database.executemany(statement, rows).rowcount
+                written += changed  # the same for every feature: they are written together
     except sqlite3.Error as error:
         raise _translated(error, str(path)) from error
     return written
-
-
-def _sqlite_rows(batch: Batch, times: tuple[int, int]) -> Iterator[tuple]:
-    """Rows of Feast's online table; the scalars' text column is Feast's search column."""
-    _require_feast_key(batch[0][0])
-    for user, values in batch:
-        key = entity_key_bytes(user)
-        for name, value in values.items():
-            text = str(value.int64_val) if value.WhichOneof("val") == "int64_val" else None
-            yield key, name, value.SerializeToString(), text, *times
 
 
 def entity_key_bytes(user: str) -> bytes:
@@ -95,10 +91,10 @@ def entity_key_bytes(user: str) -> bytes:
     )
 
 
-def _require_feast_key(user: str) -> None:
+def _require_feast_key(user: str, key: bytes) -> None:
     from feast.infra.key_encoding_utils import serialize_entity_key
 
-    if serialize_entity_key(entity_key(user), 3) != entity_key_bytes(user):
+    if serialize_entity_key(entity_key(user), 3) != key:
         raise FeatureStoreError(
             "this version of Feast lays out its keys differently; install the version in "
             "constraints.txt"
@@ -113,17 +109,26 @@ def _feast_timestamp(time_s: int) -> int:
 def _to_redis(
     connection: FeastConnection,
     view: "FeatureView",
-    batches: Iterable[Batch],
+    batches: Iterable[Encoded],
     as_of_s: int,
     created_s: int,
 ) -> int:
+    from feast.protos.feast.types.Value_pb2 import Value
+
     store = connection.store()
     as_of = datetime.fromtimestamp(as_of_s, UTC)
     created = datetime.fromtimestamp(created_s, UTC)
     written = 0
     for batch in batches:
-        kept = _not_newer(connection, view, batch, as_of_s)
-        rows = [(entity_key(user), values, as_of, created) for user, values in kept]
+        rows = [
+            (
+                entity_key(batch.users[row]),
+                {name: Value.FromString(values[row]) for name, values in batch.columns.items()},
+                as_of,
+                created,
+            )
+            for row in _not_newer(connection, view, batch, as_of_s)
+        ]
         try:
             store._get_provider().online_write_batch(store.config, view, rows, None)
         except Exception as error:  # redis and Feast have no error in common
@@ -135,14 +140,15 @@ def _to_redis(
 
 
 def _not_newer(
-    connection: FeastConnection, view: "FeatureView", batch: Batch, as_of_s: int
-) -> Batch:
-    feature = next(name for name in batch[0][1] if name.endswith("as_of_s"))
-    stored = connection.online_rows(view, [feature], [user for user, _ in batch])
+    connection: FeastConnection, view: "FeatureView", batch: Encoded, as_of_s: int
+) -> list[int]:
+    """Rows of the batch whose user has no newer row."""
+    feature = next(name for name in batch.columns if name.endswith("as_of_s"))
+    stored = connection.online_rows(view, [feature], batch.users)
     return [
-        each
-        for each, row in zip(batch, stored, strict=True)
-        if row is None or row[feature].int64_val <= as_of_s
+        row
+        for row, values in enumerate(stored)
+        if values is None or values[feature].int64_val <= as_of_s
     ]
 
 

@@ -108,13 +108,15 @@ class RegisteredModel:
 
 
 def first_use_lock(tracking_uri: str) -> FileLock:
-    """The lock under which a local tracking file is first opened; raises StorageError."""
+    """The lock under which a local tracking file is first opened, shared with
+    training/tracking.py. Raises StorageError.
+    """
     folder = _local_folder(tracking_uri) or Path.home() / ".cache" / "homefeed"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror}; choose another") from error
-    return FileLock(folder / "first-use.lock", timeout=FIRST_USE_TIMEOUT_S)
+    return FileLock(folder / "mlflow.lock", timeout=FIRST_USE_TIMEOUT_S)
 
 
 def _local_folder(tracking_uri: str) -> Path | None:

@@ -1,5 +1,8 @@
 """The registry's verbs against real MLflow and a real ledger."""
 
+import subprocess
+import sys
+
 import pytest
 
 from homefeed.errors import ArtifactError, LedgerConflict, PromotionRefused, ReleaseError
@@ -184,3 +187,27 @@ def test_a_copied_workspace_opens_its_own_parts(three, workspace, tmp_path):
     moved = tmp_path / "moved"
     workspace.rename(moved)
     assert ReleaseRegistry(moved).open(3).ranker_path == moved / "rankers" / "third"
+
+
+def test_of_two_processes_that_promote_at_once_one_wins_and_the_aliases_follow_it(three, workspace):
+    script = (
+        "import sys\n"
+        "from homefeed.errors import LedgerConflict\n"
+        "from homefeed.release import ReleaseRegistry\n"
+        "try:\n"
+        "    registry = ReleaseRegistry(sys.argv[1])\n"
+        "    registry.promote(int(sys.argv[2]), 'race', expected_champion=None)\n"
+        "    print('won', sys.argv[2])\n"
+        "except LedgerConflict as error:\n"
+        "    print('refused', error)\n"
+    )
+    command = [sys.executable, "-c", script, str(workspace)]
+    racers = [
+        subprocess.Popen([*command, str(version)], stdout=subprocess.PIPE, text=True)
+        for version in (1, 2)
+    ]
+    said = sorted(racer.communicate(timeout=300)[0].strip() for racer in racers)
+    assert said[0].startswith("refused champion is")
+    assert "somebody else was first" in said[0]
+    assert said[1] == f"won {three.champion()}"
+    assert three.model.aliases() == {"champion": three.champion()}
