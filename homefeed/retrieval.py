@@ -66,7 +66,7 @@ class ItemIndex:
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         items = _checked_items(vectors, items)
         graph = None
-        if len(items) >= config.exact_below:
+        if len(items) >= max(config.exact_below, 1):
             import hnswlib
 
             graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
@@ -185,7 +185,7 @@ class ItemIndex:
             items = np.load(folder / IDS)
             config = IndexConfig(**described["config"])
             graph = _opened_graph(folder, vectors.shape[1]) if described["has_graph"] else None
-        except (OSError, ValueError, RuntimeError, TypeError) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, TypeError) as error:
             raise ArtifactError(
                 f"index {folder} cannot be read ({error}); make the snapshot again"
             ) from None

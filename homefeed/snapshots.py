@@ -197,7 +197,7 @@ def _write_users(path: Path, users: UserVectors, typed: list[str], created_s: in
 def _copy_stats(source: Path, target: Path, rows: int) -> None:
     try:
         stats = np.load(source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ArtifactError(f"item statistics {source} cannot be read ({error})") from None
     if len(stats) != rows:
         raise ArtifactError(

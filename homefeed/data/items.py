@@ -60,7 +60,7 @@ class ItemTable:
         """Read what ``save`` wrote; ArtifactError where it is missing or truncated."""
         try:
             arrays = [np.load(path / f"{name}.npy") for name in ("content", "created_s", "topic")]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise ArtifactError(
                 f"item table {path} cannot be read ({error}); make it again"
             ) from None
@@ -164,7 +164,9 @@ def _weighted_svd(counts: sparse.csr_matrix, old: np.ndarray, dim: int, seed: in
     weights = TfidfTransformer(sublinear_tf=True).fit(learned)
     learned = weights.transform(learned)
     used = np.unique(learned.indices)  # SVD over the terms that occur: smaller, same axes
-    dim = min(dim, len(used), learned.shape[0])
+    if len(used) <= dim:
+        return unit_rows(weights.transform(counts)[:, used].toarray().astype(np.float32))
+    dim = min(dim, learned.shape[0])
     axes = TruncatedSVD(dim, random_state=seed).fit(learned[:, used])
     return unit_rows(axes.transform(weights.transform(counts)[:, used]).astype(np.float32))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class Evaluation:
             with np.load(Path(path) / "users.npz") as arrays:
                 by_user = {name: arrays[name] for name in arrays.files if name != "users"}
                 return cls(EvaluationReport(**values), arrays["users"], by_user)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"evaluation {path} cannot be read ({error}); run it again"
             ) from None

@@ -69,7 +69,7 @@ class ItemEncoder:
         try:
             vectors = np.load(path / "vectors.npy")
             encoder = cls(vectors=vectors, **{name: described[name] for name in ORIGIN})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, EOFError, KeyError) as error:
             raise ArtifactError(
                 f"item encoder {path} cannot be read ({error}); fit it again"
             ) from None
@@ -110,6 +110,8 @@ def _content_vectors(table: ItemTable, before_s: int, dim: int, seed: int) -> np
         return unit_rows(content)
     old = (table.created_s <= before_s) | (table.created_s == NO_TIME)
     old[0] = False
+    if not old.any():
+        return np.zeros((len(content), dim), np.float32)
     axes = TruncatedSVD(min(dim, int(old.sum())), random_state=seed).fit(content[old])
     return unit_rows(axes.transform(content).astype(np.float32))
 

@@ -171,9 +171,11 @@ def test_a_broken_evaluation_and_a_missing_metric_are_named(log, encoder, cases,
     with pytest.raises(ArtifactError, match="recall@7"):
         compare(evaluation, evaluation, "recall@7")
     evaluation.save(tmp_path / "e")
-    (tmp_path / "e" / "users.npz").write_bytes(b"PK")
-    with pytest.raises(ArtifactError, match="run it again"):
-        Evaluation.open(tmp_path / "e")
+    users = tmp_path / "e" / "users.npz"
+    for broken in (b"", b"PK", users.read_bytes()[:-50]):
+        users.write_bytes(broken)
+        with pytest.raises(ArtifactError, match="run it again"):
+            Evaluation.open(tmp_path / "e")
 
 
 def test_equal_vectors_share_one_number_and_distinct_ones_do_not():
