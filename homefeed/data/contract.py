@@ -114,7 +114,9 @@ def _world(datasets: Path) -> Dataset:
 
     config = world_config()
     target = datasets / f"{WORLD}-{hash_json(dataclasses.asdict(config))[:12]}"
-    return Dataset.open(target if target.is_dir() else write_world(target, config))
+    if not target.is_dir():
+        write_world(target, config)
+    return Dataset.open(target)
 
 
 def resolve(data: str, workspace: Path) -> Dataset:

@@ -95,7 +95,8 @@ def _examine(
     results = {table: _results(table, marks, rules[table]) for table in tables}
     masks = {table: marks.masks(table) for table in tables}
     marks.close()
-    verdicts = validate(marks.path, marks.settings, rules, work)
+    broken = {table: [result.broken for result in results[table]] for table in tables}
+    verdicts = validate(marks.path, marks.settings, rules, broken, work)
     copy_offline(work, beside / "data_docs")
     return CheckReport(
         dataset=dataset.spec.name,

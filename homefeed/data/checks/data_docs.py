@@ -12,11 +12,13 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; p
 table { border-collapse: collapse; margin: .5rem 0; } td, th { padding: .3rem .7rem; text-align:
         left; border-bottom: 1px solid #ddd; vertical-align: top; }
 h1, h2, h3, h4 { line-height: 1.2; } a { color: #0b57d0; }
-.hide, .modal, .collapse:not(.show), #ge-cta-footer, .cooltip .top, img { display: none; }
+.modal, .cooltip .top, .btn, .btn-group, footer, .search-input { display: none; }
+.row { display: flex; gap: 2rem; } .sticky { top: 1rem; } .col-lg-2 { flex: 0 0 14rem; }
 .text-success, .fa-check-circle { color: #137333; } .text-danger, .fa-times { color: #b3261e; }
 .fa-check-circle::before { content: "\\2713"; } .fa-times::before { content: "\\2717"; }
 .alert { padding: .5rem 1rem; border-radius: 4px; background: #f3f3f3; }
-nav, .breadcrumb { list-style: none; padding: 0; } .breadcrumb li { display: inline; }
+tr:has(.text-danger) { background: #fdecea; }
+nav, nav ul, .breadcrumb { list-style: none; padding: 0; } .breadcrumb li { display: inline; }
 """
 _DROPPED = (
     re.compile(r"<script\b.*?</script\s*>", re.S | re.I),

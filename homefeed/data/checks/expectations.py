@@ -6,7 +6,6 @@ and nothing is sent or fetched.
 """
 
 import atexit
-import gc
 import logging
 import os
 import sys
@@ -39,12 +38,14 @@ def validate(
     database: Path,
     settings: Mapping[str, Any],
     suites: Mapping[str, Sequence[Rule]],
+    broken: Mapping[str, Sequence[int]],
     project: Path,
 ) -> dict[str, list[Verdict]]:
     """Run one suite per table against the DuckDB file and build the Data Docs below ``project``.
 
     The verdicts are in the order of the rules, after that of the first expectation, which each
-    suite has: the table is not empty. ``marks_<table>`` must be in the file (marking.py).
+    suite has: the table is not empty. ``marks_<table>`` must be in the file (marking.py);
+    ``broken`` are the rows marked by each rule, for the words of the Data Docs.
     """
     gx = _great_expectations()
     context = gx.get_context(mode="file", project_root_dir=str(project))
@@ -56,7 +57,8 @@ def validate(
     )
     try:
         definitions = [
-            _definition(gx, context, source, table, rules) for table, rules in suites.items()
+            _definition(gx, context, source, table, rules, broken[table])
+            for table, rules in suites.items()
         ]
         docs = gx.checkpoint.UpdateDataDocsAction(name="data_docs")
         checkpoint = gx.Checkpoint(name="check", validation_definitions=definitions, actions=[docs])
@@ -85,22 +87,24 @@ def _great_expectations() -> Any:
             *sql._PERSISTED_CONNECTION_DIALECTS,
             _DuckDB("duckdb"),
         )
-        atexit.register(_unload_duckdb_engine)
+        atexit.register(_end_quietly)
     return gx
 
 
-def _unload_duckdb_engine() -> None:
-    """Let go of DuckDB before Python ends.
+def _end_quietly() -> None:
+    """Close stderr as Python's last act.
 
-    Great Expectations keeps this module alive to the very end, and DuckDB then prints a page of
-    harmless leak warnings after the program's own last lines.
+    Great Expectations keeps DuckDB's types alive to the very end, and DuckDB then prints a page of
+    harmless leak warnings, from C++, after the program's own last lines (and its traceback).
     """
-    for name in [n for n in sys.modules if n.split(".")[0] == "duckdb_engine"]:
-        vars(sys.modules.pop(name)).clear()
-    gc.collect()
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
 
 
-def _definition(gx: Any, context: Any, source: Any, table: str, rules: Sequence[Rule]) -> Any:
+def _definition(
+    gx: Any, context: Any, source: Any, table: str, rules: Sequence[Rule], broken: Sequence[int]
+) -> Any:
     from great_expectations import expectations
 
     suite = context.suites.add(gx.ExpectationSuite(name=table))
@@ -109,8 +113,8 @@ def _definition(gx: Any, context: Any, source: Any, table: str, rules: Sequence[
             min_value=1, meta={"rule": 0}, description="the table is not empty"
         )
     )
-    for index in range(len(rules)):
-        suite.add_expectation(_expectation(expectations, table, rules, index))
+    for index, count in enumerate(broken):
+        suite.add_expectation(_expectation(expectations, table, rules, index, count))
     suite.save()
     asset = source.add_table_asset(table, table_name=table)
     batch = asset.add_batch_definition_whole_table("all")
@@ -119,9 +123,11 @@ def _definition(gx: Any, context: Any, source: Any, table: str, rules: Sequence[
     )
 
 
-def _expectation(expectations: Any, table: str, rules: Sequence[Rule], index: int) -> Any:
+def _expectation(
+    expectations: Any, table: str, rules: Sequence[Rule], index: int, broken: int
+) -> Any:
     rule = rules[index]
-    text = f"{rule.name} (at most {100 * rule.limit:g} % of the rows may break it)"
+    text = f"{rule.name} ({broken:,} rows break it, at most {100 * rule.limit:g} % may)"
     shared = {"description": text, "meta": {"rule": index + 1}}
     if rule.native:
         kind, arguments = rule.native

@@ -14,7 +14,7 @@ import numpy as np
 
 from homefeed.data.checks.rules import Rule, marked_by
 
-EXAMPLES = 3
+EXAMPLES = 2
 ROW_NUMBERS = ("row", "file_row_number")
 
 
@@ -55,8 +55,10 @@ class Marks:
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The columns of the table's file."""
-        described = self._connection.execute(f"DESCRIBE {table}").fetchall()
-        return tuple(name for name, *_ in described if name not in ROW_NUMBERS)
+        return tuple(name for name in self._names(table) if name not in ROW_NUMBERS)
+
+    def _names(self, table: str) -> list[str]:
+        return [name for name, *_ in self._connection.execute(f"DESCRIBE {table}").fetchall()]
 
     def value(self, query: str) -> Any:
         """Return the single value of a query."""
@@ -94,7 +96,7 @@ class Marks:
             f'SELECT * FROM {table} WHERE "row" IN (SELECT "row" FROM marks_{table} '
             f'WHERE mask & {bits} <> 0 ORDER BY "row" LIMIT {EXAMPLES}) ORDER BY "row"'
         )
-        names = [column[0] for column in result.description]
+        names = self._names(table)
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def masks(self, table: str) -> tuple[np.ndarray, np.ndarray]:
