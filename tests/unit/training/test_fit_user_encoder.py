@@ -1,0 +1,192 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from homefeed.errors import ArtifactError
+from homefeed.models.history import HistoryBatch, read_histories
+from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.user_encoders import load_user_encoder
+from homefeed.training.checkpoints import FILE
+from homefeed.training.fit_user_encoder import UserEncoderFit, fit_user_encoder, run_fit
+from homefeed.training.user_encoder_config import UserEncoderConfig
+from homefeed.training.workers import Worker
+
+BEFORE_S = 1_600_000_000 + 35 * 86_400
+USERS = np.arange(1, 25)
+NO_VECTORS = np.zeros((41, 0), dtype=np.float32)
+CONFIG = UserEncoderConfig(
+    network=PinnerFormerConfig(
+        dim=8, width=16, layers=2, heads=2, history_length=10, id_embedding_dim=8, item_hidden=16
+    ),
+    steps=6,
+    batch_users=8,
+    positions_per_user=4,
+    num_negatives=12,
+    warmup_steps=2,
+    sketch_width=1 << 12,
+    report_every=2,
+    checkpoint_every=3,
+    learning_rate=0.01,
+)
+
+
+def _fit(store, config=CONFIG, **changes) -> UserEncoderFit:
+    settings = {"before_s": BEFORE_S, "worker": Worker()} | changes
+    return UserEncoderFit(config, store, NO_VECTORS, USERS, **settings)
+
+
+def _weights(fit: UserEncoderFit) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in fit.model.state_dict().items()}
+
+
+def _last_histories(store, users: np.ndarray) -> HistoryBatch:
+    back = np.arange(10)
+    end = store.start[users] + store.length[users] - 1
+    positions = end[:, None] - back
+    return read_histories(store, np.where(back < store.length[users][:, None], positions, -1))
+
+
+def test_it_learns_who_likes_odd_and_who_likes_even_items(random_store) -> None:
+    store = random_store(num_users=60, longest=25)
+    config = replace(CONFIG, steps=60, batch_users=24, num_negatives=1000)
+    fit = UserEncoderFit(
+        config, store, NO_VECTORS, np.arange(1, 51), before_s=BEFORE_S, worker=Worker()
+    )
+    metrics = run_fit(fit, show=False)
+    assert metrics[-1]["loss"] < metrics[0]["loss"] - 0.3
+    encoder = fit.encoder(item_encoder_hash="", code_version="")
+    held_out = np.arange(51, 61)
+    users = encoder.embed(_last_histories(store, held_out)).numpy()
+    parity = users @ encoder.item_vectors().T  # (10, 41)
+    odd_minus_even = parity[:, 1::2].mean(1) - parity[:, 2::2].mean(1)
+    likes_odd = held_out % 2 == 1
+    assert (odd_minus_even[likes_odd] > odd_minus_even[~likes_odd].max()).mean() > 0.7
+
+
+def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(random_store, tmp_path: Path) -> None:
+    store = random_store(num_users=24)
+    whole = _fit(store)
+    run_fit(whole, show=False)
+    first = _fit(store)
+    while first.step < 3:
+        first.train_step()
+    first.save(tmp_path / "step")
+    second = _fit(store)
+    second.resume(tmp_path / "step")
+    assert second.step == 3
+    run_fit(second, show=False)
+    expected, found = _weights(whole), _weights(second)
+    assert all(torch.equal(found[k], expected[k]) for k in expected)
+    assert second.log_scale.item() == whole.log_scale.item()
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.02}, {"seed": 1}, {"window_days": 3.0}])
+def test_a_checkpoint_of_another_configuration_is_refused(
+    random_store, tmp_path: Path, changes: dict
+) -> None:
+    store = random_store(num_users=24)
+    _fit(store).save(tmp_path)
+    with pytest.raises(ArtifactError, match="belongs to another fit"):
+        _fit(store, replace(CONFIG, **changes)).resume(tmp_path)
+
+
+def test_a_truncated_or_missing_checkpoint_is_refused(random_store, tmp_path: Path) -> None:
+    fit = _fit(random_store(num_users=24))
+    with pytest.raises(ArtifactError, match="does not exist"):
+        fit.resume(tmp_path)
+    fit.save(tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArtifactError, match="not a checkpoint"):
+        fit.resume(tmp_path)
+
+
+def test_reports_come_with_their_checkpoints(random_store, tmp_path: Path) -> None:
+    reported = []
+    run_fit(
+        _fit(random_store(num_users=24)),
+        checkpoints=tmp_path,
+        report=lambda metrics, folder: reported.append((metrics["step"], folder)),
+        show=False,
+    )
+    steps = [step for step, _ in reported]
+    assert steps == [2, 3, 4, 6]
+    assert [folder is not None for _, folder in reported] == [False, True, False, True]
+    assert all((folder / FILE).is_file() for _, folder in reported if folder)
+
+
+def test_the_saved_encoder_is_the_fitted_one(random_store, tmp_path: Path) -> None:
+    store = random_store(num_users=24)
+    vectors = np.random.default_rng(0).normal(size=(41, 3)).astype(np.float32)
+    vectors[0] = 0
+    metrics = fit_user_encoder(
+        CONFIG,
+        store,
+        vectors,
+        tmp_path / "encoder",
+        train_users=USERS,
+        before_s=BEFORE_S,
+        item_encoder_hash="abc",
+    )
+    assert metrics[-1]["step"] == CONFIG.steps
+    encoder = load_user_encoder(tmp_path / "encoder")
+    assert encoder.origin.item_encoder_hash == "abc"
+    assert encoder.origin.trained_before_s == BEFORE_S
+    again = UserEncoderFit(CONFIG, store, vectors, USERS, before_s=BEFORE_S, worker=Worker())
+    run_fit(again, show=False)
+    expected = again.encoder(item_encoder_hash="abc", code_version="")
+    assert encoder.hash == expected.hash
+    histories = _last_histories(store, USERS)
+    assert torch.equal(encoder.embed(histories), expected.embed(histories))
+
+
+def test_the_temperature_never_falls_below_its_floor(random_store) -> None:
+    config = replace(
+        CONFIG, temperature_init=0.011, temperature_floor=0.01, learning_rate=0.5, warmup_steps=1
+    )
+    fit = _fit(random_store(num_users=24), config)
+    found = []
+    while fit.step < 6:
+        fit.train_step()
+        found.append(float(torch.exp(-fit.log_scale.detach())))
+    assert min(found) >= 0.01 - 1e-6
+
+
+def test_every_user_of_a_batch_weighs_the_same(random_store) -> None:
+    batch = _fit(random_store(num_users=24)).next_batch()
+    row = np.searchsorted(np.cumsum(batch.histories.lengths), batch.read.numpy(), side="right")
+    weights = np.bincount(row, weights=batch.weight.numpy())
+    np.testing.assert_allclose(weights, 1 / len(weights), rtol=1e-6)
+
+
+def test_the_uniform_negatives_are_items_known_in_time_and_the_unknown_one(random_store) -> None:
+    store = random_store(num_users=24)
+    fit = _fit(store)
+    in_time = (store.time_s <= BEFORE_S) & (
+        store.available_s(np.arange(len(store.item))) <= BEFORE_S
+    )
+    assert set(fit.corpus) == {0, *store.item[in_time]}
+
+
+def test_bf16_trains_to_about_the_same_loss(random_store) -> None:
+    store = random_store(num_users=24)
+    exact = run_fit(_fit(store), show=False)[-1]["loss"]
+    rough = run_fit(_fit(store, precision="bf16"), show=False)[-1]["loss"]
+    assert rough != exact
+    assert rough == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-3), ("bf16", 0.03)])
+def test_a_gpu_gives_the_same_losses_by_profile_alone(
+    random_store, precision: str, tolerance: float
+) -> None:
+    store = random_store(num_users=24)
+    on_cpu = [m["loss"] for m in run_fit(_fit(store), show=False)]
+    gpu = _fit(store, worker=Worker(device="cuda"), precision=precision)
+    on_gpu = [m["loss"] for m in run_fit(gpu, show=False)]
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=tolerance)
