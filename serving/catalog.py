@@ -26,6 +26,7 @@ class Wanted:
 
     champion: int | None = None
     tests: tuple[RunningTest, ...] = ()
+    problems: tuple[str, ...] = ()  # what the tests' definitions got wrong
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -111,7 +112,7 @@ class Catalog(Generic[T]):
             wanted=self._servable(wanted, keys),
             releases={version: self._ready[key] for version, key in keys.items()},
             keys=keys,
-            problems=tuple(problems.values()),
+            problems=(*wanted.problems, *problems.values()),
         )
 
     def _serving(

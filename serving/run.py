@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from homefeed.errors import ServerError, StorageError
-from serving.client import Client
+from homefeed.client import Client
 from serving.settings import Settings
 
 SPLIT, IN_PROCESS = "service", "in_process"  # the values of `serving.scorer` in homefeed.yaml

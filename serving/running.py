@@ -1,17 +1,34 @@
 """What should be served now: the ledger's champion and the arms of the running tests."""
 
+from functools import partial
 from pathlib import Path
 
+from homefeed.abtest.assignment import arm_of
+from homefeed.abtest.definition import Definition
+from homefeed.abtest.running import running_definitions
+from homefeed.errors import ArtifactError, ConfigError
 from serving.catalog import Wanted
 from serving.loading import open_ledger
 from serving.served import RunningTest
 
 
 def wanted(workspace: Path) -> Wanted:
-    """Read the ledger and the tests' definitions. Raises ConfigError, BusyError, ArtifactError."""
-    return Wanted(champion=open_ledger(workspace).state().champion, tests=running_tests(workspace))
+    """Read the ledger and the tests' definitions. Raises BusyError, ArtifactError.
+
+    A test that cannot be read is a problem to tell, not a reason to serve nothing.
+    """
+    champion = open_ledger(workspace).state().champion
+    try:
+        tests = tuple(map(_test, running_definitions(workspace)))
+    except (ConfigError, ArtifactError) as error:
+        return Wanted(champion=champion, problems=(f"no test runs: {error}",))
+    return Wanted(champion=champion, tests=tests)
 
 
-def running_tests(workspace: Path) -> tuple[RunningTest, ...]:
-    """The tests that are running, by name."""
-    return ()
+def _test(definition: Definition) -> RunningTest:
+    return RunningTest(
+        name=definition.name,
+        arms={name: arm.release for name, arm in definition.arms.items()},
+        arm_of=partial(arm_of, definition),
+        definition_hash=definition.hash,
+    )

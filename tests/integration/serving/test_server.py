@@ -8,8 +8,12 @@ import httpx
 import psutil
 import pytest
 
+from homefeed.abtest.assignment import arm_of
+from homefeed.abtest.definition import parse_definition
+from homefeed.abtest.exposure import outcomes, read_log
+from homefeed.abtest.running import start_test, stop_test
 from homefeed.errors import ServerError
-from serving.client import Client
+from homefeed.client import Client
 from serving.event_log import EventLog
 from serving.run import start_server
 from serving.synthetic import promote
@@ -168,6 +172,57 @@ def test_the_server_follows_the_ledger_without_a_lost_request(server, client):
     assert client.ready()["champion"]["version"] == 2
     promote(server.workspace, 1, at_s=AT_S)
     assert until(lambda: client.feed(9, at=AT_S)["release"] == 1)
+
+
+def test_two_arms_answer_their_own_users_for_as_long_as_the_test_runs(server, client):
+    definition = parse_definition(
+        {
+            "name": "arms",
+            "arms": {"plain": {"release": 2}, "realtime": {"release": 1}},
+            "primary": {"name": "likes", "actions": ["like"]},
+            "traffic": 0.8,
+        }
+    )
+    start_test(server.workspace, definition, at_s=AT_S)
+    assert until(lambda: [test["name"] for test in client.ready()["tests"]]) == ["arms"]
+    arms = client.ready()["tests"][0]["arms"]
+    assert {name: arm["version"] for name, arm in arms.items()} == {"plain": 2, "realtime": 1}
+    users = range(10, 40)
+    answers = [{u: client.feed(u, k=3, at=AT_S + turn) for u in users} for turn in range(2)]
+    for user in users:
+        arm = arm_of(definition, f"i:{user}")
+        release = {"plain": 2, "realtime": 1, None: 1}[arm]
+        for turn in answers:
+            assert (turn[user]["arm"], turn[user]["release"]) == (arm, release)
+    assert {answer["arm"] for answer in answers[0].values()} == {"plain", "realtime", None}
+    exposures, actions = read_log(server.workspace / "events.db", "arms")
+    found = outcomes(definition, exposures, actions)
+    assert (found.crossed_users, found.misassigned_users, found.wrong_release_requests) == (0, 0, 0)
+    assert found.requests.sum() == 2 * len(found.user)
+    stop_test(server.workspace, "arms", at_s=AT_S + 9, reason="enough")
+    assert until(lambda: client.ready()["tests"] == [])
+    assert {client.feed(u, k=3, at=AT_S + 20)["arm"] for u in users} == {None}
+
+
+def test_an_arm_without_real_time_does_not_read_todays_actions(server, client):
+    definition = parse_definition(
+        {
+            "name": "lag",
+            "arms": {"plain": {"release": 2}, "realtime": {"release": 1}},
+            "primary": {"name": "likes", "actions": ["like"]},
+        }
+    )
+    start_test(server.workspace, definition, at_s=AT_S)
+    assert until(lambda: client.ready()["tests"])
+    merged = {"plain": set(), "realtime": set()}
+    for user in range(30, 40):
+        client.actions([{"user_id": user, "item_id": 1_000_001, "action_type": "like"}], at=AT_S)
+        answer = client.feed(user, k=20, at=AT_S + 60)
+        told = client.explain(answer["request_id"])
+        merged[answer["arm"]].add(told["features"]["merged_from_log"])
+        assert 1_000_001 not in items(answer)  # no arm shows what was seen
+    assert merged == {"plain": {0}, "realtime": {1}}
+    stop_test(server.workspace, "lag", at_s=AT_S + 9, reason="enough")
 
 
 def test_a_killed_server_loses_nothing_it_answered_and_leaves_no_process(make_workspace):

@@ -1,0 +1,112 @@
+"""Which tests run: a definition and a state beside it, in the workspace's ``abtests`` folder.
+
+``<name>.yaml`` is the definition, ``<name>.state.json`` says whether it runs. A server reads both
+every few seconds, so starting a test is writing two files. The state holds the definition's hash:
+a definition that was edited under a running test is refused, not served.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from homefeed.abtest.definition import Definition, read_definition, write_definition
+from homefeed.artifacts import read_json, write_json
+from homefeed.errors import ArtifactError, ConfigError
+
+FOLDER = "abtests"
+RUNNING, STOPPED = "running", "stopped"
+_STATE = ".state.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Where a test stands."""
+
+    status: str  # running or stopped
+    definition_hash: str
+    started_s: float
+    stopped_s: float | None = None
+    reason: str = ""  # why it was stopped
+
+
+def definition_path(workspace: Path, name: str) -> Path:
+    """Where the definition of a test that was started lies."""
+    return Path(workspace) / FOLDER / f"{name}.yaml"
+
+
+def start_test(workspace: Path, definition: Definition, *, at_s: float) -> RunState:
+    """Write definition and state. Starting the same test again changes nothing.
+
+    Raises ConfigError: the name was used by another test, or another test runs in the layer (one
+    release answers a request, so two tests of a layer would take each other's users).
+    """
+    _require_file_name(definition.name)
+    known = all_states(workspace).get(definition.name)
+    if known is not None and (known.status, known.definition_hash) == (RUNNING, definition.hash):
+        return known
+    if known is not None:
+        raise ConfigError(
+            f"a test named {definition.name!r} is {known.status} already; give the new one "
+            "another name, because exposures are counted by name"
+        )
+    for other in running_definitions(workspace):
+        if other.layer == definition.layer:
+            raise ConfigError(
+                f"test {other.name!r} runs in layer {other.layer!r}; stop it first, or give "
+                f"{definition.name!r} another layer"
+            )
+    write_definition(definition_path(workspace, definition.name), definition)
+    state = RunState(status=RUNNING, definition_hash=definition.hash, started_s=at_s)
+    _write(workspace, definition.name, state)  # last: with it the test runs
+    return state
+
+
+def stop_test(workspace: Path, name: str, *, at_s: float, reason: str) -> RunState:
+    """End a test; its users go back to the champion. ConfigError for an unknown test."""
+    known = all_states(workspace)
+    if name not in known:
+        raise ConfigError(f"there is no test {name!r}; known: {', '.join(known) or 'none'}")
+    if known[name].status == STOPPED:
+        return known[name]
+    state = dataclasses.replace(known[name], status=STOPPED, stopped_s=at_s, reason=reason)
+    _write(workspace, name, state)
+    return state
+
+
+def all_states(workspace: Path) -> dict[str, RunState]:
+    """The states of all tests that were ever started, by name. Raises ArtifactError."""
+    states = {}
+    for path in sorted((Path(workspace) / FOLDER).glob(f"*{_STATE}")):
+        if path.name.startswith("."):
+            continue  # being written beside its place
+        try:
+            states[path.name.removesuffix(_STATE)] = RunState(**read_json(path))
+        except TypeError as error:
+            raise ArtifactError(f"{path} is not a test's state ({error})") from None
+    return states
+
+
+def running_definitions(workspace: Path) -> tuple[Definition, ...]:
+    """Definitions of the running tests, by name. ConfigError for one that was changed."""
+    running = []
+    for name, state in all_states(workspace).items():
+        if state.status != RUNNING:
+            continue
+        path = definition_path(workspace, name)
+        definition = read_definition(path)
+        if definition.hash != state.definition_hash:
+            raise ConfigError(
+                f"{path} was changed while test {name!r} runs; restore it, or stop the test and "
+                "start another under a new name"
+            )
+        running.append(definition)
+    return tuple(running)
+
+
+def _write(workspace: Path, name: str, state: RunState) -> None:
+    write_json(Path(workspace) / FOLDER / f"{name}{_STATE}", dataclasses.asdict(state))
+
+
+def _require_file_name(name: str) -> None:
+    if not name or name.startswith(".") or "/" in name or "\\" in name:
+        raise ConfigError(f"a test's name is a file's name, found {name!r}; use letters and -")

@@ -1,0 +1,79 @@
+import pytest
+
+from homefeed.abtest.definition import parse_definition, write_definition
+from homefeed.abtest.running import (
+    all_states,
+    definition_path,
+    running_definitions,
+    start_test,
+    stop_test,
+)
+from homefeed.errors import ArtifactError, ConfigError
+
+
+def definition(name="t", **changes):
+    values = {
+        "name": name,
+        "arms": {"control": {"release": 1}, "treatment": {"release": 2}},
+        "primary": {"name": "likes", "actions": ["like"]},
+    }
+    return parse_definition({**values, **changes})
+
+
+def test_a_started_test_runs_until_it_is_stopped(tmp_path):
+    assert running_definitions(tmp_path) == ()
+    start_test(tmp_path, definition(), at_s=5.0)
+    assert running_definitions(tmp_path) == (definition(),)
+    stop_test(tmp_path, "t", at_s=9.0, reason="shipped")
+    assert running_definitions(tmp_path) == ()
+    state = all_states(tmp_path)["t"]
+    assert (state.started_s, state.stopped_s, state.reason) == (5.0, 9.0, "shipped")
+
+
+def test_starting_and_stopping_again_changes_nothing(tmp_path):
+    first = start_test(tmp_path, definition(), at_s=5.0)
+    assert start_test(tmp_path, definition(), at_s=6.0) == first
+    stopped = stop_test(tmp_path, "t", at_s=9.0, reason="a")
+    assert stop_test(tmp_path, "t", at_s=10.0, reason="b") == stopped
+
+
+def test_a_name_is_used_once(tmp_path):
+    start_test(tmp_path, definition(), at_s=5.0)
+    with pytest.raises(ConfigError, match="'t' is running already; give the new one another name"):
+        start_test(tmp_path, definition(traffic=0.5), at_s=6.0)
+    stop_test(tmp_path, "t", at_s=9.0, reason="held")
+    with pytest.raises(ConfigError, match="'t' is stopped already"):
+        start_test(tmp_path, definition(), at_s=10.0)
+
+
+def test_one_test_runs_in_a_layer(tmp_path):
+    start_test(tmp_path, definition(), at_s=5.0)
+    with pytest.raises(ConfigError, match="test 't' runs in layer 'default'"):
+        start_test(tmp_path, definition("u"), at_s=6.0)
+    start_test(tmp_path, definition("u", layer="other"), at_s=6.0)
+    assert [each.name for each in running_definitions(tmp_path)] == ["t", "u"]
+
+
+def test_a_definition_that_was_changed_under_its_test_is_refused(tmp_path):
+    start_test(tmp_path, definition(), at_s=5.0)
+    write_definition(definition_path(tmp_path, "t"), definition(traffic=0.1))
+    with pytest.raises(ConfigError, match=r"t\.yaml was changed while test 't' runs"):
+        running_definitions(tmp_path)
+
+
+def test_a_broken_state_is_named(tmp_path):
+    start_test(tmp_path, definition(), at_s=5.0)
+    (tmp_path / "abtests" / "t.state.json").write_text('{"status": "running"}')
+    with pytest.raises(ArtifactError, match=r"t\.state\.json is not a test's state"):
+        running_definitions(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden"])
+def test_a_name_that_is_no_file_name_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="a test's name is a file's name"):
+        start_test(tmp_path, definition(name), at_s=1.0)
+
+
+def test_an_unknown_test_cannot_be_stopped(tmp_path):
+    with pytest.raises(ConfigError, match="there is no test 'x'; known: none"):
+        stop_test(tmp_path, "x", at_s=1.0, reason="")
