@@ -1,0 +1,170 @@
+"""From the durable logs to one row per user: which arm, how many requests, what was done.
+
+Only exposed users count, from their first exposure on, whatever they did before. Users who were
+exposed to more than one arm are counted and left out. An action counts for a metric per request
+if it names a request of the test, and for a metric per user whenever it follows the exposure.
+
+Shapes: U exposed users of one arm each, M metrics.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from homefeed.abtest.assignment import arm_positions
+from homefeed.abtest.definition import Definition, Metric
+from homefeed.errors import ArtifactError, DatasetError
+
+EXPOSURE_COLUMNS = {
+    "user_id": pl.String,  # typed id
+    "arm": pl.String,
+    "request_id": pl.String,
+    "time_ms": pl.Int64,
+    "release_version": pl.Int64,
+}
+ACTION_COLUMNS = {
+    "user_id": pl.String,  # typed id
+    "item_id": pl.String,
+    "action_type": pl.String,
+    "time_ms": pl.Int64,
+    "request_id": pl.String,  # null where the action belongs to no request
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    """What each exposed user did: the cluster sums that every metric is made of."""
+
+    arms: tuple[str, ...]
+    user: np.ndarray  # str[U] typed ids, ascending
+    arm: np.ndarray  # int64[U] position in ``arms``
+    requests: np.ndarray  # float64[U]
+    counts: dict[str, np.ndarray]  # metric name → float64[U] numerators
+    crossed_users: int  # exposed to more than one arm; left out
+    misassigned_users: int  # exposed to another arm than the hash gives them
+    wrong_release_requests: int  # answered by another release than the arm names
+
+    def of(self, arm: str, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+        """Numerator and denominator float64[n] of one arm's users."""
+        rows = self.arm == self.arms.index(arm)
+        numerator = self.counts[metric.name][rows]
+        per_user = metric.per == "user"
+        return numerator, np.ones(len(numerator)) if per_user else self.requests[rows]
+
+    def users_of(self, arm: str) -> int:
+        """How many users were exposed to ``arm`` only."""
+        return int((self.arm == self.arms.index(arm)).sum())
+
+
+def read_log(path: Path, test: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Exposures of a test, and all actions, from the event log (SQLite, opened read-only)."""
+    if not Path(path).exists():
+        raise ArtifactError(f"event log {path} does not exist; was anything served yet?")
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            exposures = _rows(
+                connection,
+                "exposures",
+                EXPOSURE_COLUMNS,
+                "WHERE test = ? AND arm IS NOT NULL",
+                test,
+            )
+            known = "WHERE user_id IN (SELECT user_id FROM exposures WHERE test = ?)"
+            return exposures, _rows(connection, "actions", ACTION_COLUMNS, known, test)
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(f"event log {path} cannot be read ({error})") from None
+
+
+def outcomes(definition: Definition, exposures: pl.DataFrame, actions: pl.DataFrame) -> Outcomes:
+    """Join exposures (EXPOSURE_COLUMNS) and actions (ACTION_COLUMNS) to one row per user.
+
+    Raises DatasetError for a missing column, an arm that the definition does not have, and
+    where nobody was exposed.
+    """
+    exposures = _checked(exposures, EXPOSURE_COLUMNS, "exposures")
+    actions = _checked(actions, ACTION_COLUMNS, "actions")
+    _require_arms(definition, exposures)
+    exposures = exposures.unique("request_id", keep="first", maintain_order=True)
+    by_user = (
+        exposures.group_by("user_id")
+        .agg(
+            pl.col("arm").first(),
+            pl.col("arm").n_unique().alias("arms"),
+            pl.col("time_ms").min().alias("first_ms"),
+            pl.len().alias("requests"),
+        )
+        .sort("user_id")
+    )
+    users = by_user.filter(pl.col("arms") == 1)
+    for metric in definition.metrics:
+        users = users.join(
+            _counts(metric, users, exposures, actions), on="user_id", how="left"
+        ).sort("user_id")
+    arms = tuple(definition.arms)
+    arm = users["arm"].replace_strict(list(arms), range(len(arms)), return_dtype=pl.Int64)
+    releases = exposures["arm"].replace_strict(
+        list(arms), [each.release for each in definition.arms.values()], return_dtype=pl.Int64
+    )
+    expected = arm_positions(definition, users["user_id"].to_list())
+    return Outcomes(
+        arms=arms,
+        user=users["user_id"].to_numpy(),
+        arm=arm.to_numpy(),
+        requests=users["requests"].cast(pl.Float64).to_numpy(),
+        counts={
+            metric.name: users[f"metric {metric.name}"].fill_null(0).cast(pl.Float64).to_numpy()
+            for metric in definition.metrics
+        },
+        crossed_users=by_user.height - users.height,
+        misassigned_users=int((expected != arm.to_numpy()).sum()),
+        wrong_release_requests=int((exposures["release_version"] != releases).sum()),
+    )
+
+
+def _counts(
+    metric: Metric, users: pl.DataFrame, exposures: pl.DataFrame, actions: pl.DataFrame
+) -> pl.DataFrame:
+    """user_id and the numerator of ``metric``."""
+    name = f"metric {metric.name}"
+    if not metric.actions:
+        return users.select("user_id", pl.col("requests").alias(name))
+    counted = actions.filter(pl.col("action_type").is_in(list(metric.actions)))
+    if metric.per == "request":
+        counted = counted.join(exposures, on=["user_id", "request_id"], how="semi")
+    else:
+        first = users.select("user_id", "first_ms")
+        counted = counted.join(first, on="user_id").filter(pl.col("time_ms") >= pl.col("first_ms"))
+    return counted.group_by("user_id").agg(pl.len().alias(name))
+
+
+def _require_arms(definition: Definition, exposures: pl.DataFrame) -> None:
+    if exposures.is_empty():
+        raise DatasetError(
+            f"nobody was exposed to test {definition.name!r}; is it started, and do requests come?"
+        )
+    unknown = sorted(set(exposures["arm"].unique().to_list()) - set(definition.arms))
+    if unknown:
+        raise DatasetError(
+            f"the log exposes arm {unknown[0]!r}, test {definition.name!r} has "
+            f"{', '.join(definition.arms)}; analyse it with the definition it ran with"
+        )
+
+
+def _checked(frame: pl.DataFrame, columns: dict[str, type], what: str) -> pl.DataFrame:
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise DatasetError(f"{what} have no column {missing[0]!r}; found {frame.columns}")
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
+
+
+def _rows(
+    connection: sqlite3.Connection, table: str, columns: dict[str, type], where: str, test: str
+) -> pl.DataFrame:
+    query = f"SELECT {', '.join(columns)} FROM {table} {where} ORDER BY seq"
+    return pl.DataFrame(connection.execute(query, (test,)).fetchall(), schema=columns, orient="row")

@@ -1,0 +1,134 @@
+"""Paired re-ranking: logged lists put in order by each arm, compared on the recorded labels.
+
+For data without a live server. Every user is in every arm, so comparisons are within users and
+there is no split of users to check: no sample ratio, no exposure, and no claim about what users
+would have done with the lists of another arm.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from homefeed.abtest.analysis import Comparison
+from homefeed.abtest.definition import Definition
+from homefeed.abtest.verdict import HOLD, ArmVerdict, Verdict, combine, judge_arm
+from homefeed.errors import DatasetError
+from homefeed.evaluation.bootstrap import paired_difference
+
+KIND = "paired re-ranking"
+
+UserMetric = Mapping[str, np.ndarray]  # arm → float64[U], the same users in the same order
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedAnalysis:
+    """All figures of a paired re-ranking."""
+
+    test: str
+    kind: str
+    primary: tuple[Comparison, ...]
+    guardrails: tuple[Comparison, ...]
+
+
+def analyze_paired(
+    definition: Definition,
+    values: Mapping[str, UserMetric],
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+) -> PairedAnalysis:
+    """Compare arms on one value per user and metric; ``values[metric name][arm]`` float64[U].
+
+    Intervals: paired bootstrap over users of the mean difference, divided by the control's mean.
+    """
+    primary_confidence = definition.confidence
+    if definition.correction == "bonferroni":
+        primary_confidence = 1 - (1 - definition.confidence) / len(definition.treatments)
+
+    def compare(arm: str, metric: str, confidence: float) -> Comparison:
+        if metric not in values or arm not in values[metric]:
+            raise DatasetError(
+                f"no values of metric {metric!r} for arm {arm!r}; a paired re-ranking needs one "
+                "value per user of every metric in the definition"
+            )
+        return compare_paired(
+            values[metric],
+            arm,
+            definition.control_arm,
+            metric=metric,
+            confidence=confidence,
+            samples=samples,
+            seed=seed,
+        )
+
+    return PairedAnalysis(
+        test=definition.name,
+        kind=KIND,
+        primary=tuple(
+            compare(arm, definition.primary.name, primary_confidence)
+            for arm in definition.treatments
+        ),
+        guardrails=tuple(
+            compare(arm, metric.name, definition.confidence)
+            for arm in definition.treatments
+            for metric in definition.guardrails
+        ),
+    )
+
+
+def compare_paired(
+    values: UserMetric,
+    arm: str,
+    control: str,
+    *,
+    metric: str,
+    confidence: float = 0.95,
+    samples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Lift of ``arm`` over ``control`` over the same users. DatasetError where users differ."""
+    ours, base = np.asarray(values[arm], np.float64), np.asarray(values[control], np.float64)
+    if len(ours) != len(base):
+        raise DatasetError(
+            f"{metric}: arm {arm!r} has {len(ours):,} users, {control!r} {len(base):,}; "
+            "a paired comparison needs the same ones"
+        )
+    both = ~(np.isnan(ours) | np.isnan(base))
+    ours, base = ours[both], base[both]
+    found = paired_difference(ours, base, samples=samples, level=confidence, seed=seed)
+    mean = float(base.mean()) if len(base) else float("nan")
+    scale = 1 / mean if mean else float("nan")
+    return Comparison(
+        metric=metric,
+        arm=arm,
+        control=control,
+        value=mean + found.mean,
+        control_value=mean,
+        users=len(ours),
+        control_users=len(base),
+        difference=found.mean,
+        difference_low=found.low,
+        difference_high=found.high,
+        lift=found.mean * scale,
+        low=found.low * scale,
+        high=found.high * scale,
+        p_value=float("nan"),  # the percentile bootstrap gives an interval, not a p-value
+        confidence=confidence,
+    )
+
+
+def decide_paired(definition: Definition, analysis: PairedAnalysis) -> Verdict:
+    """The rule of ``verdict`` without the checks that only a live split can have."""
+    arms = []
+    for primary in analysis.primary:
+        if primary.users < definition.min_users:
+            reason = (
+                f"{primary.users:,} users with lists that count, at least "
+                f"{definition.min_users:,} are needed"
+            )
+            arms.append(ArmVerdict(arm=primary.arm, decision=HOLD, reasons=(reason,)))
+            continue
+        guardrails = [c for c in analysis.guardrails if c.arm == primary.arm]
+        arms.append(judge_arm(definition, primary, guardrails))
+    return combine(definition, analysis.primary, arms)
