@@ -16,36 +16,37 @@ class Laws:
     groups: int = 10  # neighbouring topics share a group
     group_affinity: float = 0.25  # how much a topic's neighbours count as that topic
     content_dim: int = 32
-    content_noise: float = 0.9  # against a topic vector of unit length times sqrt(dim) / 2
+    content_noise: float = 1.6  # of each number, where the topics' own spread is 1
     category_noise: float = 0.08  # share of items filed under a wrong category
     catalogue_age_days: float = 120.0  # items are this old at most when the log starts
     quality_scale: float = 0.8
     freshness_days: float = 12.0  # decay of what is new
     # people
-    sessions_per_day: float = 0.075  # median over users
-    sessions_spread: float = 1.0  # standard deviation of its logarithm
-    pages_continue: float = 0.45  # probability of another page
-    max_pages: int = 6
+    sessions_per_day: float = 0.052  # median over users
+    sessions_spread: float = 1.1  # standard deviation of its logarithm
+    pages_continue: float = 0.66  # probability of another page
+    max_pages: int = 8
     late_joiners: float = 0.25  # share of users who join while the log runs
     drift_days: float = 20.0  # knots of the slow drift
     drift_share: float = 0.12  # interests replaced at a knot
     # sessions
     project_share: float = 0.35  # sessions about the project of these days
     project_days: float = 5.0
-    elsewhere_share: float = 0.15  # sessions about something that is no interest of the user
-    search_share: float = 0.30  # sessions that begin with a search
-    revisit_share: float = 0.12  # sessions that begin at something liked before
+    project_own: float = 0.65  # projects that come from the user's interests; others are new
+    elsewhere_share: float = 0.20  # sessions about something that is no interest of the user
+    search_share: float = 0.40  # sessions that begin with a search
+    revisit_share: float = 0.08  # sessions that begin at something liked before
     # responses
-    base: float = -3.1
-    interest_weight: float = 1.5
-    intent_weight: float = 2.4
+    base: float = -2.8
+    interest_weight: float = 1.2
+    intent_weight: float = 3.6
     quality_weight: float = 0.7
-    style_weight: float = 0.45
+    style_weight: float = 0.6
     freshness_weight: float = 0.5
-    boredom_weight: float = 1.1
-    boredom_days: float = 6.0
+    boredom_weight: float = 2.2
+    boredom_days: float = 25.0
     examination: float = 0.10  # examination at position p is 1 / (1 + this * (p - 1))
-    related_share: float = 0.25  # positive feed actions that lead on to related items
+    related_share: float = 0.40  # positive feed actions that lead on to related items
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """What a log shows of the items: noisy content, a filed category, a few words. Not the truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -7,7 +9,9 @@ from homefeed import schema
 from homefeed.data.world.config import DAY_S, WorldConfig
 from homefeed.data.world.hashing import choice, normal, uniform
 from homefeed.data.world.truth import World
+from homefeed.errors import UnknownIdError
 
+PREFIX = "pin-"
 FIRST_USER = 10_001  # external user ids are integers, external item ids are strings
 WORDS = 8  # words of an item's text at most
 SYLLABLES = ("ba", "do", "ki", "lu", "me", "no", "pa", "ri", "so", "ta", "vu", "ze")
@@ -21,17 +25,25 @@ def user_ids(index: np.ndarray) -> pl.Series:
 def item_ids(index: np.ndarray) -> pl.Series:
     """External ids of item indices."""
     number = pl.Series(np.asarray(index, np.int64)).cast(pl.String)
-    return "pin-" + number.str.zfill(6)
+    return PREFIX + number.str.zfill(6)
 
 
-def user_index(external_id: int) -> int:
-    """The user's index; the inverse of ``user_ids``."""
-    return int(external_id) - FIRST_USER
+def item_id(index: int) -> str:
+    """The external id of one item."""
+    return f"{PREFIX}{index:06d}"
 
 
-def item_index(external_id: str) -> int:
-    """The item's index; the inverse of ``item_ids``."""
-    return int(external_id.removeprefix("pin-"))
+def item_indices(external_ids: Sequence[str], items: int) -> np.ndarray:
+    """int64[n]: the inverse of ``item_ids``; UnknownIdError beyond the world's ``items``."""
+    out = np.empty(len(external_ids), np.int64)
+    for place, one in enumerate(external_ids):
+        digits = str(one).removeprefix(PREFIX)
+        if not digits.isdecimal() or int(digits) >= items:
+            raise UnknownIdError(
+                f"the world has no item {one!r}; its ids are {item_id(0)} to {item_id(items - 1)}"
+            )
+        out[place] = int(digits)
+    return out
 
 
 def filed_category(world: World) -> np.ndarray:

@@ -12,7 +12,7 @@ from homefeed.data.world.hashing import uniform
 from homefeed.data.world.truth import Memory, Responses, Visits, World
 
 SEARCH_ITEMS, RELATED_ITEMS = 8, 6
-SEARCH_S, REVISIT_S = 60, 30  # a search takes a minute before the page, a revisit half of it
+SEARCH_S, REVISIT_S, RELATED_S = 90, 40, 50  # what they take; a session begins with the first
 
 Found = tuple[str, Responses, np.ndarray]
 
@@ -39,22 +39,23 @@ def before_page(world: World, visits: Visits, memory: Memory) -> Iterator[Found]
 def after_page(world: World, visits: Visits, found: Responses, memory: Memory) -> Iterator[Found]:
     """Looks at related items to which positive actions on the feed lead on."""
     config = world.config
-    leads = found.positive & (
-        uniform(config.response_seed, "related", visits.user[found.row], found.item, found.time_s)
-        < config.laws.related_share
+    over_s = found.time_s + np.ceil(found.duration_s).astype(np.int64) + 2
+    left_s = (visits.time_s + visits.dwell_s)[found.row] - over_s
+    draw = uniform(
+        config.response_seed, "related", visits.user[found.row], found.item, found.time_s
     )
+    leads = found.positive & (left_s >= RELATED_S) & (draw < config.laws.related_share)
     first = np.unique(found.row[leads], return_index=True)[1]  # one excursion a page
     start = found.take(np.flatnonzero(leads)[first])
     if not len(start):
         return
-    rows = visits.take(start.row)
-    time_s = start.time_s + np.ceil(start.duration_s).astype(np.int64) + 2
+    rows, time_s = visits.take(start.row), over_s[leads][first]
     topic = world.related_topic(
         start.item, uniform(config.response_seed, "related-topic", rows.user, start.item, time_s)
     )
     items = world.organic_items("related", topic, (rows.user, time_s), RELATED_ITEMS)
     items = np.where(items == start.item[:, None], -1, items)
-    yield _look(world, "related", rows, items, time_s, np.full(len(time_s), 20), memory)
+    yield _look(world, "related", rows, items, time_s, np.full(len(time_s), RELATED_S), memory)
 
 
 def _look(
@@ -69,4 +70,6 @@ def _look(
     """Responses of ``visits`` to lists of items [B, n] at ``time_s`` [B]."""
     positions = np.broadcast_to(np.arange(1, items.shape[1] + 1), items.shape)
     found = world.respond(visits.user, items, positions, time_s, visits.intent, dwell_s, memory)
+    if memory is not None:
+        memory.see(visits.user, items, time_s)
     return surface, found, visits.user[found.row]

@@ -3,7 +3,8 @@
 import numpy as np
 
 SEEN = 128  # impressions that a person remembers
-LIKED = 32  # liked items that a person remembers
+LIKED = 128  # liked items that a person remembers
+DONE = 1.2  # a liked item is done with: more boring than one more sighting, and for longer
 
 
 class Memory:
@@ -19,14 +20,15 @@ class Memory:
     def boredom(
         self, user: np.ndarray, items: np.ndarray, time_s: np.ndarray, decay_s: float
     ) -> np.ndarray:
-        """float64[B, n]: sum over remembered sightings of exp(-age / ``decay_s``).
+        """float64[B, n]: sum over remembered sightings of exp(-age / ``decay_s``), plus DONE.
 
         ``user`` [B], ``items`` [B, n], ``time_s`` [B]. Sightings at or after ``time_s`` count not.
         """
         age_s = time_s[:, None] - self.seen_s[user]  # [B, SEEN]
         freshness = np.where(age_s > 0, np.exp(-np.maximum(age_s, 0) / decay_s), 0.0)
         same = items[:, :, None] == self.seen[user][:, None, :]  # [B, n, SEEN]
-        return np.einsum("bns,bs->bn", same, freshness)
+        done = (items[:, :, None] == self.liked[user][:, None, :]).any(axis=2)
+        return np.einsum("bns,bs->bn", same, freshness) + DONE * done
 
     def see(self, user: np.ndarray, items: np.ndarray, time_s: np.ndarray) -> None:
         """Remember that each ``user`` [B], all different, saw ``items`` [B, n] (-1: none)."""
@@ -37,11 +39,24 @@ class Memory:
         self.seen_s[user[row], slot[row, column]] = time_s[row]
         self._seen_count[user] += shown.sum(axis=1)
 
+    def recollect(self, user: np.ndarray, item: np.ndarray, time_s: np.ndarray) -> None:
+        """Remember past sightings, flat arrays [A] in order of time; users occur many times."""
+        order = np.argsort(user, kind="stable")
+        sorted_ = user[order]
+        start = np.searchsorted(sorted_, sorted_, side="left")
+        slot = (self._seen_count[sorted_] + np.arange(len(order)) - start) % SEEN
+        # Later rows win where the ring goes round: assignment keeps the last of equal indices.
+        self.seen[sorted_, slot] = item[order]
+        self.seen_s[sorted_, slot] = time_s[order]
+        self._seen_count += np.bincount(user, minlength=len(self.seen))
+
     def like(self, user: np.ndarray, item: np.ndarray) -> None:
         """Remember liked items; a user may occur several times, oldest first."""
         for one, liked in zip(user.tolist(), item.tolist(), strict=True):
-            self.liked[one, self._liked_count[one] % LIKED] = liked
-            self._liked_count[one] += 1
+            slot = self._liked_count[one]
+            if self.liked[one, (slot - 1) % LIKED] != liked:  # a save after a click is one liking
+                self.liked[one, slot % LIKED] = liked
+                self._liked_count[one] += 1
 
     def recall(self, user: np.ndarray, draw: np.ndarray) -> np.ndarray:
         """int32[B]: a liked item of each user, by ``draw`` in (0, 1); -1 where there is none."""

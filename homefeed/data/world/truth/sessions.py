@@ -13,7 +13,7 @@ from homefeed.data.world.truth.people import People
 
 MAX_SESSIONS = 5  # of one user on one day
 GAP_S = 3_600  # between the starts of two sessions of a user
-LATEST_S = DAY_S - 2_700  # a session ends on the day on which it began
+LATEST_S = DAY_S - 3_600  # a session ends on the day on which it began
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def make_visits(config: WorldConfig, people: People, topics: np.ndarray, day: in
     pages = 1 + np.cumprod(wants < laws.pages_continue, axis=1).sum(axis=1)
     keys = [_array(k)[:, None] for k in key]
     dwell = 110 * np.exp(0.45 * normal(seed, "page-dwell", *keys, page))
-    dwell = np.clip(dwell, 45, 420).astype(np.int64)
+    dwell = np.clip(dwell, 60, 420).astype(np.int64)
     page_start = np.cumsum(dwell, axis=1) - dwell
     row, number = np.nonzero(page < pages[:, None])
     table = Visits(
@@ -143,7 +143,7 @@ def _intents(
         uniform(seed, "project-own", user, period),
     )
     new = choice(everyone, uniform(seed, "project-new", user, period))
-    project = np.where(uniform(seed, "project-kind", user, period) < 0.65, own, new)
+    project = np.where(uniform(seed, "project-kind", user, period) < laws.project_own, own, new)
     # Interests have their hours: recipes in the evening, news in the morning.
     hour = start_s % DAY_S / 3600
     peak = 24 * uniform(seed, "topic-hour", np.arange(laws.topics))

@@ -10,7 +10,13 @@ from homefeed.data.world.hashing import choice, uniform
 from homefeed.data.world.truth.items import make_items
 from homefeed.data.world.truth.memory import Memory
 from homefeed.data.world.truth.people import make_people
-from homefeed.data.world.truth.response import DURATION_SPREAD, Match, Tendencies, tendencies
+from homefeed.data.world.truth.response import (
+    DURATION_SPREAD,
+    LONG_S,
+    Match,
+    Tendencies,
+    tendencies,
+)
 from homefeed.data.world.truth.sessions import Visits, make_visits
 
 ACTION_TYPES = ("closeup", "click", "save", "hide")
@@ -119,7 +125,8 @@ class World:
         happens[SAVE] = opened & (draw("save") < chance.save)
         happens[HIDE] = examined & ~opened & (draw("hide") < chance.hide)
         seconds = chance.median_s * np.exp(DURATION_SPREAD * ndtri(draw("duration")))
-        return self._timed(happens, items, positions, time_s, dwell_s, np.clip(seconds, 1, 300))
+        seconds = np.floor(10 * np.clip(seconds, 1, 300)) / 10
+        return self._timed(happens, items, positions, time_s, dwell_s, seconds)
 
     def _timed(
         self,
@@ -133,18 +140,20 @@ class World:
         """Spread the actions [4, B, n] over the time on the page; a save comes after a look."""
         row, column, action = np.nonzero(happens.transpose(1, 2, 0))
         position = positions[row, column]
-        share = position / (1 + positions.max(axis=1, initial=1)[row])
-        at = time_s[row] + 1 + (0.8 * share * dwell_s[row]).astype(np.int64)
-        look = seconds[row, column]
+        share = position / (1 + np.where(items >= 0, positions, 0).max(axis=1, initial=1)[row])
+        begin = 1 + (0.75 * share * dwell_s[row]).astype(np.int64)
+        # A look ends before the page does, so that all is known when the next page is asked for.
+        # At least LONG_S remain of any dwell of 50 s, so this never turns a long look into a short.
+        look = np.minimum(seconds[row, column], dwell_s[row] - begin - 1)
         wait = np.select([action == CLICK, action == SAVE], [0.5 * look, look], 0.0)
-        duration = np.where(action == CLOSEUP, np.round(look, 1), 0.0)
-        positive = (action == CLICK) | (action == SAVE) | (duration >= 10)
+        duration = np.where(action == CLOSEUP, look, 0.0)
+        positive = (action == CLICK) | (action == SAVE) | (duration >= LONG_S)
         out = Responses(
             row=row,
             item=items[row, column],
             position=position,
             action=action,
-            time_s=at + np.ceil(wait).astype(np.int64),
+            time_s=time_s[row] + begin + np.ceil(wait).astype(np.int64),
             duration_s=duration,
             positive=positive,
         )
@@ -161,6 +170,13 @@ class World:
     ) -> dict[str, np.ndarray]:
         """True probability of each label and of ``positive``, float64[B, n]."""
         return self.tendencies(user, items, positions, time_s, intent, memory).expected()
+
+    def intent_shares(self, user: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        """float64[B, K]: how often a session of ``user`` about ``time_s`` is about each topic."""
+        laws = self.config.laws
+        new = laws.elsewhere_share + laws.project_share * (1 - laws.project_own)
+        interests = self.people.interests(user, time_s)
+        return (1 - new) * interests + new * self.items.prevalence
 
     def organic_items(self, name: str, topic: np.ndarray, keys: tuple, n: int) -> np.ndarray:
         """int64[B, n]: what a search for (or a look around) ``topic`` [B] brings up.
@@ -188,6 +204,11 @@ class World:
             weight *= known * (0.3 + np.exp(-age_days / (3 * laws.freshness_days)))
             self._organic = day, np.cumsum(every.mixture.T**2 * weight, axis=1)
         return self._organic[1]
+
+    def organic_weight(self, topic: int, day: int) -> np.ndarray:
+        """float64[I]: probability of each item in one slot of a search for ``topic``."""
+        weight = np.diff(self._organic_table(day)[topic], prepend=0.0)
+        return weight / weight.sum()
 
     def related_topic(self, item: np.ndarray, draw: np.ndarray) -> np.ndarray:
         """int64[B]: a topic of each ``item``, by its mixture."""
