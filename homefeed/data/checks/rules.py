@@ -13,8 +13,8 @@ from homefeed.data.tables import REQUIRED, UNREADABLE
 from homefeed.schema import (
     ACTION_TYPE,
     ACTIONS,
-    COLLECTIONS,
     ARRIVED_AT,
+    COLLECTIONS,
     CONTENT,
     DURATION_S,
     IMPRESSIONS,
