@@ -1,5 +1,128 @@
-"""Placeholder."""
+"""``homefeed ab``: A/B tests: start, status, analyze, stop."""
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
 
 
-def add(parsers):
-    """Add."""
+def add(parsers: Parsers) -> None:
+    """Add the verbs of this group."""
+    group = add_group(parsers, "ab", "A/B tests: start, status, analyze, stop")
+    summary = "Start a test from its YAML definition; waits until serving reports its arms ready."
+    verb = add_verb(group, "start", start, summary, "homefeed ab start tests/realtime.yaml")
+    verb.add_argument("definition", type=Path, help="see docs/pipelines/abtest.md")
+    verb.add_argument("--no-wait", action="store_true", help="do not wait for a server")
+    summary = "Show all tests and how many users each arm has by now."
+    add_verb(group, "status", status, summary, "homefeed ab status --json")
+    summary = "Lift per metric with its interval, sample-ratio check, verdict."
+    verb = add_verb(group, "analyze", analyse, summary, "homefeed ab analyze realtime --promote")
+    verb.add_argument("name", help="as `homefeed ab status` shows")
+    verb.add_argument("--interim", action="store_true", help="before the planned end: never ships")
+    verb.add_argument(
+        "--promote", action="store_true", help="carry the verdict out: stop, promote on ship"
+    )
+    verb = add_verb(
+        *(group, "stop", stop),
+        "Stop a test; its users go back to the champion.",
+        'homefeed ab stop realtime --reason "guardrail"',
+    )
+    verb.add_argument("name", help="as `homefeed ab status` shows")
+    verb.add_argument("--reason", required=True, help="why; kept beside the definition")
+
+
+def start(args: argparse.Namespace) -> Answer:
+    """Check that the arms' releases exist, write the definition, wait for the server."""
+    from homefeed.abtest.definition import read_definition
+    from homefeed.abtest.running import start_test
+    from homefeed.release.registry import ReleaseRegistry
+    from homefeed.steps.abtests import wait_for_arms
+
+    config = config_of(args)
+    definition = read_definition(args.definition)
+    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+    for arm in definition.arms.values():
+        registry.open(arm.release)
+    state = start_test(config.workspace, definition, at_s=time.time())
+    if not args.no_wait:
+        wait_for_arms(f"http://{config.serving.host}:{config.serving.port}", definition)
+    arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
+    return Answer(dataclasses.asdict(state), f"{definition.name} runs: {arms}")
+
+
+def status(args: argparse.Namespace) -> Answer:
+    """All tests of the workspace."""
+    from homefeed.abtest.definition import read_definition
+    from homefeed.abtest.exposure import read_log
+    from homefeed.abtest.running import all_states, definition_path
+
+    workspace = config_of(args).workspace
+    rows: list[dict[str, Any]] = []
+    for name, state in all_states(workspace).items():
+        definition = read_definition(definition_path(workspace, name))
+        log = workspace / "events.db"
+        exposures = read_log(log, name)[0] if log.exists() else None
+        for arm, described in definition.arms.items():
+            mine = exposures.filter(exposures["arm"] == arm) if exposures is not None else None
+            rows.append(
+                {
+                    **{"test": name, "status": state.status, "arm": arm},
+                    "release": described.release,
+                    "users": 0 if mine is None else mine["user_id"].n_unique(),
+                    "requests": 0 if mine is None else mine.height,
+                }
+            )
+    return Answer(rows, table(rows) if rows else "no A/B tests yet; homefeed ab start --help")
+
+
+def analyse(args: argparse.Namespace) -> Answer:
+    """Analyse one test; with --promote also carry its verdict out."""
+    from homefeed.abtest.analysis import analyze
+    from homefeed.abtest.definition import read_definition
+    from homefeed.abtest.exposure import outcomes, read_log
+    from homefeed.abtest.running import all_states, definition_path
+    from homefeed.abtest.verdict import decide
+    from homefeed.errors import ConfigError
+
+    config = config_of(args)
+    known = all_states(config.workspace)
+    if args.name not in known:
+        raise ConfigError(f"there is no test {args.name!r}; known: {', '.join(known) or 'none'}")
+    definition = read_definition(definition_path(config.workspace, args.name))
+    found = outcomes(definition, *read_log(config.workspace / "events.db", args.name))
+    analysis = analyze(definition, found)
+    verdict = decide(definition, analysis, interim=args.interim)
+    said = _carry_out(config, definition, verdict) if args.promote else ""
+    rows = [
+        {"metric": c.metric, "arm": c.arm, "lift": str(c), "users": c.users}
+        for c in (*analysis.primary, *analysis.guardrails)
+    ]
+    reasons = "\n".join(f"  {reason}" for reason in verdict.reasons)
+    text = f"{table(rows)}\nverdict: {verdict.decision}\n{reasons}\n{said}".rstrip()
+    data = {"analysis": dataclasses.asdict(analysis), "verdict": dataclasses.asdict(verdict)}
+    return Answer({**data, "carried_out": said}, text)
+
+
+def _carry_out(config: Any, definition: Any, verdict: Any) -> str:
+    from homefeed.release.registry import ReleaseRegistry
+    from homefeed.steps.abtests import carry_out
+
+    written = {
+        **dataclasses.asdict(verdict),
+        "kind": "live A/B test",
+        "live": True,
+        "releases": {name: arm.release for name, arm in definition.arms.items()},
+    }
+    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+    return carry_out(registry, config.workspace, written, {}, time.time())
+
+
+def stop(args: argparse.Namespace) -> Answer:
+    """End a test without a verdict."""
+    from homefeed.abtest.running import stop_test
+
+    state = stop_test(config_of(args).workspace, args.name, at_s=time.time(), reason=args.reason)
+    return Answer(dataclasses.asdict(state), f"{args.name} is stopped; its users see the champion")

@@ -1,5 +1,60 @@
-"""Placeholder."""
+"""``homefeed features get``: what an arm reads online for one user, with ages and versions."""
+
+import argparse
+import json
+from typing import Any
+
+from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
 
 
-def add(parsers):
-    """Add."""
+def add(parsers: Parsers) -> None:
+    """Add the verbs of this group."""
+    group = add_group(parsers, "features", "what the online store holds")
+    summary = "Print what an arm (or the champion) reads online for one user."
+    verb = add_verb(group, "get", get, summary, "homefeed features get 1042 --arm realtime")
+    verb.add_argument("user", help="user id, as in your log")
+    verb.add_argument("--arm", default="", help="arm of the running A/B test; else the champion")
+    verb.add_argument("--text-id", action="store_true", help="the id is text though it looks whole")
+    verb.add_argument("--at", type=float, help="as of this time (seconds), for simulated clocks")
+
+
+def get(args: argparse.Namespace) -> Answer:
+    """Read one user's features through the release's feature service."""
+    from feature_repo.publish import feature_store
+    from homefeed.data.vocabulary import typed_id
+    from homefeed.errors import UnknownIdError
+    from homefeed.release.registry import ReleaseRegistry
+
+    config = config_of(args)
+    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+    version = _version(config, registry, args.arm)
+    release = registry.open(version)
+    whole = args.user.lstrip("-").isdigit() and not args.text_id
+    user = typed_id(int(args.user) if whole else args.user)
+    found = feature_store(config).describe_online(user, release.feature_service, args.at)
+    if not _anything(found):
+        raise UnknownIdError(
+            f"no features for user {args.user!r} in {release.feature_service}; ids are as in your "
+            "log (--text-id for text that looks like a number)"
+        )
+    data = {"release": version, "release_hash": release.release_hash, "arm": args.arm, **found}
+    return Answer(data, json.dumps(data, indent=2, default=str))
+
+
+def _version(config: Any, registry: Any, arm: str) -> int:
+    from homefeed.abtest.running import running_definitions
+    from homefeed.errors import ReleaseError
+
+    for test in running_definitions(config.workspace):
+        if arm in test.arms:
+            return test.arms[arm].release
+    if arm:
+        raise ReleaseError(f"no running A/B test has an arm {arm!r}; see `homefeed ab status`")
+    champion = registry.champion()
+    if champion is None:
+        raise ReleaseError("there is no champion yet; make one with `homefeed run`")
+    return champion
+
+
+def _anything(found: dict[str, Any]) -> bool:
+    return bool(found.get("found", True))

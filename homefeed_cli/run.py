@@ -1,5 +1,114 @@
-"""Placeholder."""
+"""``homefeed run``: the whole lifecycle, once, on a data set."""
+
+import argparse
+import dataclasses
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from homefeed.config import Config
+from homefeed_cli.verb import Answer, Parsers, add_verb, config_of
+
+NEXT = """\
+next:
+  homefeed history                              who is champion, since when, and why
+  homefeed features get {user}{pad} what the champion reads online for one user
+  homefeed serve{simulated}  the same services, for you to ask"""
 
 
-def add(parsers):
-    """Add."""
+def add(parsers: Parsers) -> None:
+    """Add the verb."""
+    summary = "Run the whole lifecycle once: raw actions to a promoted ranker, with a report."
+    verb = add_verb(parsers, "run", run, summary, "homefeed run --data ../shared/data/deskdrop")
+    verb.add_argument("--data", default="world", help="world, or a folder (default: world)")
+    verb.add_argument("--recipe", default="", help="tiny, small or base (default: by the data)")
+
+
+def run(args: argparse.Namespace) -> Answer:
+    """Run the lifecycle with its services beside it; end with the summary and what to try."""
+    from homefeed.artifacts import read_json
+    from homefeed_cli.follow import run_and_show
+
+    with _services(config_of(args), args) as overrides:
+        args.overrides = [*args.overrides, *overrides]
+        finished = run_and_show("lifecycle", args.data, args.recipe, "", args)
+    data = dataclasses.asdict(finished)
+    if finished.status != "succeeded":
+        return Answer(data, "", finished.exit_code)
+    config = config_of(args)
+    folder = config.workspace / "runs" / finished.run_id
+    summary = read_json(_output(folder, "write-report", "summary"))
+    report = folder / "report.html"
+    report.write_bytes(_output(folder, "write-report", "report").read_bytes())
+    text = f"\n{summary['summary']}\n\nreport: {report}\n{_next(folder, args.data)}"
+    minutes, seconds = divmod(round(finished.seconds), 60)
+    text += f"\n\ndone in {minutes} min {seconds} s"
+    return Answer({**data, "summary": summary["figures"], "report": str(report)}, text)
+
+
+@contextmanager
+def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
+    """Both services in the background, where the data can answer a live server (`world`)."""
+    if args.data != "world":
+        yield []
+        return
+    from serving.run import start_server
+
+    port = _free_port(config)
+    if not args.json:
+        print(f"starting the two services at port {port}", file=sys.stderr)
+    with start_server(
+        config.workspace,
+        port,
+        simulated_clock=True,
+        scorer=config.serving.scorer,
+        host=config.serving.host,
+        wait_for_release=False,
+    ):
+        yield [f"serving.port={port}"]
+
+
+def _free_port(config: Config) -> int:
+    """The configured port, or any other where that one is taken."""
+    for port in (config.serving.port, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((config.serving.host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return config.serving.port
+
+
+def _output(folder: Path, step: str, name: str) -> Path:
+    """Where a step of this run wrote an artifact."""
+    from homefeed.errors import PipelineError
+
+    found = sorted((folder / "artifacts").glob(f"*/{step}/{name}"))
+    if not found:
+        raise PipelineError(f"step {step} left no {name} below {folder}; see its log.txt")
+    return found[-1]
+
+
+def _next(folder: Path, data: str) -> str:
+    import polars as pl
+
+    listed = _output_of_any(folder, "embed-snapshots", "snapshots") / "sequences.parquet"
+    user: Any = "USER"
+    if listed.exists():
+        user = pl.read_parquet(listed, n_rows=1)["user_id"][0].partition(":")[2]
+    pad = " " * max(0, 20 - len(str(user)))
+    simulated = " --simulated-clock" + " " * 13 if data == "world" else " " * 31
+    return NEXT.format(user=user, pad=pad, simulated=simulated)
+
+
+def _output_of_any(folder: Path, step: str, name: str) -> Path:
+    """As ``_output``, but from the newest run that wrote it: a cached step wrote in an older one."""
+    found = sorted(
+        folder.parent.glob(f"*/artifacts/*/{step}/{name}"), key=lambda p: p.stat().st_mtime
+    )
+    return found[-1] if found else folder / "missing"

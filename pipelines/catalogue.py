@@ -9,10 +9,18 @@ from homefeed.artifacts import fingerprint
 from homefeed.config import Config, suggestion
 from homefeed.errors import DatasetError, PipelineError
 from homefeed.recipes import SECTIONS, config_json, recipe, section_json
+from pipelines.abtest import abtest
 from pipelines.code_version import code_version
 from pipelines.embeddings import embeddings
+from pipelines.lifecycle import lifecycle
+from pipelines.ranking import ranking
 
-PIPELINES: dict[str, Callable[..., Any]] = {"embeddings": embeddings}
+PIPELINES: dict[str, Callable[..., Any]] = {
+    "embeddings": embeddings,
+    "ranking": ranking,
+    "abtest": abtest,
+    "lifecycle": lifecycle,
+}
 DEFAULT_RECIPE = "small"
 WORLD = "world"
 

@@ -11,13 +11,7 @@
 
 from kfp import dsl
 
-from components.build_sequences import build_sequences
-from components.check_data import check_data
-from components.embed_snapshots import embed_snapshots
-from components.evaluate_user_encoder import evaluate_user_encoder
-from components.fit_item_encoder import fit_item_encoder
-from components.publish_features import publish_features
-from components.train_user_encoder import train_user_encoder
+from pipelines.stages import encoder_stage, log_stage, publish_stage
 
 
 @dsl.pipeline(name="embeddings", description="From a log to published user embeddings.")
@@ -33,20 +27,7 @@ def embeddings(
     evaluation: str = "base",
 ) -> None:
     """Run the steps above; every setting is a recipe's name or its section in JSON."""
-    code = {"code_version": code_version}
-    check = check_data(
-        data=data, data_fingerprint=data_fingerprint, world=world, config=config, **code
-    )
-    log = {"checked": check.outputs["checked"]}
-    store = build_sequences(**log, sequences=sequences, **code)
-    log["store"] = store.outputs["store"]
-    cut = {"sequences": sequences, **code}
-    items = fit_item_encoder(**log, item_encoder=item_encoder, **cut)
-    made = {"items": items.outputs["items"]}
-    encoder = train_user_encoder(**log, **made, user_encoder=user_encoder, config=config, **cut)
-    made["encoders"] = encoder.outputs["encoders"]
-    evaluate_user_encoder(**log, **made, evaluation=evaluation, **cut)
-    snapshots = embed_snapshots(**log, encoders=made["encoders"], config=config, **cut)
-    publish_features(
-        snapshots=snapshots.outputs["snapshots"], config=config, **code
-    ).set_caching_options(enable_caching=False)  # it writes to a store outside of the run
+    parameters = dict(locals())
+    log = log_stage(parameters)
+    made = encoder_stage(parameters, log)
+    publish_stage(parameters, log, made)

@@ -36,6 +36,9 @@ QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/archi
     "TQDM_DISABLE": "1",
     "PYTHONUNBUFFERED": "1",
 }
+# One thread a process: training runs one process a core, and a second thread that waits for a
+# busy core at every barrier makes a step many times slower (docs/lab_log.md).
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def run_pipeline(
@@ -52,7 +55,7 @@ def run_pipeline(
         run = new_run(runs, pipeline, arguments, code_version)
         temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-        environment = {**os.environ, **QUIET, "TMPDIR": str(temporary)}
+        environment = {**THREADS, **os.environ, **QUIET, "TMPDIR": str(temporary)}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
             address = stack.enter_context(_ray_head(config, temporary, environment))

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from homefeed.errors import ServerError, StorageError
 from homefeed.client import Client
+from homefeed.errors import ServerError, StorageError
 from serving.settings import Settings
 
 SPLIT, IN_PROCESS = "service", "in_process"  # the values of `serving.scorer` in homefeed.yaml
@@ -101,6 +101,7 @@ def start_server(
                 **os.environ,
                 **settings.to_env(),
                 **_bento_env(workspace, port, workers, scorer_workers),
+                "OMP_NUM_THREADS": str(settings.torch_threads),
             },
             cwd=Path(__file__).resolve().parents[1],
             start_new_session=True,

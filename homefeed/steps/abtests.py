@@ -1,0 +1,243 @@
+"""An A/B test from its start to the promotion that its verdict asks for.
+
+On `world` simulated users answer the live server over HTTP. On a recorded log there is nobody to
+ask: the arms put the recorded impressions in order, and the comparison is a paired re-ranking,
+called so, without sample-ratio or live claims.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from homefeed.abtest.analysis import analyze
+from homefeed.abtest.definition import Arm, Definition, Metric, read_definition
+from homefeed.abtest.exposure import outcomes, read_log
+from homefeed.abtest.recipe import AbTestRecipe
+from homefeed.abtest.reranking import KIND, analyze_paired, decide_paired
+from homefeed.abtest.running import (
+    all_states,
+    definition_path,
+    start_test,
+    stop_test,
+)
+from homefeed.abtest.verdict import HOLD, ROLLBACK, SHIP, Verdict, decide
+from homefeed.artifacts import read_json, write_json
+from homefeed.data.contract import Dataset
+from homefeed.data.ranking_rows import EVALUATION
+from homefeed.data.training_set import TrainingSet
+from homefeed.errors import PromotionRefused, ServerError
+from homefeed.evaluation.ranking import compare_scores
+from homefeed.recipes import read_config, read_section
+from homefeed.release.entries import Action
+from homefeed.release.gate import GateDecision
+from homefeed.release.registry import ReleaseRegistry
+from homefeed.report.pieces_abtest import live_piece, no_test_piece, reranking_piece
+from homefeed.steps.ranking import SCORES, judged_heads
+from homefeed.steps.releases import ARMS, dataset_clock
+
+EVENTS = "events.db"
+READY_TIMEOUT_S = 120.0
+
+
+def define(
+    dataset: Dataset, arms: list[dict[str, Any]], recipe: AbTestRecipe, name: str
+) -> Definition:
+    """The run's test: one arm per release; positive actions per user decide, hides guard."""
+    negative = tuple(dataset.spec.negative)
+    guardrails = (
+        (Metric(name="dislikes_per_request", actions=negative, per="request", direction="down"),)
+        if negative
+        else ()
+    )
+    return Definition(
+        name=name,
+        arms={arm["arm"]: Arm(release=arm["release"]) for arm in arms},
+        primary=Metric(name="positives_per_request", actions=dataset.spec.positive, per="request"),
+        guardrails=guardrails,
+        layer="ranking",
+        salt=recipe.salt,
+        min_effect=recipe.min_effect,
+        confidence=recipe.confidence,
+    )
+
+
+def start_step(checked: Path, releases: Path, abtest: str, config: str, out: Path) -> None:
+    """Write the definition, mark it running, and wait until serving reports its arms ready.
+
+    On recorded logs nothing is started: ``out`` then says so. Raises ServerError where no server
+    reports the arms in time.
+    """
+    where, recipe = read_config(config), read_section("abtest", abtest)
+    dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
+    name = f"lifecycle-{len(all_states(where.workspace)) + 1}"  # exposures are counted by name
+    definition = define(dataset, arms, recipe, name)
+    if not dataset.spec.live:
+        write_json(out, {"live": False, "test": name, "arms": arms})
+        print("= a recorded log: the arms are compared by a paired re-ranking")
+        return
+    clock = dataset_clock(checked)
+    start_test(where.workspace, definition, at_s=clock.now_s())
+    url = f"http://{where.serving.host}:{where.serving.port}"
+    wait_for_arms(url, definition)
+    write_json(out, {"live": True, "test": name, "arms": arms, "url": url})
+    print(f"= {name} runs: {', '.join(f'{a} = {d.release}' for a, d in definition.arms.items())}")
+
+
+def wait_for_arms(url: str, definition: Definition, timeout_s: float = READY_TIMEOUT_S) -> None:
+    """Return when /readyz lists the test with the releases of its arms."""
+    import httpx
+
+    wanted = {name: arm.release for name, arm in definition.arms.items()}
+    deadline, said = time.monotonic() + timeout_s, "no answer"
+    while time.monotonic() < deadline:
+        try:
+            ready = httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).json()
+            tests = {t["name"]: t["arms"] for t in ready.get("tests", [])}
+            found = tests.get(definition.name)
+            if found and {k: _release_of(v) for k, v in found.items()} == wanted:
+                return
+            said = str(ready)
+        except (httpx.HTTPError, ValueError) as error:
+            said = str(error) or type(error).__name__
+        time.sleep(0.5)
+    raise ServerError(
+        f"no server at {url} reported the arms of {definition.name!r} within {timeout_s:.0f} s "
+        f"(last: {said[:300]}); start one with `homefeed serve`"
+    )
+
+
+def _release_of(arm: Any) -> int:
+    return int(arm["release"] if isinstance(arm, dict) else arm)
+
+
+def analyse_step(
+    checked: Path,
+    training_set: Path,
+    evaluations: Path,
+    started: Path,
+    abtest: str,
+    config: str,
+    out: Path,
+    piece: Path,
+) -> None:
+    """Exposures and actions, or recorded lists, to a verdict at ``out``."""
+    where, recipe = read_config(config), read_section("abtest", abtest)
+    begun, dataset = read_json(started), Dataset.open(checked)
+    if begun["live"]:
+        definition = read_definition(definition_path(where.workspace, begun["test"]))
+        exposures, actions = read_log(where.workspace / EVENTS, begun["test"])
+        found = outcomes(definition, exposures, actions)
+        analysis = analyze(definition, found)
+        verdict = decide(definition, analysis)
+        made = live_piece(analysis, verdict, definition, found)
+        kind = "live A/B test"
+    elif not TrainingSet.open(training_set).meta.has_impressions:
+        reason = "no impressions were recorded, so there is nothing to compare arms on"
+        verdict = Verdict(
+            test=begun["test"], decision=HOLD, arm=None, release=None, reasons=(reason,), arms=()
+        )
+        made, kind = no_test_piece(reason), "none"
+    else:
+        definition, values, lists = recorded_values(
+            dataset, training_set, evaluations, begun, recipe
+        )
+        paired = analyze_paired(definition, values, samples=recipe.bootstrap_rounds)
+        verdict = decide_paired(definition, paired)
+        made, kind = reranking_piece(paired, verdict, lists), KIND
+    made.save(piece)
+    releases = {arm["arm"]: arm["release"] for arm in begun["arms"]}
+    written = {**dataclasses.asdict(verdict), "live": begun["live"], "releases": releases}
+    write_json(out, {"kind": kind, **written})
+    print(f"= {kind}: {verdict.decision}")
+    for reason in verdict.reasons:
+        print(f"= {reason}")
+
+
+def recorded_values(
+    dataset: Dataset,
+    training_set: Path,
+    evaluations: Path,
+    begun: dict[str, Any],
+    recipe: AbTestRecipe,
+) -> tuple[Definition, dict[str, dict[str, np.ndarray]], str]:
+    """HIT@3 per user of each arm's order, per head: the metrics of a paired re-ranking."""
+    opened = TrainingSet.open(training_set)
+    with np.load(evaluations / SCORES) as arrays:
+        scores = {arm.name: arrays[arm.ranker] for arm in ARMS}
+    report = compare_scores(scores, opened, opened.requests_of(EVALUATION))
+    heads = judged_heads(dataset, report)
+    primary, *others = heads
+    definition = Definition(
+        name=begun["test"],
+        arms={arm["arm"]: Arm(release=arm["release"]) for arm in begun["arms"]},
+        primary=Metric(name=f"hit@3 {primary}"),
+        guardrails=tuple(
+            Metric(name=f"hit@3 {h}", direction="down" if h in dataset.spec.negative else "up")
+            for h in others[:2]
+        ),
+        min_effect=recipe.min_effect,
+        confidence=recipe.confidence,
+    )
+    values = {
+        f"hit@3 {head}": {arm.name: report.figures[arm.name][head].users.value for arm in ARMS}
+        for head in heads
+    }
+    return definition, values, report.lists
+
+
+def carry_out_step(checked: Path, verdict_path: Path, gate: Path, config: str) -> str:
+    """Carry the verdict out: promote on ship, and only then; the ledger keeps the reason.
+
+    A shipping arm also has to have passed the gate: a refused one is held, and the ledger says so.
+
+    Hold and roll back leave the champion where it is (unless the champion is the arm that lost:
+    then the registry goes back to its predecessor). Returns a sentence that says what was done.
+    """
+    where, verdict = read_config(config), read_json(verdict_path)
+    clock = dataset_clock(checked)
+    registry = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri, clock=clock)
+    said = carry_out(registry, where.workspace, verdict, read_json(gate), clock.now_s())
+    print(f"= {said}")
+    return said
+
+
+def carry_out(
+    registry: ReleaseRegistry,
+    workspace: Path,
+    verdict: dict[str, Any],
+    decisions: dict[str, Any],
+    now_s: float,
+) -> str:
+    """Stop the test and do what its verdict asks for; says in a sentence what was done.
+
+    ``decisions`` are the gate's, by arm; an arm without one was not gated.
+    """
+    reason = f"{verdict['kind']} {verdict['test']}: {verdict['decision']}; " + "; ".join(
+        verdict["reasons"]
+    )
+    record = {key: verdict[key] for key in ("kind", "test", "decision", "arm", "reasons")}
+    if verdict["live"]:
+        stop_test(workspace, verdict["test"], at_s=now_s, reason=reason)
+    champion, release = registry.champion(), verdict["release"]
+    if verdict["decision"] == SHIP and release != champion:
+        gated = decisions.get(verdict["arm"])
+        try:
+            registry.promote(
+                release,
+                reason,
+                expected_champion=champion,
+                decision=GateDecision.from_json(gated) if gated else None,
+                verdict=record,
+            )
+        except PromotionRefused as refused:
+            return f"the test says ship, the gate refuses: {refused}; release {champion} stays"
+        return f"release {release} (arm {verdict['arm']}) is the champion; it was {champion}"
+    if verdict["decision"] == ROLLBACK and champion in list(verdict["releases"].values())[1:]:
+        registry.rollback(reason, verdict=record)
+        return f"rolled back: release {registry.champion()} is the champion again"
+    if champion is not None:
+        registry.record(Action.HOLD, champion, reason, verdict=record)
+    return f"{verdict['decision']}: release {champion} stays the champion"

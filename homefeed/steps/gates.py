@@ -1,0 +1,128 @@
+"""The promotion gate of a run: the champion is scored again on the challengers' holdout."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from homefeed.artifacts import read_json, write_json
+from homefeed.config import GateConfig
+from homefeed.data.contract import Dataset
+from homefeed.data.ranking_rows import EVALUATION
+from homefeed.data.sequences import SequenceStore
+from homefeed.data.training_set import TrainingSet
+from homefeed.evaluation.ranking import RankingReport, compare_scores, predict
+from homefeed.models.item_encoders import ItemEncoder
+from homefeed.models.ranker_artifact import load_ranker
+from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.user_encoders import load_user_encoder
+from homefeed.recipes import read_config
+from homefeed.release.gate import GateDecision, GateRule, decide, without_champion
+from homefeed.release.opened import Release
+from homefeed.release.registry import ReleaseRegistry
+from homefeed.report.piece import Figure, Piece, Table
+from homefeed.steps.ranking import SCORES, judged_heads
+from homefeed.steps.releases import ARMS, dataset_clock
+from homefeed.training.ranker_batches import RankerData
+
+CHAMPION = "champion"
+COHORTS = ("few actions", "some actions", "many actions")
+
+
+def gate_step(
+    checked: Path,
+    store_path: Path,
+    training_set: Path,
+    evaluations: Path,
+    releases: Path,
+    config: str,
+    out: Path,
+    piece: Path,
+) -> None:
+    """Decide for every arm but control whether it may be promoted over the present champion."""
+    where = read_config(config)
+    store, opened = SequenceStore.open(store_path), TrainingSet.open(training_set)
+    dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
+    registry = ReleaseRegistry(
+        where.workspace, tracking_uri=where.tracking_uri, clock=dataset_clock(checked)
+    )
+    champion = registry.champion()
+    scores = _challengers(evaluations)
+    unscored = _score_champion(registry, champion, opened, store, scores)
+    report = compare_scores(scores, opened, opened.requests_of(EVALUATION))
+    head = judged_heads(dataset, report)[0]
+    decisions = {
+        arm["arm"]: _decide(where.gate, report, arm["arm"], head, store, unscored)
+        for arm in arms[1:]
+    }
+    write_json(out, {name: decision.to_json() for name, decision in decisions.items()})
+    rows = [{"arm": name, "passed": d.passed, "reason": d.reason} for name, d in decisions.items()]
+    passed = [name for name, d in decisions.items() if d.passed]
+    text = ", ".join(passed) or "none"
+    Piece(
+        title="Promotion gate: the champion scored again on the same holdout",
+        figures=[
+            Figure(name="gate passed by", value=text, note=f"HIT@3 {head}, champion {champion}")
+        ],
+        tables=[Table(title="Decisions", rows=rows)],
+    ).save(piece)
+    for row in rows:
+        print(f"= {row['arm']}: {'passed' if row['passed'] else 'refused'}: {row['reason']}")
+
+
+def _challengers(evaluations: Path) -> dict[str, np.ndarray]:
+    with np.load(evaluations / SCORES) as arrays:
+        return {arm.name: arrays[arm.ranker] for arm in ARMS}
+
+
+def _score_champion(
+    registry: ReleaseRegistry,
+    champion: int | None,
+    opened: TrainingSet,
+    store: SequenceStore,
+    scores: dict[str, np.ndarray],
+) -> str:
+    """Add the champion's scores to ``scores``; returns why not, where it cannot be scored here."""
+    if champion is None:
+        return "there is no champion yet"
+    release = registry.open(champion)
+    if release.manifest.items_hash != store.meta.items_hash:
+        return f"champion {champion} was made for another item vocabulary and cannot be scored here"
+    ranker = load_ranker(release.ranker_path)
+    kind = ranker.config.user_vector
+    if kind != "none" and opened.encoder_hash(kind) != release.encoder_hash:
+        return f"champion {champion} reads another {kind} encoder than this holdout was joined with"
+    data = RankerData(opened, store, [kind])
+    ranker.bind(_tables(release, kind))
+    scores[CHAMPION] = predict(ranker, data, opened.requests_of(EVALUATION))
+    return ""
+
+
+def _tables(release: Release, kind: str) -> ItemTables:
+    encoder = load_user_encoder(release.user_encoder_path)
+    match = {} if kind == "none" else {kind: encoder.item_vectors()}
+    return ItemTables(vectors=ItemEncoder.open(release.item_encoder_path).vectors, match=match)
+
+
+def _decide(
+    config: GateConfig,
+    report: RankingReport,
+    arm: str,
+    head: str,
+    store: SequenceStore,
+    unscored: str,
+) -> GateDecision:
+    rule = GateRule(metric=f"HIT@3 {head}", **asdict(config))
+    challenger = report.figures[arm][head].users
+    if CHAMPION not in report.figures:
+        decision = without_champion(rule, challenger.value)
+        return GateDecision(passed=True, reason=unscored, figures=decision.figures)
+    champion = report.figures[CHAMPION][head].users
+    return decide(rule, champion.value, challenger.value, _cohorts(store, challenger.user))
+
+
+def _cohorts(store: SequenceStore, users: np.ndarray) -> np.ndarray:
+    """Users by how much they act, in thirds."""
+    length = np.asarray(store.length)[users]
+    bounds = np.quantile(length, [1 / 3, 2 / 3]) if len(length) else [0, 0]
+    return np.array(COHORTS, object)[np.searchsorted(bounds, length, side="left")]

@@ -1,0 +1,76 @@
+"""Simulated users of `world` answer the live server over HTTP, day after simulated day."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from homefeed.artifacts import read_json, write_json
+from homefeed.client import Client
+from homefeed.data.contract import Dataset
+from homefeed.data.world.live import Action, SimulatedUsers
+from homefeed.data.world.truth import World
+from homefeed.errors import ServerError
+from homefeed.progress import Progress
+from homefeed.recipes import read_section
+
+
+def visits_step(checked: Path, started: Path, world: str, abtest: str, out: Path) -> None:
+    """Let the world's users come for the test's days; nothing to do on a recorded log."""
+    begun, recipe = read_json(started), read_section("abtest", abtest)
+    if not begun["live"]:
+        write_json(out, {"requests": 0, "actions": 0})
+        print("= a recorded log: nobody to ask")
+        return
+    config = read_section("world", world)
+    users = SimulatedUsers(World(config), Dataset.open(checked))
+    counts = {"requests": 0, "actions": 0}
+    with Client(begun["url"]) as client:
+        for day in range(config.days, config.days + recipe.days):
+            for name, count in answer_day(client, users, day).items():
+                counts[name] += count
+    write_json(out, counts)
+    print(f"= {counts['requests']:,} requests, {counts['actions']:,} actions in {recipe.days} days")
+
+
+def answer_day(client: Client, users: SimulatedUsers, day: int) -> dict[str, int]:
+    """One simulated day: who comes asks for a feed, looks at it, and acts."""
+    counts = {"requests": 0, "actions": 0}
+    progress = Progress(f"simulated day {day}")
+    for visit in users.visits(day):
+        counts["actions"] += post(client, visit.earlier, None)
+        served = client.feed(
+            visit.user_id, k=visit.length, surface=visit.surface, at=float(visit.time_s)
+        )
+        items = [item["item_id"] for item in served["items"]]
+        counts["actions"] += post(client, users.respond(visit, items), served["request_id"])
+        counts["requests"] += 1
+        progress.advance()
+    progress.close()
+    return counts
+
+
+def post(client: Client, actions: Sequence[Action], request_id: str | None) -> int:
+    """Post actions when they are over; raises ServerError where one is not taken."""
+    if not actions:
+        return 0
+    bodies = [_body(action, request_id) for action in actions]
+    at = max(action.available_s for action in actions)
+    answer = client.actions(bodies, at=float(at))
+    refused = [r for r in answer["results"] if r["status"] not in ("accepted", "duplicate")]
+    if refused:
+        raise ServerError(f"the server refused an action of a simulated user: {refused[0]}")
+    return len(bodies)
+
+
+def _body(action: Action, request_id: str | None) -> dict[str, Any]:
+    on_page = action.position is not None and request_id is not None
+    return {
+        "event_id": action.event_id,
+        "user_id": action.user_id,
+        "item_id": action.item_id,
+        "action_type": action.action_type,
+        "timestamp": float(action.timestamp_s),
+        "duration_s": action.duration_s,
+        "surface": action.surface,
+        **({"request_id": request_id} if on_page else {}),
+    }
