@@ -2,7 +2,7 @@
 
     python bench/world_scores.py --preset small
 
-Recall@10: held-out users, their distinct positive items of the next 14 days, ranked among all
+Recall@10: users of a fixed random share, their distinct positive items of the next 14 days, ranked among all
 items, those created later included; one value per user, then the mean. Feed: expected labels per
 impression, by the truth, of the 20 shown out of 100 candidates.
 """
@@ -25,7 +25,6 @@ from homefeed.data.world.truth import LONG_S, Visits, World
 from homefeed.data.world.write import write_world
 
 HORIZON_DAYS = 14
-HELD_OUT = 0.3
 SHOWN, CANDIDATES = 20, 100
 COLUMNS = ("save", "click", "closeup", "hide", "positive")
 
@@ -90,16 +89,20 @@ def rules(log: pl.DataFrame, simulation: Simulation, world: World, cut_s: int) -
     in_category = np.bincount(category, popular)
     own = np.zeros((users, len(in_category)))
     np.add.at(own.T, category, count.T)
+    everyone = np.arange(users)
+    grid = np.broadcast_to(np.arange(items), (users, items))
+    policy = simulation.policy.probability(everyone, grid)
     return {
-        "random": uniform(1, "random", np.arange(users)[:, None], np.arange(items)),
+        "random": uniform(1, "random", everyone[:, None], np.arange(items)),
         "popular in the last 28 days": np.broadcast_to(popular, (users, items)),
         "own most frequent items": count + 1e-6 * popular,
         "popular in own categories": (own / np.maximum(in_category, 1))[:, category] * popular
         + 1e-6 * popular,
+        "logging policy, unseen items": policy * (count == 0),
     }
 
 
-def recall_table(world: World, dataset: Dataset) -> dict:
+def recall_table(world: World, dataset: Dataset, share: float) -> dict:
     """Recall@10 of the oracle and of the rules, also by positives before the cutoff."""
     config = world.config
     cut_s = config.end_s - HORIZON_DAYS * DAY_S
@@ -107,7 +110,7 @@ def recall_table(world: World, dataset: Dataset) -> dict:
     log = positives(dataset)
     ahead = log.filter(pl.col("time_s") >= cut_s).unique(["user", "item"])
     targets = ahead.group_by("user").agg("item").sort("user")
-    targets = targets.filter(uniform(1, "held-out", targets["user"].to_numpy()) < HELD_OUT)
+    targets = targets.filter(uniform(1, "held-out", targets["user"].to_numpy()) < share)
     held, wanted = targets["user"].to_numpy(), [np.array(w) for w in targets["item"].to_list()]
     known = np.bincount(
         log.filter(pl.col("time_s") < cut_s)["user"].to_numpy(), minlength=config.users
@@ -121,6 +124,7 @@ def recall_table(world: World, dataset: Dataset) -> dict:
         best = np.argpartition(-score, 10, axis=1)[:, :10]
         value = np.array([np.isin(w, b).mean() for w, b in zip(wanted, best, strict=True)])
         out[name] = {k: round(float(value[group].mean()), 4) for k, group in groups.items()}
+        out[name]["se"] = round(float(value.std() / len(value) ** 0.5), 4)
     return out
 
 
@@ -204,15 +208,18 @@ def _feed_step(world, simulation, visits: Visits, belief: np.ndarray, sums: dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="small")
+    parser.add_argument("--share", type=float, default=0.3, help="of the users, for Recall@10")
     parser.add_argument("--days", type=int, default=2, help="live days of the feed's table")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     chosen = parser.parse_args()
     world = World(world_config(chosen.preset))
     with tempfile.TemporaryDirectory() as folder:
-        recall = recall_table(world, write_world(Path(folder) / "world", world.config))
+        recall = recall_table(
+            world, write_world(Path(folder) / "world", world.config), chosen.share
+        )
     feed = feed_table(world, chosen.days)
     print(f"Recall@10, {HORIZON_DAYS} days ahead, by positive actions before the cutoff")
-    print(f"  {'':34}" + "".join(f"{k:>9}" for k in recall["users"]))
+    print(f"  {'':34}" + "".join(f"{k:>9}" for k in recall["oracle"]))
     for name, row in recall.items():
         print(f"  {name:34}" + "".join(f"{v:>9}" for v in row.values()))
     print(f"Feed, expected per impression, {SHOWN} of {CANDIDATES}\n  {'':34}", end="")

@@ -85,6 +85,17 @@ class SimulatedUsers:
         for number in range(len(table)):
             yield self._visit(table.take(slice(number, number + 1)), day)
 
+    def rounds(self, day: int) -> Iterator[list[Visit]]:
+        """The same requests in batches: every user's first of the day, then every second one, ….
+
+        The users of a batch are all different, so a batch may be answered together; times run
+        forward for each user, not between users. Answer all of a batch before the next is drawn.
+        """
+        table = self.world.visits(day)
+        for number in range(int(table.order.max(initial=-1)) + 1):
+            rows = np.flatnonzero(table.order == number)
+            yield [self._visit(table.take(slice(r, r + 1)), day) for r in rows.tolist()]
+
     def _visit(self, row: Visits, day: int) -> Visit:
         user, time_s = int(row.user[0]), int(row.time_s[0])
         earlier: list[Action] = []

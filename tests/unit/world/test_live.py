@@ -34,6 +34,19 @@ def test_visits_come_in_order_of_time_and_no_arm_changes_them(world, config):
     assert times == sorted(times)
 
 
+def test_answering_in_batches_is_answering_one_by_one(world, dataset, config):
+    one_by_one = dict(
+        ((v.user_id, v.time_s), (v.earlier, actions))
+        for v, actions in day_of(SimulatedUsers(world, dataset), config.days)
+    )
+    users, batched = SimulatedUsers(world, dataset), {}
+    for batch in users.rounds(config.days):
+        assert len({v.user_id for v in batch}) == len(batch)
+        for v in batch:
+            batched[v.user_id, v.time_s] = v.earlier, users.respond(v, page(v))
+    assert batched == one_by_one
+
+
 def test_what_one_user_is_shown_changes_nothing_for_the_others(world, config):
     base = day_of(SimulatedUsers(world), config.days)
     someone = base[0][0].user_id
