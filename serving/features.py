@@ -20,10 +20,13 @@ class OnlineReader:
         features = self._store.read_online(feature_service, user_id, now_s)
         if features.vector_as_of_s is None and features.sequence is None:
             return None
+        vector = features.vector
+        if vector is not None and not vector.any():  # embedded without a usable action
+            vector = None
         return StoredUser(
-            vector=features.vector,
+            vector=vector,
             vector_age_s=features.vector_age_s,
-            why_no_vector=_why_no_vector(features),
+            why_no_vector=None if vector is not None else _why_no_vector(features),
             row=() if features.sequence is None else _chronological(features.sequence),
             watermark=features.watermark,
         )
@@ -33,9 +36,9 @@ class OnlineReader:
         self._store.warm_up(feature_service)
 
 
-def _why_no_vector(features: OnlineFeatures) -> str | None:
+def _why_no_vector(features: OnlineFeatures) -> str:
     if features.vector is not None:
-        return None
+        return "the user's vector is empty"
     if features.vector_age_s is None:
         return "the feature store has no vector of this user"
     if features.vector_age_s <= 0:
