@@ -39,7 +39,7 @@ class PublishReport:
     written: int  # users whose row was written
     kept_newer: int  # users who already had a newer row
     read_back: int  # users read back and found equal
-    new_part: bool  # whether offline rows were added (False: this day was published before)
+    new_part: bool  # whether offline rows were added (False: published before, or a sequence)
     seconds: float
 
 
@@ -120,13 +120,14 @@ class FeatureStore:
     ) -> PublishReport:
         """Publish users' last actions (rows.SEQUENCE_SCHEMA, newest first).
 
-        ``watermark`` is the event log's sequence number up to which the log is inside. Raises
-        as ``publish_user_vectors`` does.
+        ``watermark`` is the event log's sequence number up to which the log is inside. Online
+        only: the past of sequences is the sequence store's, from which training reads them.
+        Raises as ``publish_user_vectors`` does.
         """
         view = self.connection.view(SEQUENCE_VIEW)
         length = self.connection.settings.sequence_length
         rows = sequence_rows(frame, as_of_s, watermark, length)
-        return self._publish(view, rows, created_s, require_sequences)
+        return self._publish(view, rows, created_s, require_sequences, offline=False)
 
     def _publish(
         self,
@@ -134,13 +135,14 @@ class FeatureStore:
         rows: Rows,
         created_s: int | None,
         read_back: Callable[..., int] | None,
+        offline: bool = True,
     ) -> PublishReport:
         start = time.perf_counter()
         created_s = int(self.clock.now_s()) if created_s is None else int(created_s)
         settings = self.connection.settings
         with self.connection.lock("publish"):
-            offline = self.connection.offline / view.name
-            new_part = write_part(offline, rows.frame, rows.as_of_s, created_s)
+            folder = self.connection.offline / view.name
+            new_part = offline and write_part(folder, rows.frame, rows.as_of_s, created_s)
             written = compared = 0
             if read_back is not None:
                 batches = rows.batches(settings.batch_rows)

@@ -64,6 +64,7 @@ def _to_sqlite(
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
             database.execute("PRAGMA synchronous=NORMAL")
+            database.execute("PRAGMA cache_size=-65536")  # 64 MiB: the default spills a batch
             for batch in batches:
                 keys = [entity_key_bytes(user) for user in batch.users]
                 _require_feast_key(batch.users[0], keys[0])
