@@ -5,7 +5,8 @@
 Every measurement is a process of its own, so that its peak memory (ru_maxrss) is its own. In one
 run: ours; the limit, made of what no design can leave out, measured on the same file (decoding
 the Parquet columns, two gathers from id tables, one stable sort of 64-bit keys, and the bytes
-moved at the machine's copy speed); and a peer, plain Polars in memory (read, sort by user and time, write).
+moved at the machine's copy speed); and a peer, plain Polars in memory (read, sort by user and
+time, write).
 
 Aims: at most 16 bytes an action, at least 1 M actions per CPU-second, flat memory from 1 to 20 M.
 """

@@ -57,8 +57,8 @@ class StoreMeta:
     item_count: int  # of the item vocabulary, padding not counted
     user_count: int
     action_count: int
-    first_s: int  # time of the earliest action
-    last_s: int  # time of the latest action
+    first_s: int  # earliest time that is known (untimed history does not count); 0 if none
+    last_s: int  # latest time that is known
     duplicate_count: int  # exact duplicates removed, over all days
     content_hash: str  # over all columns and lengths
     users_hash: str

@@ -8,6 +8,7 @@ import numpy as np
 from homefeed.data.sequences.layout import (
     COLUMNS,
     ITEM_VOCABULARY,
+    MAX_TIME_S,
     USER_VOCABULARY,
     USERS_FILE,
     VOCABULARY_FOLDER,
@@ -17,6 +18,7 @@ from homefeed.data.sequences.layout import (
 )
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import DatasetError
+from homefeed.schema import ActionFlag
 
 
 class StoreWriter:
@@ -28,7 +30,7 @@ class StoreWriter:
         # SHA-256 has instructions of its own: twice as fast here as BLAKE2.
         self._digests = {name: hashlib.sha256() for name in COLUMNS}
         self._counts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self._first_s, self._last_s, self.action_count = 2**63 - 1, -1, 0
+        self._first_s, self._last_s, self.action_count = MAX_TIME_S, 0, 0
 
     def write(self, user: np.ndarray, columns: dict[str, np.ndarray]) -> None:
         """Append actions of whole users: ``user`` int[n] in store order, columns [n] by name."""
@@ -42,9 +44,16 @@ class StoreWriter:
         delays = delay_s(columns["duration"], columns["late_min"])
         longest = np.maximum.reduceat(delays, begins)
         self._counts.append((user[begins], np.diff(np.r_[begins, len(user)]), longest))
-        self._first_s = min(self._first_s, int(columns["time_s"].min()))
-        self._last_s = max(self._last_s, int(columns["time_s"].max()))
+        self._widen(columns)
         self.action_count += len(user)
+
+    def _widen(self, columns: dict[str, np.ndarray]) -> None:
+        """Take the times that are known into the span."""
+        known = (columns["flags"] & ActionFlag.TIME_UNKNOWN) == 0
+        times = columns["time_s"][known]
+        if len(times):
+            self._first_s = min(self._first_s, int(times.min()))
+            self._last_s = max(self._last_s, int(times.max()))
 
     def close(self) -> None:
         """Close the column files."""
@@ -76,7 +85,7 @@ class StoreWriter:
             item_count=items.size,
             user_count=users.size,
             action_count=self.action_count,
-            first_s=self._first_s,
+            first_s=min(self._first_s, self._last_s),  # 0 where no time is known
             last_s=self._last_s,
             duplicate_count=duplicate_count,
             content_hash=self._content_hash(length),

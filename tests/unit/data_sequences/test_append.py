@@ -24,7 +24,7 @@ ROW = st.fixed_dictionaries(
 )
 DAYS = st.lists(st.lists(ROW, min_size=1, max_size=15), min_size=2, max_size=3)
 PROPERTY = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -31,7 +31,7 @@ ROW = st.fixed_dictionaries(
     }
 )
 PROPERTY = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -177,6 +177,15 @@ def test_untimed_history_keeps_its_order_and_its_repeats(dataset_of, tmp_path):
     store = build_sequences(dataset_of(rows), tmp_path / "store")
     assert store.items.ids(store.item[store.rows(1)]) == items
     assert (store.flags[:] & ActionFlag.TIME_UNKNOWN).all()
+
+
+def test_the_span_is_that_of_the_times_that_are_known(dataset_of, tmp_path):
+    untimed = _row(time=-86_400_000, action_type="watch", time_known=False)
+    rows = [untimed, _row(time=5000), _row(time=9000)]
+    meta = build_sequences(dataset_of(rows), tmp_path / "store").meta
+    assert (meta.first_s, meta.last_s) == (START_MS // 1000 + 5, START_MS // 1000 + 9)
+    meta = build_sequences(dataset_of([untimed]), tmp_path / "untimed").meta
+    assert (meta.first_s, meta.last_s) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ ROW = st.fixed_dictionaries(
     }
 )
 PROPERTY = settings(
-    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
