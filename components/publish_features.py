@@ -17,8 +17,10 @@ def publish_features(
 
     from feature_repo.publish import publish
     from homefeed.recipes import read_config
+    from homefeed.steps.lineage import remember
 
     rows = publish(Path(snapshots.path), read_config(config), Path(published.path))
+    remember(Path(snapshots.path), config)
     written = sum(row["written"] for row in rows)
     compared = sum(row["read_back"] for row in rows)
     print(f"= {written:,} rows written, {compared:,} read back bit for bit")

@@ -29,11 +29,11 @@ def feature_store(config: Config) -> FeatureStore:
     return FeatureStore(config.workspace / FOLDER, settings=settings)
 
 
-def publish(snapshots: Path, config: Config, out: Path, watermark: int = 0) -> list[dict[str, Any]]:
+def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
     """Publish every snapshot that ``snapshots`` lists, oldest first, and the sequences.
 
-    ``watermark`` is the event log's sequence number up to which the sequences hold the log.
-    Publishing again changes nothing. Raises FeatureStoreError where a sample read back differs.
+    The list's watermark is the event log's sequence number up to which the sequences hold the
+    log. Publishing again changes nothing. Raises FeatureStoreError where a sample read back differs.
     """
     listed = read_json(snapshots / "snapshots.json")
     found = sorted(listed["snapshots"], key=lambda s: (s["as_of_s"], s["encoder_hash"]))
@@ -53,7 +53,7 @@ def publish(snapshots: Path, config: Config, out: Path, watermark: int = 0) -> l
         for s in found
     ]
     sequences = pl.read_parquet(snapshots / "sequences.parquet")
-    as_of_s = listed["as_of_s"]
+    as_of_s, watermark = listed["as_of_s"], listed["watermark"]
     reports.append(store.publish_sequences(sequences, as_of_s, watermark, created_s=as_of_s))
     rows = [{name: getattr(r, name) for name in r.__dataclass_fields__} for r in reports]
     write_json(out, rows)

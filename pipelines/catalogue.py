@@ -11,18 +11,20 @@ from homefeed.errors import DatasetError, PipelineError
 from homefeed.recipes import SECTIONS, config_json, recipe, section_json
 from pipelines.abtest import abtest
 from pipelines.code_version import code_version
+from pipelines.daily import daily
 from pipelines.embeddings import embeddings
 from pipelines.lifecycle import lifecycle
 from pipelines.ranking import ranking
 
 PIPELINES: dict[str, Callable[..., Any]] = {
     "embeddings": embeddings,
+    "daily": daily,
     "ranking": ranking,
     "abtest": abtest,
     "lifecycle": lifecycle,
 }
 DEFAULT_RECIPE = "small"
-WORLD = "world"
+NAMES_OF_NO_FILE = ("world", "events")
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -48,7 +50,7 @@ def arguments_for(
     """
     parameters = inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
-    local = data == WORLD or cluster
+    local = data in NAMES_OF_NO_FILE or cluster
     everything = {
         "data": data if local else str(Path(data).expanduser().resolve()),
         "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser()),
@@ -63,7 +65,7 @@ def arguments_for(
 def _fingerprint(path: Path) -> str:
     if not path.exists():
         raise DatasetError(
-            f"{path} does not exist; give `{WORLD}`, a folder with dataset.yaml, a folder of a "
+            f"{path} does not exist; give `world`, a folder with dataset.yaml, a folder of a "
             "known public set, or a sequence file"
         )
     return fingerprint(path)

@@ -34,6 +34,7 @@ QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/archi
     "BENTOML_DO_NOT_TRACK": "True",
     "GX_ANALYTICS_ENABLED": "False",
     "TQDM_DISABLE": "1",
+    "PYTHONWARNINGS": "ignore",
     "PYTHONUNBUFFERED": "1",
 }
 # One thread a process: training runs one process a core, and a second thread that waits for a

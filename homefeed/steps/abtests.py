@@ -47,6 +47,9 @@ def define(
 ) -> Definition:
     """The run's test: one arm per release; positive actions per user decide, hides guard."""
     negative = tuple(dataset.spec.negative)
+    # A type that is positive from some duration on is none by its name alone.
+    certain = tuple(t for t in dataset.spec.positive if t not in dataset.spec.min_duration_s)
+    certain = certain or tuple(dataset.spec.positive)
     guardrails = (
         (Metric(name="dislikes_per_request", actions=negative, per="request", direction="down"),)
         if negative
@@ -55,7 +58,7 @@ def define(
     return Definition(
         name=name,
         arms={arm["arm"]: Arm(release=arm["release"]) for arm in arms},
-        primary=Metric(name="positives_per_request", actions=dataset.spec.positive, per="request"),
+        primary=Metric(name="positives_per_request", actions=certain, per="request"),
         guardrails=guardrails,
         layer="ranking",
         salt=recipe.salt,

@@ -26,6 +26,7 @@ from homefeed.training.ray_rankers import train_rankers_with_ray
 from homefeed.training.tracking import Tracking
 
 SCORES = "scores.npz"
+NOBODY = "s:"  # the typed id of the empty text: no data set can hold it
 
 
 def training_set_step(
@@ -46,9 +47,13 @@ def training_set_step(
 
 
 def typed_requests(training_set: TrainingSet, store_path: Path) -> tuple[list[str], np.ndarray]:
-    """Typed users [R] and times int64 [R] in ms of all requests: what is to be joined."""
-    users = SequenceStore.open(store_path).users.typed(np.asarray(training_set.user))
-    return users, np.asarray(training_set.time_ms)
+    """Typed users [R] and times int64 [R] in ms of all requests: what is to be joined.
+
+    Users who never acted have index 0 and no id in the vocabulary: they are joined as nobody.
+    """
+    vocabulary = SequenceStore.open(store_path).users
+    typed = np.array([NOBODY, *vocabulary.typed(np.arange(1, vocabulary.size + 1))], object)
+    return typed[np.asarray(training_set.user)].tolist(), np.asarray(training_set.time_ms)
 
 
 def item_tables(items: Path, encoders: Path) -> ItemTables:

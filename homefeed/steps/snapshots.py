@@ -1,6 +1,7 @@
 """Dated snapshots of every live encoder, and users' last actions for the feature store."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from homefeed.recipes import read_config, read_section
 from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 from homefeed.steps.encoders import ENCODERS, recipe_timeline
+from homefeed.steps.lineage import Day
 
 DAY_S = 86_400
 LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of (DESIGN section 11)
@@ -62,7 +64,10 @@ def snapshots_step(
     with writing(out) as beside:
         beside.mkdir()
         write_sequences(beside / SEQUENCES, store, days[-1])
-        write_json(beside / "snapshots.json", {"snapshots": made, "as_of_s": days[-1]})
+        listed = {"snapshots": made, "as_of_s": days[-1], "watermark": 0}
+        write_json(beside / "snapshots.json", listed)
+        day = Day(as_of_s=days[-1], checked=str(checked), store=str(store_path))
+        write_json(beside / "lineage.json", asdict(day))
     newest = datetime.fromtimestamp(days[-1], UTC).strftime("%Y-%m-%d")
     users = made[-1]["users"]
     text = f"{len(made)} dated snapshots of {len(ENCODERS)} encoders"

@@ -7,6 +7,7 @@ several processes at once would break: it happens under a file lock.
 
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,8 +102,9 @@ class Tracking:
                 return self.register(model_name, folder, tags, run_id=run.run_id)
         client = self.client
         self._registered(client, model_name)
-        client.log_artifacts(run_id, str(folder), model_name)
-        source = f"{client.get_run(run_id).info.artifact_uri}/{model_name}"
+        place = f"{model_name}/{uuid.uuid4().hex[:8]}"  # a run may register several of a kind
+        client.log_artifacts(run_id, str(folder), place)
+        source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
         version = client.create_model_version(
             model_name,
             source=source,

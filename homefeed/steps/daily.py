@@ -1,0 +1,173 @@
+"""A day more: check it, append it, embed who was active, refresh snapshots, say how fresh all is."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import polars as pl
+
+from homefeed import schema
+from homefeed.artifacts import read_json, write_json, writing
+from homefeed.config import Config
+from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.contract import Dataset, resolve, write_dataset
+from homefeed.data.item_stats import build_item_stats
+from homefeed.data.items import load_items
+from homefeed.data.sequences import SequenceStore, append_sequences
+from homefeed.errors import PipelineError
+from homefeed.recipes import read_config
+from homefeed.release.opened import newest_snapshot
+from homefeed.release.registry import ReleaseRegistry
+from homefeed.report.piece import Figure, Piece, Table
+from homefeed.report.pieces_data import check_piece
+from homefeed.snapshots import Snapshot
+from homefeed.steps.events import EVENTS, event_log_day
+from homefeed.steps.lineage import DAY_S, Day, end_of, name_of, newest_day
+from homefeed.steps.snapshots import SEQUENCES, encoder_snapshots, write_sequences
+
+EVENT_LOG = "events"  # --data events: the day as the server logged it
+
+
+def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) -> None:
+    """Check one day; good rows and the day before's place at ``out``.
+
+    ``data`` is ``events`` (the event log) or a folder that holds the day; an empty date means the
+    day after the newest published one.
+    """
+    where = read_config(config)
+    ends_s = end_of(date) if date else newest_day(where.workspace).as_of_s + DAY_S
+    base = newest_day(where.workspace, ends_s - DAY_S)
+    known = Dataset.open(Path(base.checked))
+    with writing(out) as beside:
+        beside.mkdir()
+        raw, watermark = _day_of(data, known, ends_s, where, beside / "raw")
+        thresholds = CheckThresholds(**dataclasses.asdict(where.checks))
+        now_s = max(ends_s, time.time())
+        report = check(raw, beside / "day", thresholds, now_s, known_items=[known])
+        place = {**dataclasses.asdict(base), "watermark": watermark or base.watermark}
+        write_json(beside / "day.json", {"ends_s": ends_s, "base": place})
+    check_piece(report, out / "day").save(piece)
+    kept = sum(t.kept for t in report.tables.values())
+    print(f"= {name_of(ends_s)}: {kept:,} good rows, after {name_of(base.as_of_s)}")
+
+
+def _day_of(
+    data: str, known: Dataset, ends_s: int, config: Config, out: Path
+) -> tuple[Dataset, int]:
+    if data == EVENT_LOG:
+        return event_log_day(config.workspace / EVENTS, known, ends_s - DAY_S, ends_s, out)
+    dataset = resolve(data, config.workspace)
+    tables = {}
+    for table in (schema.ACTIONS, schema.IMPRESSIONS):
+        if dataset.has(table):
+            time_ms = pl.col(schema.TIMESTAMP)
+            inside = (time_ms >= (ends_s - DAY_S) * 1000) & (time_ms < ends_s * 1000)
+            columns = dataset.columns(table)
+            tables[table] = dataset.scan(table).filter(inside).select(columns).collect()
+    if dataset.has(schema.ITEMS):
+        tables[schema.ITEMS] = (
+            dataset.scan(schema.ITEMS).select(dataset.columns(schema.ITEMS)).collect()
+        )
+    if tables[schema.ACTIONS].is_empty():
+        raise PipelineError(f"{data} holds no action on {name_of(ends_s)}; give another --date")
+    spec = dataclasses.replace(dataset.spec, span=None)
+    return write_dataset(out, spec, tables), 0
+
+
+def append_step(day: Path, out: Path) -> None:
+    """Append the day to the store it goes on from, and its rows to the checked data set."""
+    described = read_json(day / "day.json")
+    base, added = described["base"], Dataset.open(day / "day")
+    known = Dataset.open(Path(base["checked"]))
+    with writing(out) as beside:
+        beside.mkdir()
+        before = SequenceStore.open(Path(base["store"])).meta
+        after = append_sequences(Path(base["store"]), added, beside / "store").meta
+        _joined(known, added, described["ends_s"], beside / "checked")
+        write_json(beside / "day.json", described)
+    new = after.action_count - before.action_count
+    again = after.duplicate_count - before.duplicate_count
+    print(f"= {new:,} actions appended, {again:,} were there already")
+
+
+def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:
+    """Both data sets' rows; a row that both have is kept once."""
+    tables = {}
+    for table in known.spec.files:
+        columns = list(known.columns(table))
+        rows = known.scan(table).select(columns)
+        if added.has(table):
+            more = added.scan(table).select(columns).cast(dict(rows.collect_schema()))
+            rows = pl.concat([rows, more]).unique(maintain_order=True)
+        tables[table] = rows
+    span = known.spec.span and (known.spec.span[0], max(known.spec.span[1], ends_s))
+    write_dataset(out, dataclasses.replace(known.spec, span=span), tables)
+
+
+def live_encoders(config: Config) -> dict[str, Path]:
+    """Hash → folder of every encoder that a champion, a challenger or a running test serves."""
+    from homefeed.abtest.running import running_definitions
+
+    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+    state = registry.state()
+    versions = {state.champion, state.previous, state.challenger}
+    for test in running_definitions(config.workspace):
+        versions |= {arm.release for arm in test.arms.values()}
+    releases = [registry.open(version) for version in sorted(v for v in versions if v)]
+    if not releases:
+        raise PipelineError("no release is live; run `homefeed run` or `homefeed promote` first")
+    return {release.encoder_hash: release.user_encoder_path for release in releases}
+
+
+def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
+    """Snapshots of the day for every live encoder; only users who were active are embedded."""
+    where, described = read_config(config), read_json(appended / "day.json")
+    ends_s = described["ends_s"]
+    store, dataset = SequenceStore.open(appended / "store"), Dataset.open(appended / "checked")
+    table = load_items(dataset, store.items)
+    stats = build_item_stats(dataset, store, table.created_s)
+    made = []
+    for encoder_hash, folder in live_encoders(where).items():
+        before = newest_snapshot(
+            where.workspace, encoder_hash, before_s=described["base"]["as_of_s"]
+        )
+        yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
+        made += [
+            {"kind": folder.name, **one}
+            for one in encoder_snapshots(folder, store, table, stats, [ends_s], where, yesterday)
+        ]
+    watermark = described["base"]["watermark"]
+    with writing(out) as beside:
+        beside.mkdir()
+        write_sequences(beside / SEQUENCES, store, ends_s)
+        listed = {"snapshots": made, "as_of_s": ends_s, "watermark": watermark}
+        write_json(beside / "snapshots.json", listed)
+        day = Day(
+            as_of_s=ends_s,
+            checked=str(appended / "checked"),
+            store=str(appended / "store"),
+            watermark=watermark,
+        )
+        write_json(beside / "lineage.json", dataclasses.asdict(day))
+    rows = [{k: m[k] for k in ("encoder_hash", "users", "embedded")} for m in made]
+    text = f"{made[0]['embedded']:,} of {made[0]['users']:,} users embedded"
+    Piece(
+        title=f"Embeddings of {name_of(ends_s)}",
+        figures=[Figure(name="active users", value=text)],
+        tables=[Table(title="Live encoders", rows=rows)],
+    ).save(piece)
+    print(f"= {text}, for {len(made)} live encoders")
+
+
+def freshness_step(snapshots: Path, config: str, out: Path) -> None:
+    """Report how old everything is that serving reads, now that the day is published."""
+    where = read_config(config)
+    now_s = max(time.time(), read_json(snapshots / "lineage.json")["as_of_s"])
+    rows = []
+    for encoder_hash in live_encoders(where):
+        newest = Snapshot.open(newest_snapshot(where.workspace, encoder_hash)).meta
+        hours = (now_s - newest.as_of_s) / 3600
+        rows.append({"encoder": encoder_hash, "as of": name_of(newest.as_of_s), "hours": hours})
+    write_json(out, rows)
+    for row in rows:
+        print(f"= encoder {row['encoder'][:8]}: as of {row['as of']}, {row['hours']:.1f} h old")
