@@ -51,6 +51,11 @@ class PinnerFormerConfig:
             raise ValueError(f"width ({self.width}) must be a multiple of 4 (keyed dropout)")
 
 
+# Ids are kept small and read large: their entries then move ID_GAIN times faster than the rest
+# under Adam, and start as strong in a token as the time features, which would drown them.
+ID_GAIN = 10.0
+
+
 class ItemTower(nn.Module):
     """Items as [frozen vector, learned id embedding], and the MLP to unit vectors.
 
@@ -63,6 +68,9 @@ class ItemTower(nn.Module):
     def __init__(self, frozen_IF: Tensor, known_I: Tensor, config: PinnerFormerConfig) -> None:
         super().__init__()
         self.register_buffer("frozen", frozen_IF, persistent=False)
+        present = frozen_IF[frozen_IF.any(dim=1)]
+        scale = present.square().mean().rsqrt() if present.numel() else torch.ones(())
+        self.register_buffer("frozen_scale", scale, persistent=False)  # to entries of size one
         self.register_buffer("own_id", torch.arange(len(frozen_IF)).where(known_I, 0))
         self.num_rows = len(frozen_IF)  # I + 1
         self.in_features = frozen_IF.shape[1] + config.id_embedding_dim
@@ -78,7 +86,7 @@ class ItemTower(nn.Module):
         own = self.own_id[item]
         if self.training and self.id_dropout and step_key is not None:
             own = own * keyed_mask(item, step_key, self.id_dropout)
-        return torch.cat((self.frozen[item], self.ids(own)), dim=-1)
+        return torch.cat((self.frozen[item] * self.frozen_scale, self.ids(own) * ID_GAIN), dim=-1)
 
     def forward(self, item_K: Tensor, step_key: int | None = None) -> Tensor:
         """Item indices [K] → unit vectors [K, D] float32."""
@@ -130,7 +138,7 @@ class PinnerFormer(nn.Module):
             if name.endswith("bias") or name.endswith("phase"):
                 nn.init.zeros_(parameter)
             elif name in ("items.ids.weight", "actions.weight", "surfaces.weight"):
-                nn.init.normal_(parameter, std=0.1)
+                nn.init.normal_(parameter, std=1 / ID_GAIN if "ids" in name else 1.0)
                 with torch.no_grad():
                     parameter[0].zero_()  # padding, and the items without an id of their own
             elif name == "positions.weight":

@@ -2,7 +2,8 @@
 
 r(t) = [cos(2πt/p_i + φ_i), sin(2πt/p_i + ψ_i)]_i , log(1 + t)
 
-Differs from the print in one point: log1p instead of log, because a gap can be 0 seconds.
+Differs from the print in two points: log1p instead of log, because a gap can be 0 seconds; and
+that one feature is scaled by a constant.
 Times are integer seconds since 1970: in float32 the phase of a 15-minute period would be wrong by
 up to a radian, so times are reduced modulo the period in float64 (exact for integers below 2^53).
 
@@ -22,6 +23,9 @@ ABSOLUTE_PERIODS_S = (
 )
 # 32 periods evenly spaced on a log scale, from one second to four weeks.
 RELATIVE_PERIODS_S = tuple(math.exp(i / 31 * math.log(28 * DAY_S)) for i in range(32))
+# Logarithms of seconds since 1970 are near 21 and would drown the other features; the projection
+# that follows makes the constant a matter of conditioning only.
+LOG_SCALE = 1 / 16
 
 
 class TimeEncoding(nn.Module):
@@ -45,7 +49,7 @@ class TimeEncoding(nn.Module):
         turn = torch.remainder(time, self.periods_s) / self.periods_s  # (T, P) in [0, 1)
         angle = (2 * math.pi * turn).float()
         wave = (torch.cos(angle + self.phase[0]), torch.sin(angle + self.phase[1]))
-        return torch.cat((*wave, torch.log1p(time).float()), dim=-1)
+        return torch.cat((*wave, torch.log1p(time).float() * LOG_SCALE), dim=-1)
 
 
 class ActionTimes(nn.Module):

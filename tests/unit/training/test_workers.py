@@ -10,6 +10,7 @@ import pytest
 
 from homefeed.training.workers import Worker
 
+KEYS = slice(16, 32)  # of the 3 × 16 biases of queries, keys and values
 PROGRAM = Path(__file__).parent / "one_of_many.py"
 
 
@@ -41,10 +42,10 @@ def test_one_and_two_workers_give_the_same_losses_and_weights(found) -> None:
         np.testing.assert_allclose(together["losses"], alone["losses"], rtol=3e-6)
         np.testing.assert_allclose(together["log_scale"], alone["log_scale"], rtol=1e-5)
         for name, weight in alone["weights"].items():
-            distance = np.abs(together["weights"][name] - weight)
-            moved = np.abs(weight - alone["first"][name])
-            # Adam divides by the gradient's size: where it is all rounding, a step may differ.
-            assert np.quantile(distance, 0.99) <= 1e-4 + 1e-2 * np.quantile(moved, 0.5), name
+            ours = together["weights"][name]
+            if name.endswith("qkv.bias"):  # softmax cancels the keys' bias: its gradient is noise
+                weight, ours = np.delete(weight, KEYS), np.delete(ours, KEYS)
+            np.testing.assert_allclose(ours, weight, atol=1e-4, rtol=1e-3, err_msg=name)
 
 
 def test_the_weights_moved_far_more_than_they_differ(found) -> None:

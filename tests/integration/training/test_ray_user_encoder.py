@@ -1,0 +1,148 @@
+"""PinnerFormer under Ray Train: the same result as in one process, and through a killed worker."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from homefeed.data.contract import Dataset
+from homefeed.data.sequences import SequenceStore, build_sequences
+from homefeed.errors import HomefeedError
+from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.user_encoders import load_user_encoder
+from homefeed.training.ray import (
+    METRICS_FILE,
+    RayRun,
+    ray_session,
+    read_metrics,
+    train_user_encoder_with_ray,
+)
+from homefeed.training.resources import TrainingResources
+from homefeed.training.user_encoder_config import UserEncoderConfig
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+START_S, DAY_S = 1_600_000_000, 86_400
+CONFIG = UserEncoderConfig(
+    network=PinnerFormerConfig(
+        dim=8, width=16, layers=2, heads=2, history_length=10, id_embedding_dim=8, item_hidden=16
+    ),
+    steps=20,
+    batch_users=16,
+    positions_per_user=4,
+    num_negatives=16,
+    sketch_width=1 << 12,
+    report_every=5,
+    checkpoint_every=5,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> SequenceStore:
+    folder = tmp_path_factory.mktemp("log")
+    rng = np.random.default_rng(0)
+    actions = pl.DataFrame(
+        {
+            "user_id": rng.integers(1, 60, 900),
+            "item_id": rng.integers(1, 40, 900),
+            "action_type": rng.choice(["click", "watch"], 900),
+            "timestamp": START_S + rng.integers(0, 30 * DAY_S, 900),
+        }
+    )
+    actions.write_parquet(folder / "actions.parquet")
+    (folder / "dataset.yaml").write_text(
+        "name: small\nfiles: {actions: actions.parquet}\ntimestamp_unit: s\n"
+        "positive: [click]\nneutral: [watch]\n"
+    )
+    return build_sequences(Dataset.open(folder), folder / "store")
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    with ray_session(num_cpus=2, object_store_mb=200):
+        yield
+
+
+def _train(store: SequenceStore, folder: Path, config=CONFIG, workers: int = 2, name="run"):
+    run = RayRun(name=name, storage=folder, resources=TrainingResources(num_workers=workers))
+    vectors = np.zeros((store.meta.item_count + 1, 0), dtype=np.float32)
+    metrics = train_user_encoder_with_ray(
+        config,
+        store.path,
+        vectors,
+        folder / f"{name}-encoder",
+        train_users=np.arange(1, 50),
+        before_s=START_S + 25 * DAY_S,
+        run=run,
+        item_encoder_hash="none",
+    )
+    return metrics, load_user_encoder(folder / f"{name}-encoder")
+
+
+@pytest.mark.timeout(600)
+def test_two_ray_workers_and_one_process_give_the_same_encoder(ray, store, tmp_path) -> None:
+    alone, ours = _train(store, tmp_path, workers=0, name="alone")
+    together, theirs = _train(store, tmp_path, workers=2, name="together")
+    assert [m["step"] for m in together] == [m["step"] for m in alone] == [5, 10, 15, 20]
+    np.testing.assert_allclose([m["loss"] for m in together], [m["loss"] for m in alone], rtol=1e-5)
+    np.testing.assert_allclose(theirs.item_vectors(), ours.item_vectors(), atol=1e-3)
+    assert theirs.origin == ours.origin
+
+
+def _ray_workers() -> list[int]:
+    """Processes that run a Ray Train worker, by their command line."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"RayTrainWorker" in command:
+            found.append(int(process.name))
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_worker_goes_on_from_the_last_checkpoint(ray, store, tmp_path) -> None:
+    config = replace(CONFIG, steps=600, checkpoint_every=20, report_every=20)
+    metrics = tmp_path / "killed" / METRICS_FILE
+    killed: list[int] = []
+    before = set(_ray_workers())
+
+    def kill_one() -> None:
+        while not killed:
+            time.sleep(0.05)
+            steps = metrics.read_text().count("\n") if metrics.exists() else 0
+            workers = [pid for pid in _ray_workers() if pid not in before]
+            if steps >= 3 and workers:
+                os.kill(workers[-1], signal.SIGKILL)
+                killed.append(steps)
+
+    thread = threading.Thread(target=kill_one, daemon=True)
+    thread.start()
+    _, encoder = _train(store, tmp_path, config, name="killed")
+    thread.join(timeout=10)
+    assert killed
+    lines = [line for line in metrics.read_text().splitlines() if line]
+    reported = read_metrics(RayRun(name="killed", storage=tmp_path, resources=TrainingResources()))
+    steps = [m["step"] for m in reported]
+    assert steps == list(range(20, 601, 20))
+    repeated = len(lines) - len(steps)  # reports between the last stored checkpoint and the kill
+    assert 0 <= repeated < killed[0]  # it went on, it did not begin again
+    whole, uninterrupted = _train(store, tmp_path, config, workers=0, name="whole")
+    assert whole[-1]["loss"] == pytest.approx(reported[-1]["loss"], rel=1e-3)
+    np.testing.assert_allclose(encoder.item_vectors(), uninterrupted.item_vectors(), atol=0.05)
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_raises_is_named_with_its_error(ray, store, tmp_path) -> None:
+    config = replace(CONFIG, window_days=1e-9)  # nobody has anything to predict
+    with pytest.raises(HomefeedError, match=r"training 'broken' failed.*positive action"):
+        _train(store, tmp_path, config, name="broken")

@@ -1,0 +1,107 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homefeed.errors import ArtifactError
+from homefeed.training.tracking import Tracking
+
+pytestmark = pytest.mark.integration
+
+FIRST_USE = """
+import sys
+from pathlib import Path
+from homefeed.training.tracking import Tracking
+tracking = Tracking(f"sqlite:///{sys.argv[1]}/mlflow.db", Path(sys.argv[1]))
+with tracking.run(sys.argv[2], {"a": 1}) as run:
+    print(run.run_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose tracking file is used for the first time by three processes at once."""
+    root = tmp_path_factory.mktemp("mlflow")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST_USE, root, f"run-{i}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for i in range(3)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors.decode()
+    return root
+
+
+@pytest.fixture(scope="module")
+def tracking(root: Path) -> Tracking:
+    return Tracking(f"sqlite:///{root}/mlflow.db", root)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    (folder / "encoder.json").write_text("{}")
+    return folder
+
+
+def test_three_first_users_at_once_all_succeed(tracking: Tracking) -> None:
+    experiment = tracking.client.get_experiment_by_name("homefeed")
+    names = {r.info.run_name for r in tracking.client.search_runs([experiment.experiment_id])}
+    assert {"run-0", "run-1", "run-2"} <= names
+
+
+def test_a_run_keeps_flat_parameters_and_metrics_by_step(tracking: Tracking) -> None:
+    with tracking.run("fit", {"network": {"dim": 8}, "steps": 5}, {"kind": "test"}) as run:
+        run.log_metrics({"step": 2, "loss": 1.5, "temperature": 0.1}, step=2)
+        run.log_metrics({"step": 4, "loss": 1.25}, step=4)
+    found = tracking.client.get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {"network.dim": "8", "steps": "5"}
+    assert found.data.metrics == {"loss": 1.25, "temperature": 0.1}
+    history = tracking.client.get_metric_history(run.run_id, "loss")
+    assert [(m.step, m.value) for m in history] == [(2, 1.5), (4, 1.25)]
+
+
+def test_a_run_whose_body_raised_is_failed(tracking: Tracking) -> None:
+    with pytest.raises(ZeroDivisionError), tracking.run("fit", {}) as run:
+        _ = 1 / 0
+    assert tracking.client.get_run(run.run_id).info.status == "FAILED"
+
+
+def test_versions_count_up_and_give_back_what_was_registered(
+    tracking: Tracking, model: Path
+) -> None:
+    first = tracking.register("user_encoder", model, {"hash": "a"})
+    (model / "encoder.json").write_text('{"second": true}')
+    with tracking.run("fit", {}) as run:
+        second = tracking.register("user_encoder", model, {"hash": "b"}, run_id=run.run_id)
+    assert second == first + 1
+    assert (tracking.download("user_encoder", first) / "encoder.json").read_text() == "{}"
+    assert "second" in (tracking.download("user_encoder", second) / "encoder.json").read_text()
+    assert tracking.tags("user_encoder", second)["hash"] == "b"
+    assert tracking.find("user_encoder", {"hash": "a"}) == first
+    assert tracking.find("user_encoder", {"hash": "c"}) is None
+
+
+def test_artifacts_lie_below_the_workspace_wherever_the_process_stands(
+    root: Path, tracking: Tracking, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    version = tracking.register("item_encoder", model)
+    assert root in tracking.download("item_encoder", version).parents
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_version_that_is_not_there_and_a_folder_that_is_not_there_are_refused(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError, match="no version 99 of the registered model 'ranker'"):
+        tracking.download("ranker", 99)
+    with pytest.raises(ArtifactError, match="is not a folder"):
+        tracking.register("ranker", tmp_path / "nothing")
