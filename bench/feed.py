@@ -205,7 +205,8 @@ def report(limits: dict, cases: list[dict]) -> None:
             f"\n{each['candidates']} candidates, scorer: {each['scorer']}\n"
             f"  capacity {each['capacity_per_s']:.1f} feeds/s; at half of it "
             f"({half['requests']} requests): p50 {half['p50_ms']:.1f} ms, "
-            f"p99 {half['p99_ms']:.1f} ms; statuses {half['statuses']}; smallest answer {each['empty_answer_p50_ms']:.2f} ms"
+            f"p99 {half['p99_ms']:.1f} ms; statuses {half['statuses']}"
+            f"; smallest answer {each['empty_answer_p50_ms']:.2f} ms"
         )
         stages = each["stages_ms"].items()
         print(

@@ -17,23 +17,27 @@ class OnlineReader:
 
     def read(self, feature_service: str, user_id: str, now_s: float) -> StoredUser | None:
         """What a request at ``now_s`` may see; None where the store does not know the user."""
-        features = self._store.read_online(feature_service, user_id, now_s)
-        if features.vector_as_of_s is None and features.sequence is None:
-            return None
-        vector = features.vector
-        if vector is not None and not vector.any():  # embedded without a usable action
-            vector = None
-        return StoredUser(
-            vector=vector,
-            vector_age_s=features.vector_age_s,
-            why_no_vector=None if vector is not None else _why_no_vector(features),
-            row=() if features.sequence is None else _chronological(features.sequence),
-            watermark=features.watermark,
-        )
+        return stored_user(self._store.read_online(feature_service, user_id, now_s))
 
     def warm_up(self, feature_service: str) -> None:
         """Pay the imports and the first connection before the first request."""
         self._store.warm_up(feature_service)
+
+
+def stored_user(features: OnlineFeatures) -> StoredUser | None:
+    """Online features in the request path's terms, the sequence oldest first."""
+    if features.vector_as_of_s is None and features.sequence is None:
+        return None
+    vector = features.vector
+    if vector is not None and not vector.any():  # embedded without a usable action
+        vector = None
+    return StoredUser(
+        vector=vector,
+        vector_age_s=features.vector_age_s,
+        why_no_vector=None if vector is not None else _why_no_vector(features),
+        row=() if features.sequence is None else _chronological(features.sequence),
+        watermark=features.watermark,
+    )
 
 
 def _why_no_vector(features: OnlineFeatures) -> str:

@@ -11,7 +11,7 @@ import bentoml
 from serving.building import build_rankers, build_worker
 from serving.http import Edge, ReadyBody, make_app
 from serving.metrics import Observer
-from serving.scorer_service import KEEP_SESSION, ScorerService
+from serving.scorer_service import KEEP_SESSION, NO_SPANS, ScorerService
 from serving.scoring import InProcessScoring, ServiceScoring
 from serving.settings import Settings
 from serving.tuning import freeze_garbage
@@ -20,6 +20,7 @@ EDGE = Edge()  # one per worker process
 APP = make_app(EDGE)
 OPTIONS = {
     "runner_connection": KEEP_SESSION,
+    "tracing": NO_SPANS,
     "logging": {"access": {"enabled": False}},
     "traffic": {"timeout": 60},
 }

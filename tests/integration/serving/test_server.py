@@ -12,8 +12,8 @@ from homefeed.abtest.assignment import arm_of
 from homefeed.abtest.definition import parse_definition
 from homefeed.abtest.exposure import outcomes, read_log
 from homefeed.abtest.running import start_test, stop_test
-from homefeed.errors import ServerError
 from homefeed.client import Client
+from homefeed.errors import ServerError
 from serving.event_log import EventLog
 from serving.run import start_server
 from serving.synthetic import promote
