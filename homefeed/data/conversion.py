@@ -21,7 +21,7 @@ DTYPES: Mapping[str, pl.DataType] = {
     "label": pl.Int8(),
 }
 _TO_MS: Mapping[str, tuple[int, int]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000)}
-_LARGEST = 2**53  # a time beyond it is none, and times 1,000 it would wrap around
+_LARGEST_S = 2**53  # no such time exists, and beyond it times 1,000 would wrap around
 _LOCAL_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 _FORM_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%#z"
 
@@ -83,6 +83,8 @@ def convert(name: str, kind: str, dtype: pl.DataType, spec: DatasetSpec) -> pl.E
         lower = column.str.to_lowercase()
         flag = pl.when(lower.is_in(["1", "true"])).then(1).when(lower.is_in(["0", "false"])).then(0)
         return flag.cast(DTYPES[kind])
+    if kind == "float":  # not-a-number is how data frames write an absent number
+        return column.cast(DTYPES[kind], strict=False).fill_nan(None)
     if kind == "label" and dtype.is_float():
         return pl.when(column.is_in([0.0, 1.0])).then(column).cast(pl.Int8)
     return column.cast(DTYPES[kind], strict=False)
@@ -91,11 +93,12 @@ def convert(name: str, kind: str, dtype: pl.DataType, spec: DatasetSpec) -> pl.E
 def _from_number(column: pl.Expr, dtype: pl.DataType, unit: str) -> pl.Expr:
     times, over = _TO_MS[unit]
     if is_text(dtype) or dtype.is_float():  # a fraction of a second is kept to the millisecond
-        number = column.cast(pl.Float64, strict=False)
-        number = pl.when(number.abs() < _LARGEST).then(number)
-        return (number * (times / over)).round().cast(pl.Int64, strict=False)
+        number = column.cast(pl.Float64, strict=False) * (times / over)
+        return number.round().cast(pl.Int64, strict=False)
     whole = column.cast(pl.Int64, strict=False)
-    return pl.when(whole.is_between(-_LARGEST, _LARGEST)).then(whole * times // over)
+    if unit == "s":
+        whole = pl.when(whole.is_between(-_LARGEST_S, _LARGEST_S)).then(whole)
+    return whole * times // over
 
 
 def _from_datetime(column: pl.Expr, dtype: pl.DataType, zone: str) -> pl.Expr:

@@ -14,7 +14,7 @@ from homefeed.data.checks.data_docs import copy_offline
 from homefeed.data.checks.expectations import Verdict, validate
 from homefeed.data.checks.marking import Marks, marks_at
 from homefeed.data.checks.report import CheckReport, ExpectationResult, TableReport
-from homefeed.data.checks.rules import CheckThresholds, Rule, marked_by, rules_for
+from homefeed.data.checks.rules import CheckThresholds, Rule, marked_by, rejecting_bits, rules_for
 from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.units import require_plausible_times
 from homefeed.data.contract import Dataset
@@ -83,15 +83,7 @@ def _examine(
         _require_rows(dataset, table, marks)
         if TIMESTAMP in marks.columns(table):
             require_plausible_times(dataset, table, marks)
-    item_files = _item_files(dataset, known_items, work)
-    marks.add_known_items(item_files)
-    rules = {}
-    for table in tables:
-        columns = marks.columns(table)
-        rules[table] = rules_for(
-            table, dataset.spec, columns, thresholds, int(now_s * 1000), bool(item_files)
-        )
-        marks.mark(table, rules[table])
+    rules = _mark(dataset, tables, marks, thresholds, now_s, _known(dataset, known_items, work))
     results = {table: _results(table, marks, rules[table]) for table in tables}
     masks = {table: marks.masks(table) for table in tables}
     marks.close()
@@ -127,9 +119,37 @@ def _require_rows(dataset: Dataset, table: str, marks: Marks) -> None:
         )
 
 
-def _item_files(dataset: Dataset, others: Sequence[Dataset], work: Path) -> list[Path]:
-    """Parquet files whose item_id are the known items: the set's own and those of ``others``."""
-    files = [work / f"{ITEMS}.parquet"] if dataset.has(ITEMS) else []
+def _mark(
+    dataset: Dataset,
+    tables: Sequence[str],
+    marks: Marks,
+    thresholds: CheckThresholds,
+    now_s: float,
+    known: Sequence[Path],
+) -> dict[str, list[Rule]]:
+    """Mark the rows of every table; items first, because only the good ones are known items."""
+    items_are_known = bool(known) or ITEMS in tables
+    rules: dict[str, list[Rule]] = {}
+
+    def mark(table: str) -> None:
+        columns, now_ms = marks.columns(table), int(now_s * 1000)
+        rules[table] = rules_for(table, dataset.spec, columns, thresholds, now_ms, items_are_known)
+        marks.mark(table, rules[table])
+
+    if ITEMS in tables:
+        mark(ITEMS)
+    if items_are_known:
+        own = rejecting_bits(rules[ITEMS]) if ITEMS in tables else None
+        marks.add_known_items(known, own)
+    for table in tables:
+        if table != ITEMS:
+            mark(table)
+    return rules
+
+
+def _known(dataset: Dataset, others: Sequence[Dataset], work: Path) -> list[Path]:
+    """Write the item ids of ``others`` to Parquet files, of the same type as the set's own."""
+    files = []
     kind = _item_type(dataset, ACTIONS)
     for index, other in enumerate(o for o in others if o.has(ITEMS)):
         if _item_type(other, ITEMS) != kind:
@@ -196,8 +216,8 @@ def _split(
     masks: np.ndarray,
 ) -> TableReport:
     """Write the good rows and the rejected ones. ``rows`` int64[n] are marked by ``masks``."""
+    bad = (masks & rejecting_bits(rules)) != 0
     rejecting = [(1 << i, r.reason) for i, r in enumerate(rules) if r.rejects and not r.sums_up]
-    bad = (masks & sum(bit for bit, _ in rejecting)) != 0
     reasons = {
         mask: ", ".join(reason for bit, reason in rejecting if mask & bit)
         for mask in np.unique(masks[bad]).tolist()

@@ -64,9 +64,7 @@ def validate(
         checkpoint = gx.Checkpoint(name="check", validation_definitions=definitions, actions=[docs])
         outcome = context.checkpoints.add(checkpoint).run()
     finally:
-        engine = source.get_execution_engine()
-        engine.close()
-        engine.engine.dispose()
+        _close(source)
     found = {
         result.suite_name: {r.expectation_config.meta["rule"]: r for r in result.results}
         for result in outcome.run_results.values()
@@ -89,6 +87,15 @@ def _great_expectations() -> Any:
         )
         atexit.register(_end_quietly)
     return gx
+
+
+def _close(source: Any) -> None:
+    """Let go of the file: its own close() forgets the connection that it keeps for DuckDB."""
+    execution = source.get_execution_engine()
+    if execution._connection:
+        execution._connection.close()
+    execution.engine.dispose()
+    source.get_engine().dispose()
 
 
 def _end_quietly() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from homefeed.data.checks.rules import Rule, marked_by
+from homefeed.schema import ITEMS
 
 EXAMPLES = 2
 ROW_NUMBERS = ("row", "file_row_number")
@@ -43,14 +44,22 @@ class Marks:
             f"FROM read_parquet({_text(file)}, file_row_number = true)"
         )
 
-    def add_known_items(self, files: Sequence[Path]) -> None:
-        """Item ids in these Parquet files (column item_id) are known items."""
-        if not files:
-            return
-        listed = ", ".join(map(_text, files))
+    def add_known_items(self, files: Sequence[Path], own_bits: int | None) -> None:
+        """Make the table ``known_items``: the item_id of Parquet ``files`` and of the own items.
+
+        ``own_bits`` are the bits of the masks that set one of the own items aside (they are not
+        known then); None where the set has no items of its own.
+        """
+        parts = [f"SELECT item_id AS known FROM read_parquet({_text(file)})" for file in files]
+        if own_bits is not None:
+            parts.append(
+                f'SELECT item_id AS known FROM {ITEMS} WHERE "row" NOT IN '
+                f'(SELECT "row" FROM marks_{ITEMS} WHERE mask & {own_bits} <> 0)'
+            )
+        union = " UNION ALL ".join(parts)
         self._connection.execute(
-            "CREATE TABLE known_items AS SELECT DISTINCT item_id AS known "
-            f"FROM read_parquet([{listed}]) WHERE item_id IS NOT NULL"
+            "CREATE TABLE known_items AS "
+            f"SELECT DISTINCT known FROM ({union}) WHERE known IS NOT NULL"
         )
 
     def columns(self, table: str) -> tuple[str, ...]:
@@ -92,11 +101,11 @@ class Marks:
 
     def examples(self, table: str, bits: int) -> list[Mapping[str, Any]]:
         """The first few rows, in the order of the log, whose masks share one of ``bits``."""
+        names = self._names(table)
         result = self._connection.execute(
             f'SELECT * FROM {table} WHERE "row" IN (SELECT "row" FROM marks_{table} '
             f'WHERE mask & {bits} <> 0 ORDER BY "row" LIMIT {EXAMPLES}) ORDER BY "row"'
         )
-        names = self._names(table)
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def masks(self, table: str) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,11 @@ def marked_by(rules: Sequence[Rule], index: int) -> int:
     return sum(1 << other for other, is_summed in enumerate(summed) if is_summed)
 
 
+def rejecting_bits(rules: Sequence[Rule]) -> int:
+    """The bits of a row's mask that set it aside."""
+    return sum(1 << i for i, rule in enumerate(rules) if rule.rejects and not rule.sums_up)
+
+
 def rules_for(
     table: str,
     spec: DatasetSpec,

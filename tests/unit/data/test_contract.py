@@ -110,6 +110,11 @@ def test_content_and_categories_may_be_lists_or_text_between_bars(open_set, acti
     assert row["content"].to_list() == [[0.5, -2.0]]
 
 
+def test_not_a_number_is_an_absent_number(open_set, actions):
+    rows = actions.with_columns(pl.lit(float("nan")).alias("duration_s"))
+    assert open_set(tables={"actions": rows}).scan("actions").collect()["duration_s"].sum() == 0
+
+
 def test_a_missing_file_is_named(write_set):
     root = write_set()
     (root / "actions.parquet").unlink()
