@@ -27,15 +27,29 @@ def writing(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         _replace(beside, target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    except Exception as error:
+        if reason := _cannot_write(error):
             raise StorageError(
-                f"cannot write {target}: {error.strerror}; free some space or choose another "
+                f"cannot write {target}: {reason}; free some space or choose another "
                 "folder with `storage.root` in homefeed.yaml"
             ) from error
         raise
     finally:
         _remove(beside)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether ``error`` means a full disk; Polars and DuckDB say it in an error of their own."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or "No space left on device" in str(error)
+
+
+def _cannot_write(error: Exception) -> str | None:
+    if is_disk_full(error):
+        return os.strerror(errno.ENOSPC)
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES):
+        return error.strerror
+    return None
 
 
 def _replace(source: Path, target: Path) -> None:

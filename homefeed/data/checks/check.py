@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from homefeed.artifacts import write_json, writing
+from homefeed.artifacts import is_disk_full, write_json, writing
 from homefeed.data.checks.data_docs import copy_offline
 from homefeed.data.checks.expectations import Verdict, validate
 from homefeed.data.checks.marking import Marks, marks_at
@@ -107,6 +107,8 @@ def _canonical(dataset: Dataset, table: str, work: Path) -> Path:
         rows = scan_for_check(dataset.root, table, dataset.spec)
         rows.sink_parquet(file, maintain_order=True, compression="zstd")
     except pl.exceptions.PolarsError as error:
+        if is_disk_full(error):
+            raise
         raise unreadable(dataset.root / dataset.spec.files[table], error) from None
     return file
 

@@ -1,4 +1,5 @@
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -6,7 +7,7 @@ import yaml
 
 from homefeed.data.contract import Dataset, resolve, write_dataset
 from homefeed.data.specification import DatasetSpec
-from homefeed.errors import DatasetError
+from homefeed.errors import DatasetError, StorageError
 
 START_S = 1_700_000_000
 
@@ -228,4 +229,18 @@ def test_nothing_is_left_where_writing_fails(tmp_path, actions):
     wrong = actions.lazy().with_columns(pl.col("user_id").cast(pl.Int64))  # fails when it runs
     with pytest.raises(pl.exceptions.PolarsError):
         write_dataset(tmp_path / "out", spec, {"actions": wrong})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, actions, monkeypatch):
+    full = pl.exceptions.ComputeError("underlying IO error: No space left on device (os error 28)")
+
+    def fail(self, file, **options):  # a full disk cannot be had without being root
+        Path(file).write_bytes(b"half a file")
+        raise full
+
+    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", fail)
+    spec = DatasetSpec(name="x", files={}, positive=("buy",))
+    with pytest.raises(StorageError, match=r"cannot write .*out: No space left on device"):
+        write_dataset(tmp_path / "out", spec, {"actions": actions.lazy()})
     assert list(tmp_path.iterdir()) == []
