@@ -60,7 +60,8 @@ class UserVectors:
 class EmbeddingConfig:
     """How a batch inference runs: nothing here changes its result beyond rounding."""
 
-    batch_size: int = 256  # users of one forward pass
+    batch_size: int = 256  # users of one forward pass, at most
+    batch_tokens: int = 32_768  # their actions that are read, at most: bounds memory
     num_workers: int = 0  # Ray actors; 0 is a plain loop in this process
     cpus_per_worker: float = 0.5  # whole CPUs hang: reading tasks need a share as well
     gpus_per_worker: float = 0
@@ -83,7 +84,7 @@ def embed_users(
     config = config or EmbeddingConfig()
     encoder = load_user_encoder(encoder_path, device=config.device)
     require_same_items(encoder, store)
-    batches = list(_batches(store, np.asarray(users, np.int32), config.batch_size))
+    batches = list(_batches(store, users, encoder.history_length, config))
     if config.num_workers == 0 or not batches:
         pieces = _in_a_loop(encoder, store, batches, as_of_s, config)
     else:
@@ -145,9 +146,10 @@ def users_with_new_actions(store: SequenceStore, after_s: int, until_s: int) -> 
 
 def require_same_items(encoder: UserEncoder, store: SequenceStore) -> None:
     """Raise ArtifactError unless the store's item vocabulary is the encoder's, or extends it."""
-    known, origin = len(encoder.item_vectors()) - 1, encoder.origin.items_hash
+    origin = encoder.origin.items_hash
     if origin == store.meta.items_hash:
         return
+    known = len(encoder.item_vectors()) - 1
     if known > store.meta.item_count or store.items.first(known).hash != origin:
         raise ArtifactError(
             f"user encoder {encoder.hash} was trained with item vocabulary {origin}, the sequence "
@@ -169,12 +171,22 @@ def item_vectors_for(encoder: UserEncoder, store: SequenceStore) -> np.ndarray:
     return vectors
 
 
-def _batches(store: SequenceStore, users: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def _batches(
+    store: SequenceStore, users: np.ndarray, history_length: int, config: EmbeddingConfig
+) -> Iterator[np.ndarray]:
     """Users int32 [B] by length of history: equal lengths together, so that padding is short."""
-    users = np.unique(users)
-    users = users[np.argsort(store.length[users], kind="stable")]
-    for start in range(0, len(users), size):
-        yield users[start : start + size]
+    users = np.unique(np.asarray(users, np.int32))
+    length = np.minimum(store.length[users], history_length)
+    order = np.argsort(length, kind="stable")
+    users, length = users[order], length[order]
+    start = 0
+    while start < len(users):
+        # Ascending lengths: as a batch grows, its last user's length is its longest.
+        longest = length[start : start + config.batch_size]
+        fits = longest * np.arange(1, len(longest) + 1) <= config.batch_tokens
+        stop = start + max(1, int(fits.sum()))
+        yield users[start:stop]
+        start = stop
 
 
 def _embed(

@@ -146,8 +146,8 @@ def write_snapshot(
     """Write a snapshot folder, atomically, replacing one of the same day.
 
     typed_users: the typed id of each row of ``users``. ``items`` is the item vocabulary, which a
-    server needs. ``item_stats`` is an .npy file that is
-    copied in. ``index_items`` are the items that may be retrieved (by default all with a vector).
+    server needs. ``item_stats`` is an .npy file that is copied in. ``index_items`` are the items
+    that may be retrieved (by default all with a vector).
     """
     item_vectors = np.ascontiguousarray(item_vectors, np.float32)
     index = ItemIndex.build(item_vectors, index_items, index_config)

@@ -54,6 +54,18 @@ def test_the_order_of_users_and_the_size_of_batches_change_nothing_beyond_roundi
     assert one.vector == pytest.approx(many.vector, abs=1e-5)
 
 
+@pytest.mark.parametrize("batch_tokens", [1, 20, 50])
+def test_a_bound_on_the_tokens_of_a_batch_changes_nothing_beyond_rounding(
+    store, make_encoder, batch_tokens
+):
+    folder, as_of_s = make_encoder(), T0_S + 5 * DAY_S
+    free = embed_users(folder, store, everybody(store), as_of_s)
+    bound = EmbeddingConfig(batch_tokens=batch_tokens)
+    bounded = embed_users(folder, store, everybody(store), as_of_s, bound)
+    assert np.array_equal(bounded.user, free.user)
+    assert bounded.vector == pytest.approx(free.vector, abs=1e-5)
+
+
 def test_a_daily_run_embeds_the_users_with_new_actions_and_equals_embedding_everybody(
     store, make_encoder
 ):
