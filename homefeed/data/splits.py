@@ -54,7 +54,8 @@ def timeline_for(
     """Cut the store's span from its end: evaluation, before it rankers, before that encoders.
 
     By default evaluation gets 3 days and rankers 3 of a span of two weeks (encoders through day
-    8 or so), a fifth of the span each where that is shorter, at most 14 and 7 days of long ones.
+    8 or so), a fifth of the span each where that is shorter, at most 7 days each of long ones: the
+    two weeks after t0 are then the paper's horizon for judging encoders.
     ``until_s`` ends the timeline earlier than the last action.
 
     Raises DatasetError where encoders would have less than ``min_encoder_days`` to learn from.
@@ -62,7 +63,7 @@ def timeline_for(
     first_s = store.meta.first_s
     last_s = store.meta.last_s if until_s is None else min(until_s, store.meta.last_s)
     span = (last_s - first_s + 1) / DAY_S
-    evaluation = _default_days(span, 14.0) if evaluation_days is None else evaluation_days
+    evaluation = _default_days(span, 7.0) if evaluation_days is None else evaluation_days
     ranker = _default_days(span, 7.0) if ranker_days is None else ranker_days
     if evaluation <= 0 or ranker <= 0:
         raise ConfigError(

@@ -113,7 +113,7 @@ def wait_for_arms(url: str, definition: Definition, timeout_s: float = READY_TIM
 
 
 def _release_of(arm: Any) -> int:
-    return int(arm["release"] if isinstance(arm, dict) else arm)
+    return int(arm["version"] if isinstance(arm, dict) else arm)
 
 
 def analyse_step(

@@ -52,7 +52,7 @@ def test_a_timeline_that_does_not_go_forward_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("days", "encoder", "ranker", "evaluation"), [(14, 8, 3, 3), (365, 344, 7, 14), (28, 16, 6, 6)]
+    ("days", "encoder", "ranker", "evaluation"), [(14, 8, 3, 3), (365, 351, 7, 7), (28, 16, 6, 6)]
 )
 def test_defaults_cut_common_spans_into_whole_days(days, encoder, ranker, evaluation, store_over):
     line = timeline_for(store_over(days))
