@@ -2,9 +2,9 @@
 
     python bench/world_scores.py --preset small
 
-Recall@10: users of a fixed random share, their distinct positive items of the next 14 days, ranked among all
-items, those created later included; one value per user, then the mean. Feed: expected labels per
-impression, by the truth, of the 20 shown out of 100 candidates.
+Recall@10: users of a fixed random share, their distinct positive items of the next 14 days,
+ranked among all items, those created later included; one value per user, then the mean. Feed:
+expected labels per impression, by the truth, of the 20 shown out of 100 candidates.
 """
 
 import argparse
