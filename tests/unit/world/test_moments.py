@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -8,6 +9,9 @@ from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.data.world import world_config, write_world
 from homefeed.data.world.config import Laws
 from homefeed.data.world.moments import moments
+from homefeed.data.world.policy import PolicyWeights
+from homefeed.data.world.truth.memory import DONE, LIKED, SEEN
+from homefeed.data.world.truth.response import DURATION_SPREAD, LONG_S, Match, tendencies
 
 DAY_MS = 86_400_000
 
@@ -37,11 +41,31 @@ def test_moments_of_a_log_that_can_be_counted_by_hand(tmp_path):
 
 
 def test_the_laws_are_frozen():
-    """Calibrated once, before any model was tried (docs/lab_log.md, "The world, frozen")."""
-    assert hash_json(vars(Laws())) == FROZEN
+    """Calibrated once (docs/lab_log.md, "The world, frozen"): a change makes another world."""
+    laws = [vars(Laws()), vars(PolicyWeights()), SEEN, LIKED, DONE, LONG_S, DURATION_SPREAD]
+    assert hash_json(laws) == FROZEN
 
 
-FROZEN = "934f254349b2cd35"
+FROZEN = "0632b2aeeb680071"
+
+
+def test_the_response_to_one_match_is_frozen():
+    match = Match(
+        **dict.fromkeys(("interest", "intent", "freshness"), np.array([[0.5]])),
+        **dict.fromkeys(("taste", "quality", "boredom"), np.array([[0.3]])),
+        **dict.fromkeys(("eagerness", "saves", "clicks"), np.array([[0.1]])),
+    )
+    expected = tendencies(match, np.array([[3]]), Laws()).expected()
+    assert {name: round(float(value[0, 0]), 6) for name, value in expected.items()} == RESPONSE
+
+
+RESPONSE = {
+    "closeup": 0.350563,
+    "save": 0.086894,
+    "click": 0.094281,
+    "hide": 0.003105,
+    "positive": 0.295644,
+}
 
 
 def test_the_world_stays_inside_the_calibrated_bands(tmp_path):
