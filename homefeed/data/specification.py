@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -161,6 +162,8 @@ def _second(value: Any, where: str) -> int:
 
 
 def _validate(spec: DatasetSpec, where: str) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", spec.name):  # folders are named after it
+        raise _wrong(where, "name", spec.name, "letters, digits, `_`, `-` and `.` only")
     if ACTIONS not in spec.files:
         raise DatasetError(
             f"{where}: `files` names no actions table; add `actions: actions.parquet`"

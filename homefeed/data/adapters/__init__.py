@@ -38,5 +38,12 @@ def adapt(path: Path, datasets: Path) -> Dataset:
     target = datasets / f"{adapter.NAME}-{digest[:12]}"
     if target.is_dir():
         return Dataset.open(target)
-    spec, tables = adapter.tables(path)
+    try:
+        spec, tables = adapter.tables(path)
+    except pl.exceptions.PolarsError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DatasetError(
+            f"{path} looks like {adapter.NAME} but cannot be read as such ({reason}); "
+            "fetch it again"
+        ) from None
     return write_dataset(target, spec, tables)

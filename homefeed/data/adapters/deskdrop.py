@@ -8,7 +8,6 @@ from pathlib import Path
 import polars as pl
 
 from homefeed.data.specification import DatasetSpec
-from homefeed.errors import DatasetError
 from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIMESTAMP, USER_ID
 
 NAME = "deskdrop"
@@ -45,10 +44,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     (file,) = sources(path)
     columns = ["timestamp", "eventType", "contentId", "personId"]
     types = {"timestamp": pl.Int64, "contentId": pl.Int64, "personId": pl.Int64}
-    try:
-        log = pl.read_csv(file, columns=columns, schema_overrides=types)
-    except pl.exceptions.PolarsError as error:
-        raise DatasetError(f"{file} is not Deskdrop's file: {str(error).splitlines()[0]}") from None
+    log = pl.read_csv(file, columns=columns, schema_overrides=types)
     actions = log.select(
         pl.col("personId").alias(USER_ID),
         pl.col("contentId").alias(ITEM_ID),

@@ -5,7 +5,6 @@ from pathlib import Path
 import polars as pl
 
 from homefeed.data.specification import DatasetSpec
-from homefeed.errors import DatasetError
 from homefeed.schema import (
     ACTION_TYPE,
     ACTIONS,
@@ -49,12 +48,9 @@ def sources(path: Path) -> list[Path]:
 def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     """Read the specification and the canonical tables (times in milliseconds UTC)."""
     files = sources(path)
-    try:
-        result = {ACTIONS: _actions(_read(files[0], RATINGS))}
-        if len(files) > 1:
-            result[ITEMS] = _items(_read(files[1], MOVIES))
-    except pl.exceptions.PolarsError as error:
-        raise DatasetError(f"{path} is not MovieLens: {str(error).splitlines()[0]}") from None
+    result = {ACTIONS: _actions(_read(files[0], RATINGS))}
+    if len(files) > 1:
+        result[ITEMS] = _items(_read(files[1], MOVIES))
     times = result[ACTIONS][TIMESTAMP]
     spec = DatasetSpec(
         name=NAME,

@@ -5,7 +5,6 @@ from pathlib import Path
 import polars as pl
 
 from homefeed.data.specification import DatasetSpec
-from homefeed.errors import DatasetError
 from homefeed.schema import (
     ACTION_TYPE,
     ACTIONS,
@@ -49,10 +48,7 @@ def sources(path: Path) -> list[Path]:
 def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     """Read the specification and the canonical tables (times in milliseconds UTC)."""
     (file,) = sources(path)
-    try:
-        lines = _lines(pl.read_parquet(file))
-    except pl.exceptions.PolarsError as error:
-        raise DatasetError(f"{file} is not Online Retail: {str(error).splitlines()[0]}") from None
+    lines = _lines(pl.read_parquet(file))
     times = lines[TIMESTAMP]
     tables = {ACTIONS: _actions(lines), ITEMS: _items(lines), COLLECTIONS: _baskets(lines)}
     spec = DatasetSpec(

@@ -3,6 +3,7 @@
 The form in which SASRec's data sets circulate (ML-1M, Beauty, Steam, Video). There are no times.
 """
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -57,7 +58,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
         pl.lit(False).alias(TIME_KNOWN),
     )
     spec = DatasetSpec(
-        name=path.name.split(".")[0] or NAME,
+        name=re.sub(r"\W+", "-", path.name.split(".")[0]).strip("-") or NAME,
         files={ACTIONS: "actions.parquet"},
         span=(LAST_S - longest * step_s, LAST_S + 1),
         positive=(INTERACT,),

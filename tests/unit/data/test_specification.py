@@ -25,6 +25,7 @@ def test_the_least_specification_has_the_documented_defaults():
         ({"files": {"items": "i.parquet"}}, "names no actions table"),
         ({"positive": "buy"}, "`positive` is 'buy'; it must be a list"),
         ({"positive": None}, "`positive` is missing"),
+        ({"name": "../shop"}, "`name` is '../shop'; it must be letters"),
         ({"timestamp_unit": "seconds"}, "`timestamp_unit` is 'seconds'; it must be of s, ms"),
         ({"time_zone": "Mars/Olympus"}, "`time_zone` is 'Mars/Olympus'"),
         ({"span": ["2024-02-01", "2024-01-01"]}, "start before end"),

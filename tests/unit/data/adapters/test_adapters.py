@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from homefeed.data.adapters import deskdrop, movielens, online_retail
+from homefeed.data.adapters import movielens, online_retail
 from homefeed.data.contract import resolve
 from homefeed.errors import DatasetError
 
@@ -31,10 +31,21 @@ def test_what_was_adapted_once_is_reused_until_the_source_changes(tmp_path):
     assert resolve(str(tmp_path), tmp_path / "workspace").root != first.root
 
 
-def test_a_file_that_only_has_the_name_of_deskdrop_is_one_clear_line(tmp_path):
-    (tmp_path / "users_interactions.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DatasetError, match="is not Deskdrop's file"):
-        deskdrop.tables(tmp_path)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("users_interactions.csv", b"a,b\n1,2\n"),
+        ("online_retail.parquet", b"PAR1 cut short"),
+        ("log_standard_4_25_to_5_08_pure.parquet", b""),
+        ("ratings.dat", b"1::2\n"),
+    ],
+)
+def test_a_file_that_only_has_the_name_of_a_known_set_is_one_clear_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match="but cannot be read as such") as error:
+        resolve(str(tmp_path), tmp_path / "workspace")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "workspace").exists()
 
 
 @pytest.fixture
