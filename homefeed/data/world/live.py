@@ -1,6 +1,6 @@
 """Simulated users for a live server: they come, they look at what they are given, they act.
 
-    users = SimulatedUsers(World(config), dataset)
+    users = SimulatedUsers.of(config, dataset)
     for visit in users.visits(day):
         post(visit.earlier)                          # searches and revisits before this page
         served = feed(visit.user_id, visit.surface, visit.time_s, k=visit.length)
@@ -18,6 +18,7 @@ import polars as pl
 
 from homefeed import schema
 from homefeed.data.contract import Dataset
+from homefeed.data.world.config import WorldConfig
 from homefeed.data.world.hashing import uniform
 from homefeed.data.world.log import LONGEST, SHORTEST
 from homefeed.data.world.observed import FIRST_USER, PREFIX, item_id, item_indices
@@ -75,6 +76,11 @@ class SimulatedUsers:
         self.memory = world.memory()
         if seen is not None:
             _remember(self.memory, seen)
+
+    @classmethod
+    def of(cls, config: WorldConfig, seen: Dataset | None = None) -> "SimulatedUsers":
+        """The users of the world of ``config``: callers need not import the truth."""
+        return cls(World(config), seen)
 
     def visits(self, day: int) -> Iterator[Visit]:
         """All requests of ``day`` (``config.days`` is the first after the log), in order of time.

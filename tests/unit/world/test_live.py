@@ -17,7 +17,7 @@ def day_of(users: SimulatedUsers, day: int, shift=lambda visit: 0) -> list:
 
 def test_a_day_can_be_lived_again_exactly(world, dataset, config):
     first = day_of(SimulatedUsers(world, dataset), config.days)
-    again = day_of(SimulatedUsers(world, dataset), config.days)
+    again = day_of(SimulatedUsers.of(config, dataset), config.days)
     assert [a for _, a in first] == [a for _, a in again]
     assert sum(len(a) for _, a in first) > 20
 
