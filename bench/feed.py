@@ -6,8 +6,10 @@ A synthetic workspace (10,000 items, 500 users with 100 actions each, the publis
 random weights: its cost is that of a trained one), a real server on loopback, load from this
 process. For each case: closed-loop load with growing clients until the rate stops growing (the
 capacity), then an open loop of Poisson arrivals at half of it, with latency counted from when a
-request was due. In the same run: the limit, which is the ranker alone called in one process
-(CPU-seconds and wall), and an empty HTTP answer of the same server.
+request was due. Only full answers count: refused (429) and degraded ones are told apart, and are
+neither capacity nor latency. In the same run: the limit, which is the ranker alone called in one
+process (CPU-seconds and wall), and an empty HTTP answer of the same server. The machine's load is
+printed beside each case: above the number of cores, wall times say little.
 
 Aim at 100 candidates: p50 40 ms, p99 120 ms. Bounded: 2,000 requests and 60 s a load.
 """
@@ -15,6 +17,7 @@ Aim at 100 candidates: p50 40 ms, p99 120 ms. Bounded: 2,000 requests and 60 s a
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
@@ -137,6 +140,7 @@ def case(root: Path, scorer: str, candidates: int, options: argparse.Namespace) 
     return {
         "scorer": scorer,
         "candidates": candidates,
+        "load_average": os.getloadavg()[0],
         "closed_loop": {clients: summary(load) for clients, load in loads.items()},
         "capacity_per_s": capacity,
         "offered_per_s": capacity / 2,
@@ -202,7 +206,8 @@ def report(limits: dict, cases: list[dict]) -> None:
     for each in cases:
         half = each["at_half"]
         print(
-            f"\n{each['candidates']} candidates, scorer: {each['scorer']}\n"
+            f"\n{each['candidates']} candidates, scorer: {each['scorer']}, "
+            f"load average {each['load_average']:.1f} on {os.cpu_count()} cores\n"
             f"  capacity {each['capacity_per_s']:.1f} feeds/s; at half of it "
             f"({half['requests']} requests): p50 {half['p50_ms']:.1f} ms, "
             f"p99 {half['p99_ms']:.1f} ms; statuses {half['statuses']}"

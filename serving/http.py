@@ -139,7 +139,7 @@ class Edge:
 def error_response(error: Exception) -> JSONResponse:
     """The one place where an exception becomes an HTTP status."""
     if isinstance(error, RequestError):
-        return _error(error.status, str(error))
+        return _error(error.status, str(error), retry_after=1 if error.status == 429 else None)
     if isinstance(error, UnknownIdError):
         return _error(404, str(error))
     if isinstance(error, StorageError | BusyError):

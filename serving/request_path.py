@@ -15,6 +15,7 @@ import numpy as np
 from homefeed.data.vocabulary import ExternalId, typed_id
 from homefeed.errors import UnknownIdError
 from serving.action_path import record
+from serving.admission import Admission
 from serving.answer import Ranked, answer_items, explanation, exposure
 from serving.assignment import assign
 from serving.candidates import REQUEST, Candidates, Mix, retrieve
@@ -51,6 +52,7 @@ class LivePath:
         self._settings, self._served = settings, served
         self._users, self._scoring = users, scoring
         self._writer, self._explanations = writer, explanations
+        self._admission = Admission(settings.scorer_budget_ms)
 
     async def rank(self, request: RankingRequest, stages: Stages) -> dict[str, Any]:
         """Answer /v1/feed or /v1/rank; the exposure is durable before it returns."""
@@ -133,7 +135,8 @@ class LivePath:
             return ranked
         message = score_request(release, state, candidates.items, request.time_ms, request.surface)
         try:
-            heads = await self._scoring.score(message)
+            with self._admission.admitted(len(candidates)):
+                heads = await self._scoring.score(message)
         except DependencyError as error:
             reasons = (*ranked.reasons, str(error))
             return replace(ranked, degraded=POPULAR_ITEMS, reasons=reasons)

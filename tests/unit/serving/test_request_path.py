@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from homefeed.errors import UnknownIdError
-from serving.requests import RankingRequest
+from serving.requests import RankingRequest, RequestError
 from serving.sequence import PastAction
 from serving.served import RunningTest, Served
 from serving.user_state import StoredUser
@@ -158,6 +158,29 @@ def test_without_the_scorer_the_answer_is_popular_items(known):
     answer = feed(known)
     assert answer["degraded"] == "popular_items"
     assert "release version 1 is not loaded" in answer["reasons"][0]
+
+
+def test_beyond_what_can_be_scored_in_time_requests_are_refused_and_none_is_degraded(known):
+    """Overload answers 429 early: it does not time out, and it does not show popular items."""
+    known.path._admission.budget_ms = 0.001
+
+    async def many() -> list:
+        await known.path.rank(asked(7), {})  # from this one the cost is known
+        return await asyncio.gather(
+            *(known.path.rank(asked(7), {}) for _ in range(5)), return_exceptions=True
+        )
+
+    def asked(user: int) -> RankingRequest:
+        return RankingRequest(user_id=user, k=3, surface="", time_ms=AT_MS)
+
+    outcomes = asyncio.run(many())
+    refused = [each for each in outcomes if isinstance(each, RequestError)]
+    answered = [each for each in outcomes if isinstance(each, dict)]
+    assert {each.status for each in refused} == {429}
+    assert len(refused) + len(answered) == 5
+    assert refused
+    assert answered
+    assert {each["degraded"] for each in answered} == {None}
 
 
 def test_why_a_user_has_no_vector_is_told(known):

@@ -1,0 +1,50 @@
+"""Refuse early what could not be scored in time: overload is a 429 now, not a timeout later.
+
+The scorer works one request after the other, and its work grows with the candidates. So the time
+that a new request will take is foretold from the candidates that are waiting and what a
+candidate has cost lately, waiting included.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from serving.requests import RequestError
+
+_WEIGHT = 0.2  # of the newest measurement in the running mean
+
+
+class Admission:
+    """Admits work that is foretold to end within ``budget_ms``; for one event loop."""
+
+    def __init__(self, budget_ms: float) -> None:
+        self.budget_ms = budget_ms
+        self.waiting = 0  # candidates admitted and not scored yet
+        self._cost_ms: float | None = None  # of one candidate
+
+    @contextmanager
+    def admitted(self, candidates: int) -> Iterator[None]:
+        """Hold a place while scoring; RequestError with status 429 where there is none.
+
+        A request that finds nobody waiting is always admitted: only so can a scorer that was
+        slow be found to be fast again.
+        """
+        ahead = self.waiting
+        foretold_ms = (ahead + candidates) * (self._cost_ms or 0.0)
+        if ahead and foretold_ms > self.budget_ms:
+            raise RequestError(
+                f"overloaded: scoring would take {foretold_ms:.0f} ms, the budget is "
+                f"{self.budget_ms:.0f} ms; try again",
+                status=429,
+            )
+        self.waiting += candidates
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.waiting -= candidates
+            self._learn((perf_counter() - start) * 1000 / max(ahead + candidates, 1))
+
+    def _learn(self, cost_ms: float) -> None:
+        before = cost_ms if self._cost_ms is None else self._cost_ms
+        self._cost_ms = before + _WEIGHT * (cost_ms - before)
