@@ -3,12 +3,13 @@
 import argparse
 import json
 import os
+import signal
 import sys
 
 from homefeed import __version__
-from homefeed.errors import HomefeedError
+from homefeed.errors import HomefeedError, StorageError
 from homefeed_cli import ab, configuration, data, doctor, features, pipeline, releases, run, serve
-from homefeed_cli.verb import Answer
+from homefeed_cli.verb import Answer, Parser
 
 DESCRIPTION = """\
 Homefeed: raw user actions in, an A/B-tested ranker out, every step a versioned pipeline.
@@ -18,7 +19,7 @@ Homefeed: raw user actions in, an A/B-tested ranker out, every step a versioned 
   pipeline   run, follow, compile and submit pipelines          homefeed pipeline list
   promote    make a release the champion; rollback, history     homefeed promote 3 --reason "..."
   features   what an arm reads online for one user              homefeed features get alice
-  serve      the two services over HTTP                         homefeed serve --port 3000
+  serve      the two services over HTTP                         homefeed serve
   ab         A/B tests: start, status, analyze, stop            homefeed ab status
   config     each value and where it came from                  homefeed config show
   doctor     check the machine and the environment              homefeed doctor
@@ -32,7 +33,7 @@ Everything local lives below .homefeed/ (storage.root). No telemetry; nothing is
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="homefeed",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         usage="homefeed VERB [options]",
     )
     top.add_argument("--version", action="version", version=f"homefeed {__version__}")
-    parsers = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    parsers = top.add_subparsers(prog="homefeed", dest="verb", metavar="VERB", title="verbs")
     for module in (run, data, pipeline, releases, features, serve, ab, configuration, doctor):
         module.add(parsers)
     return top
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     if args.verb is None:
         top.print_help()
         return 0
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that it cleans up, as Ctrl-C does
     try:
         answer: Answer = args.run(args)
     except HomefeedError as error:
@@ -62,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        said = f"{error.filename or 'the disk'}: {error.strerror or error}; mend it, or use another"
+        return _say_error(StorageError(f"{said} folder with --set storage.root=FOLDER"), 2, args)
     if args.json:
         print(json.dumps(answer.data, indent=2, default=str))
     elif answer.text:

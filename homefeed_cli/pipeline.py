@@ -46,8 +46,9 @@ def _add_arguments(verb: argparse.ArgumentParser) -> None:
     from pipelines.names import NAMES
 
     verb.add_argument("name", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    verb.add_argument("--data", default="world", help="world, or a folder (default: world)")
-    verb.add_argument("--recipe", default="", help="tiny, small or base (default: by the data)")
+    data_help = "world, a folder, or events: the event log (default: world; daily: events)"
+    verb.add_argument("--data", default="", help=data_help)
+    verb.add_argument("--recipe", default="", help="tiny, small or base (default: small)")
     verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily)")
 
 
@@ -121,7 +122,6 @@ def upload(args: argparse.Namespace) -> Answer:
 def submit(args: argparse.Namespace) -> Answer:
     """Start a run on the cluster."""
     from pipelines.catalogue import arguments_for
-
     from pipelines.submit import submit as submit_run
 
     config = config_of(args)
@@ -135,7 +135,6 @@ def submit(args: argparse.Namespace) -> Answer:
 def schedule(args: argparse.Namespace) -> Answer:
     """Put a pipeline on its schedule."""
     from pipelines.catalogue import arguments_for
-
     from pipelines.submit import schedule as schedule_runs
 
     config = config_of(args)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homefeed.config import Config
-from homefeed_cli.verb import Answer, Parsers, add_verb, config_of
+from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, recipe_overrides
 
 NEXT = """\
 next:
@@ -24,14 +24,16 @@ def add(parsers: Parsers) -> None:
     summary = "Run the whole lifecycle once: raw actions to a promoted ranker, with a report."
     verb = add_verb(parsers, "run", run, summary, "homefeed run --data ../shared/data/deskdrop")
     verb.add_argument("--data", default="world", help="world, or a folder (default: world)")
-    verb.add_argument("--recipe", default="", help="tiny, small or base (default: by the data)")
+    verb.add_argument("--recipe", default="", help="tiny, small or base (default: small)")
 
 
 def run(args: argparse.Namespace) -> Answer:
     """Run the lifecycle with its services beside it; end with the summary and what to try."""
     from homefeed.artifacts import read_json
+    from homefeed.recipes import recipe
     from homefeed_cli.follow import run_and_show
 
+    recipe(args.recipe or "small", recipe_overrides(args))  # a wrong name is told before all else
     with _services(config_of(args), args) as overrides:
         args.overrides = [*args.overrides, *overrides]
         finished = run_and_show("lifecycle", args.data, args.recipe, "", args)
@@ -107,7 +109,7 @@ def _next(folder: Path, data: str) -> str:
 
 
 def _output_of_any(folder: Path, step: str, name: str) -> Path:
-    """As ``_output``, but from the newest run that wrote it: a cached step wrote in an older one."""
+    """As ``_output``, but of the newest run that wrote it: a cached step wrote in an older one."""
     found = sorted(
         folder.parent.glob(f"*/artifacts/*/{step}/{name}"), key=lambda p: p.stat().st_mtime
     )

@@ -1,14 +1,26 @@
 """What every verb of the command line is made of."""
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from homefeed.config import Config, Loaded, load_config
+from homefeed.config import Config, Loaded, load_config, suggestion
 
 Parsers = Any  # argparse keeps the type of its sub-parsers private
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with a suggestion for a mistyped verb."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read on; exit 2."""
+        if match := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            known = re.findall(r"[\w-]+", match[2])
+            message = f"there is no {match[1]!r}{suggestion(match[1], known)}"
+        self.exit(2, f"homefeed: {message}; see `{self.prog} --help`\n")
 
 
 @dataclass

@@ -46,9 +46,11 @@ def arguments_for(
 ) -> dict[str, Any]:
     """The arguments of a run: paths made absolute, each section of the recipe as JSON.
 
+    Empty ``data`` is the pipeline's default: the event log for *daily*, `world` for the others.
     ``cluster``: the data lies where the cluster can read it, so it is not looked at here.
     """
     parameters = inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
+    data = data or parameters["data"].default
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
     local = data in NAMES_OF_NO_FILE or cluster
     everything = {

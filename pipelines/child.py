@@ -1,9 +1,13 @@
 """The process of one local run: kfp.local keeps global state, so each run gets its own.
 
-``python -m pipelines.child RUN_FOLDER`` reads run.json there and runs its pipeline.
+``python -m pipelines.child RUN_FOLDER`` reads run.json there and runs its pipeline. It ends with
+its launcher, however that ends: the launcher holds the other end of its standard input.
 """
 
+import os
+import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -28,5 +32,19 @@ def main(run_folder: Path) -> None:
     PIPELINES[record["pipeline"]](**record["arguments"])
 
 
+def end_with_launcher() -> None:
+    """End this process group, steps included, when standard input closes."""
+    lifeline = os.dup(0)  # not inherited by the steps; their standard input is empty
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def watch() -> None:
+        while os.read(lifeline, 1):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_launcher()
     main(Path(sys.argv[1]))

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from homefeed import errors
 from homefeed.config import Config
@@ -24,6 +24,8 @@ from homefeed.errors import BusyError, GateRefused, PipelineError
 from pipelines.runs import LogReader, Run, Step, new_run
 
 Listener = Callable[[str, Step | None], None]
+
+CHILD = (sys.executable, "-m", "pipelines.child")  # the process of a run; gets the run's folder
 
 QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/architecture.md)
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -64,17 +66,15 @@ def run_pipeline(
         return _follow(run, runs, environment, config.pipelines.step_timeout_s, listen)
 
 
-def _only_writer(workspace: Path) -> FileLock:
+def _only_writer(workspace: Path) -> AcquireReturnProxy:
     workspace.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(workspace / "writer.lock")
     try:
-        lock.acquire(timeout=0)
+        return FileLock(workspace / "writer.lock").acquire(timeout=0)
     except Timeout:
         raise BusyError(
             f"another pipeline run is writing to {workspace}; wait for it "
             "(`homefeed pipeline list`) or use another folder with --set storage.root=FOLDER"
         ) from None
-    return lock
 
 
 class _ray_head:  # noqa: N801 - used as a context manager, like a function
@@ -110,8 +110,9 @@ def _follow(
     folder = runs / run.run_id
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.child", str(folder)],
+        [*CHILD, str(folder)],
         env=environment,
+        stdin=subprocess.PIPE,  # closes when this process ends, however it ends: the child sees it
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -135,6 +136,8 @@ def _follow(
         raise
     finally:
         _end_group(process)
+        assert process.stdin is not None
+        process.stdin.close()
         run.seconds = round(time.monotonic() - started, 1)
         _close(run, reader, process.returncode, watchdog.fired, timeout_s)
         run.save(runs)
@@ -142,9 +145,12 @@ def _follow(
 
 
 def _close(run: Run, reader: LogReader, code: int | None, timed_out: bool, limit_s: int) -> None:
+    for step in run.steps:
+        if step.status == "running":
+            step.status = "stopped" if run.status == "stopped" else "failed"
     if run.status == "stopped":
-        return
-    if timed_out:
+        run.error, run.exit_code = "interrupted", 130
+    elif timed_out:
         run.status, run.exit_code = "timed out", 2
         run.error = f"took longer than {limit_s} s (pipelines.step_timeout_s)"
     elif code == 0:
@@ -153,12 +159,13 @@ def _close(run: Run, reader: LogReader, code: int | None, timed_out: bool, limit
         kind = getattr(errors, reader.error_kind, PipelineError)
         run.status = "failed"
         run.exit_code = 3 if isinstance(kind, type) and issubclass(kind, GateRefused) else 2
-        run.error = reader.error or f"the run's process ended with code {code}"
+        run.error = reader.error or (
+            "its process ended without an error of its own: killed, or out of memory"
+            if run.failed_step
+            else f"the run's process ended with code {code}"
+        )
         if not hasattr(errors, reader.error_kind) and reader.error_kind:
             run.error = f"{reader.error_kind}: {run.error}"
-    for step in run.steps:
-        if step.status == "running":
-            step.status = "failed"
 
 
 class _Watchdog:

@@ -16,7 +16,7 @@ class Step:
     """One step of a run, as its log told it."""
 
     name: str
-    status: str = "running"  # running, cached, done, failed
+    status: str = "running"  # running, cached, done, failed, stopped
     seconds: float = 0.0
 
 
