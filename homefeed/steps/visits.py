@@ -8,7 +8,6 @@ from homefeed.artifacts import read_json, write_json
 from homefeed.client import Client
 from homefeed.data.contract import Dataset
 from homefeed.data.world.live import Action, SimulatedUsers
-from homefeed.data.world.truth import World
 from homefeed.errors import ServerError
 from homefeed.progress import Progress
 from homefeed.recipes import read_section
@@ -22,7 +21,7 @@ def visits_step(checked: Path, started: Path, world: str, abtest: str, out: Path
         print("= a recorded log: nobody to ask")
         return
     config = read_section("world", world)
-    users = SimulatedUsers(World(config), Dataset.open(checked))
+    users = SimulatedUsers.of(config, Dataset.open(checked))
     counts = {"requests": 0, "actions": 0}
     with Client(begun["url"]) as client:
         for day in range(config.days, config.days + recipe.days):
