@@ -32,6 +32,7 @@ QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/archi
     "RAY_AUTH_MODE": "disabled",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # workers are the run: they do not stand back for it
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "True",
     "GX_ANALYTICS_ENABLED": "False",
