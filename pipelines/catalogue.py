@@ -8,7 +8,6 @@ from typing import Any
 from homefeed.artifacts import fingerprint
 from homefeed.config import Config, suggestion
 from homefeed.errors import DatasetError, PipelineError
-from homefeed.recipes import SECTIONS, config_json, recipe, section_json
 from pipelines.abtest import abtest
 from pipelines.code_version import code_version
 from pipelines.daily import daily
@@ -49,6 +48,9 @@ def arguments_for(
     Empty ``data`` is the pipeline's default: the event log for *daily*, `world` for the others.
     ``cluster``: the data lies where the cluster can read it, so it is not looked at here.
     """
+    # Imports torch, which the process that only runs a pipeline need not wait for.
+    from homefeed.recipes import SECTIONS, config_json, recipe, section_json
+
     parameters = inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
     data = data or parameters["data"].default
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)

@@ -4,6 +4,7 @@
 its launcher, however that ends: the launcher holds the other end of its standard input.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ def main(run_folder: Path) -> None:
     from pipelines.catalogue import PIPELINES
 
     warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+    # kfp tells of what it took from the cache outside of its own logger.
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s - %(message)s")
     record = read_json(run_folder / "run.json")
     # workspace_root is never given: kfp deletes it after each run.
     local.init(

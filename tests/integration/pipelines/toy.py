@@ -26,7 +26,7 @@ def first(text: str, code_version: str, made: dsl.Output[dsl.Artifact]) -> None:
 
 @component
 def second(made: dsl.Input[dsl.Artifact], how: str, done: dsl.Output[dsl.Artifact]) -> None:
-    """Behave as the file named ``how`` says at the moment (its name alone is in the cache's key)."""
+    """Behave as the file named ``how`` says by now (only its name is in the cache's key)."""
     from pathlib import Path
 
     from homefeed import errors
