@@ -6,10 +6,10 @@ A synthetic workspace (10,000 items, 500 users with 100 actions each, the publis
 random weights: its cost is that of a trained one), a real server on loopback, load from this
 process. For each case: closed-loop load with growing clients until the rate stops growing (the
 capacity), then an open loop of Poisson arrivals at half of it, with latency counted from when a
-request was due. Only full answers count: refused (429) and degraded ones are told apart, and are
-neither capacity nor latency. In the same run: the limit, which is the ranker alone called in one
-process (CPU-seconds and wall), and an empty HTTP answer of the same server. The machine's load is
-printed beside each case: above the number of cores, wall times say little.
+request was due. Only full answers are capacity: refused (429) and degraded ones are told apart;
+latency is of everything that was answered. In the same run: the limit, which is the ranker alone
+called in one process (CPU-seconds and wall), and the smallest answer of the same server. The
+machine's load is printed beside each case: above the number of cores, wall times say little.
 
 Aim at 100 candidates: p50 40 ms, p99 120 ms. Bounded: 2,000 requests and 60 s a load.
 """
@@ -129,7 +129,7 @@ def case(root: Path, scorer: str, candidates: int, options: argparse.Namespace) 
         place = urlsplit(server.url)
         address = (place.hostname, place.port)
         asyncio.run(closed_loop(*address, feed, 2, 2.0))  # the server's own first calls
-        empty = asyncio.run(closed_loop(*address, unknown_user_explained, 1, 1.0))
+        empty = asyncio.run(closed_loop(*address, refused_action, 1, 1.0))
         loads = {
             clients: asyncio.run(closed_loop(*address, feed, clients, options.seconds))
             for clients in (1, 2, 4, 8)
@@ -167,7 +167,7 @@ def feed(number: int) -> tuple[str, dict]:
     return "/v1/feed", {"user_id": 1 + turn * 7 % USERS, "k": 20, "at": at}
 
 
-def unknown_user_explained(number: int) -> tuple[str, dict]:
+def refused_action(number: int) -> tuple[str, dict]:
     """The smallest posted answer: one refused action, nothing written."""
     return "/v1/actions", {"actions": [{}], "at": AS_OF_S}
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Outcome:
-    """What a load did. Latencies and stages are of full answers only: a degraded answer (popular
-    items where the scorer was late) is cheap, and would pass for speed.
+    """What a load did. The rate counts full answers only: a degraded one (popular items where the
+    scorer was late) is cheap, and would pass for capacity. Latencies are of all that was answered,
+    degraded ones too: leaving out those that waited for a late scorer would flatter the p99.
     """
 
     latency_ms: list[float] = field(default_factory=list)
@@ -32,9 +33,10 @@ class Outcome:
         """Record one answer."""
         outcome = answer.degraded or str(answer.status)
         self.statuses[outcome] = self.statuses.get(outcome, 0) + 1
+        if answer.status == 200:
+            self.latency_ms.append(latency_ms)
         if outcome != "200":
             return
-        self.latency_ms.append(latency_ms)
         for part in filter(None, answer.timing.split(", ")):
             name, _, spent = part.partition(";dur=")
             self.stages_ms.setdefault(name, []).append(float(spent))
