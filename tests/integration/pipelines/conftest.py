@@ -1,14 +1,24 @@
-"""A small server that speaks Kubeflow Pipelines' v2beta1 API with kfp_server_api's own models."""
+"""A small server that speaks Kubeflow Pipelines' v2beta1 API with kfp_server_api's own models.
 
+And what tests of local runs share: a pipeline of two steps, a workspace, processes to look at.
+"""
+
+import importlib
 import json
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import kfp_server_api as api
 import pytest
+
+from homefeed.config import Config, load_config
+from pipelines import catalogue, local
 
 PREFIX = "/apis/v2beta1"
 
@@ -151,3 +161,47 @@ def cluster() -> Iterator[Cluster]:
     yield cluster
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module toy.py; the catalogue and the process of a run know its pipeline."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    module = importlib.import_module("toy")
+    monkeypatch.setitem(catalogue.PIPELINES, "toy", module.toy)
+    monkeypatch.setattr(local, "CHILD", (sys.executable, str(module.HERE)))
+    return module
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A workspace of its own, without Ray."""
+    chosen = (f"storage.root={tmp_path / 'workspace'}", "training.num_workers=0")
+    return load_config(overrides=chosen).config
+
+
+@pytest.fixture
+def alive() -> Callable[[int], bool]:
+    """Whether a process runs (one that ended and was not waited for does not)."""
+
+    def is_alive(process: int) -> bool:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        return state != "Z"
+
+    return is_alive
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait until a condition holds, for as long as a busy machine may need."""
+
+    def wait(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not holds():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.05)
+
+    return wait

@@ -1,0 +1,95 @@
+"""The pipelines by name, and the arguments of a run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from homefeed.config import Config, ServingConfig
+from homefeed.errors import ConfigError, DatasetError, PipelineError
+from homefeed.recipes import SECTIONS, read_config, read_section, recipe
+from pipelines.catalogue import PIPELINES, arguments_for, find
+from pipelines.names import NAMES
+
+CONFIG = Config()
+
+
+def _arguments(name: str = "lifecycle", data: str = "world", *overrides: str, **changes):
+    values = {"config": CONFIG, "recipe_name": "tiny", "date": ""} | changes
+    return arguments_for(
+        name, values["config"], data, values["recipe_name"], values["date"], overrides
+    )
+
+
+def test_the_names_that_import_nothing_are_those_of_the_catalogue() -> None:
+    assert list(NAMES) == list(PIPELINES)
+    assert all(PIPELINES[name].name == name for name in NAMES)
+
+
+def test_an_unknown_pipeline_gets_a_suggestion() -> None:
+    with pytest.raises(PipelineError, match="'lifecyle'; did you mean 'lifecycle'"):
+        find("lifecyle")
+
+
+def test_an_unknown_recipe_and_an_unknown_key_get_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match="unknown recipe 'smal'; did you mean 'small'"):
+        _arguments(recipe_name="smal")
+    with pytest.raises(ConfigError, match=r"'user_encoder\.step'; did you mean 'user_encoder\."):
+        _arguments("lifecycle", "world", "user_encoder.step=3")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_pipeline_gets_exactly_its_own_parameters(name: str) -> None:
+    wanted = set(PIPELINES[name].component_spec.inputs)
+    assert set(_arguments(name)) == wanted
+
+
+def test_sections_and_configuration_come_back_as_they_were_given() -> None:
+    arguments = _arguments("lifecycle", "world", "user_encoder.steps=7")
+    made = recipe("tiny", ("user_encoder.steps=7",))
+    for section in SECTIONS:
+        assert read_section(section, arguments[section]) == getattr(made, section)
+    assert read_config(arguments["config"]) == CONFIG
+
+
+def test_a_change_of_one_section_leaves_the_others_as_they_were() -> None:
+    before, after = _arguments(), _arguments("lifecycle", "world", "ranker.fit.learning_rate=0.5")
+    assert {key for key in before if before[key] != after[key]} == {"ranker"}
+
+
+def test_the_fingerprint_follows_the_data_and_the_path_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "actions.csv").write_text("user_id,item_id\n1,2\n")
+    monkeypatch.chdir(tmp_path)
+    before, again = _arguments(data="log"), _arguments(data="./log")
+    assert before == again
+    assert before["data"] == str(tmp_path / "log")
+    (tmp_path / "log" / "actions.csv").write_text("user_id,item_id\n1,3\n")
+    assert _arguments(data="log")["data_fingerprint"] != before["data_fingerprint"]
+
+
+def test_data_that_is_missing_is_named_before_anything_starts() -> None:
+    with pytest.raises(DatasetError, match=r"no/such/log does not exist; give"):
+        _arguments(data="no/such/log")
+
+
+def test_on_a_cluster_the_data_is_not_looked_at_here() -> None:
+    arguments = arguments_for("daily", CONFIG, "s3://logs/today", "", "", (), cluster=True)
+    assert arguments["data"] == "s3://logs/today"
+
+
+def test_the_daily_pipeline_reads_the_event_log_unless_told_otherwise() -> None:
+    assert _arguments("daily", "")["data"] == "events"
+    assert _arguments("lifecycle", "")["data"] == "world"
+
+
+def test_arguments_are_plain_text_in_a_stable_order() -> None:
+    arguments = _arguments()
+    assert all(isinstance(value, str) for value in arguments.values())
+    config = json.loads(arguments["config"])
+    assert list(config) == sorted(config)
+    other = replace(CONFIG, serving=ServingConfig(port=3001))
+    assert json.loads(_arguments(config=other)["config"])["serving"]["port"] == 3001

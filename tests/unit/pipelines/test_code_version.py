@@ -1,0 +1,58 @@
+"""The code version follows every source file, uncommitted edits included."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import homefeed
+from pipelines import code_version as module
+from pipelines.code_version import PACKAGES, code_version, commit
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the source files that may be edited."""
+    root = Path(homefeed.__file__).parent.parent
+    for package in PACKAGES:
+        shutil.copytree(
+            root / package, tmp_path / package, ignore=lambda _, names: _not_python(names)
+        )
+    # The module finds the files by where `homefeed` lies.
+    monkeypatch.setattr(module.homefeed, "__file__", str(tmp_path / "homefeed" / "__init__.py"))
+    return tmp_path
+
+
+def _not_python(names: list[str]) -> list[str]:
+    return [n for n in names if n == "__pycache__" or ("." in n and not n.endswith(".py"))]
+
+
+def test_the_version_is_the_projects_and_a_hash() -> None:
+    assert re.fullmatch(rf"{re.escape(homefeed.__version__)}\+[0-9a-f]{{12}}", code_version())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_uncommitted_edit_in_any_package_changes_it(source: Path, package: str) -> None:
+    before = code_version()
+    file = source / package / "__init__.py"
+    file.write_text(file.read_text() + "\n# an edit\n")
+    assert code_version() != before
+
+
+def test_a_new_a_moved_and_a_removed_file_change_it_and_other_files_do_not(source: Path) -> None:
+    before = code_version()
+    (source / "pipelines" / "notes.txt").write_text("not code")
+    assert code_version() == before
+    new = source / "pipelines" / "new.py"
+    new.write_text("")
+    with_new = code_version()
+    new.rename(source / "components" / "new.py")
+    moved = code_version()
+    (source / "components" / "new.py").unlink()
+    assert len({before, with_new, moved}) == 3
+    assert code_version() == before
+
+
+def test_outside_of_a_checkout_the_commit_is_the_code_version(source: Path) -> None:
+    assert commit() == code_version()
