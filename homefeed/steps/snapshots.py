@@ -13,7 +13,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import ItemStats, build_item_stats
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
-from homefeed.embedding import EmbeddingConfig, UserVectors, embed_day
+from homefeed.embedding import EmbeddingConfig, UserVectors, embed_day, item_vectors_for
 from homefeed.evaluation.cases import known_items
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.progress import Progress
@@ -87,7 +87,7 @@ def encoder_snapshots(
 ) -> Iterator[dict]:
     """Write one encoder's snapshots for ``days``, each from the one before; describe each."""
     encoder = load_user_encoder(encoder_path)
-    vectors = encoder.item_vectors()
+    vectors = item_vectors_for(encoder, store)  # the store may have gained items since the fit
     has_vector = np.any(vectors != 0, axis=1)
     embedding = EmbeddingConfig(
         num_workers=config.training.embed_workers if yesterday is None else 0,
