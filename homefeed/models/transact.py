@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homefeed.models.pooled_dropout import pooled_dropout
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransActConfig:
@@ -59,8 +61,8 @@ class EncoderLayer(nn.Module):
         self.dropout = dropout
 
     def drop(self, x: Tensor) -> Tensor:
-        """Dropout in training; the mask comes from torch's generator, seeded per shard."""
-        return F.dropout(x, self.dropout, self.training)
+        """Dropout in training only."""
+        return pooled_dropout(x, self.dropout) if self.training else x
 
     def after_attention(self, x_NLD: Tensor, attended_NLD: Tensor) -> Tensor:
         """Residual, norm, FFN, residual, norm."""
@@ -72,7 +74,7 @@ class EncoderLayer(nn.Module):
         """x_NLD [N, L, D], absent_NL bool [N, L] (never attended to) → [N, L, D]."""
         q, k, v = self.qkv(x_NLD).chunk(3, dim=-1)
         scores = torch.einsum("nsd,ntd->nst", q, k) * q.shape[-1] ** -0.5
-        weights = self.drop(softmax_over_present(scores, absent_NL[:, None, :]))
+        weights = self.drop(torch.softmax(scores + absence(absent_NL), dim=-1))
         return self.after_attention(x_NLD, self.out(torch.einsum("nst,ntd->nsd", weights, v)))
 
 
@@ -117,7 +119,12 @@ class TransAct(nn.Module):
         return self.summary(torch.cat([first, highest], dim=-1))
 
 
-def softmax_over_present(scores: Tensor, absent: Tensor) -> Tensor:
-    """Softmax over the last axis; absent entries, and rows that are absent throughout, get 0."""
-    scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
-    return torch.softmax(scores, dim=-1).masked_fill(absent, 0)
+def absence(absent_NL: Tensor) -> Tensor:
+    """What is added to attention scores, [N, 1, L]: absent keys get no weight.
+
+    Finite, so that a history without any row gives numbers (never read) instead of NaN.
+    """
+    lowest = torch.finfo(torch.float32).min / 2
+    return torch.zeros(absent_NL.shape, device=absent_NL.device).masked_fill(absent_NL, lowest)[
+        :, None, :
+    ]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from homefeed.models.transact import EncoderLayer, TransAct, softmax_over_present
+from homefeed.models.transact import EncoderLayer, TransAct, absence
 
 
 def encode_shared(
@@ -29,13 +29,12 @@ def encode_shared(
     """What ``TransAct.forward`` computes, with the same arguments → [N, output_dim]."""
     if history_RLE.shape[1] == 0:
         return transact(history_RLE, present_RL, candidate_NC, request_N)
-    absent_NL = ~present_RL[request_N]
-    x_NLD = _first_layer(
-        transact.layers[0], history_RLE, candidate_NC, request_N, absent_NL[:, None, :]
-    )
+    present_NL = _per_candidate(present_RL, request_N)
+    bias_N1L = absence(~present_NL)
+    x_NLD = _first_layer(transact.layers[0], history_RLE, candidate_NC, request_N, bias_N1L)
     for layer in transact.layers[1:]:
-        x_NLD = _layer(layer, x_NLD, absent_NL[:, None, :])
-    return transact.read_out(x_NLD, ~absent_NL)
+        x_NLD = _layer(layer, x_NLD, bias_N1L)
+    return transact.read_out(x_NLD, present_NL)
 
 
 def _first_layer(
@@ -43,7 +42,7 @@ def _first_layer(
     history_RLE: Tensor,
     candidate_NC: Tensor,
     request_N: Tensor,
-    absent_N1L: Tensor,
+    bias_N1L: Tensor,
 ) -> Tensor:
     actions_dim = history_RLE.shape[-1]
     of_action, of_candidate = layer.qkv.weight.split([actions_dim, candidate_NC.shape[-1]], dim=1)
@@ -52,18 +51,28 @@ def _first_layer(
     scale = qa.shape[-1] ** -0.5
 
     shared_RLL = torch.bmm(qa * scale, ka.transpose(1, 2))
-    own_NL = torch.bmm(ka[request_N], (qc * scale)[..., None]).squeeze(-1)
-    scores = shared_RLL[request_N] + own_NL[:, None, :]
-    weights = layer.drop(softmax_over_present(scores, absent_N1L))
-    attended = torch.bmm(weights, va[request_N]) + weights.sum(-1, keepdim=True) * vc[:, None, :]
+    key_NLD = _per_candidate(ka, request_N)
+    own_N1L = torch.bmm((qc * scale)[:, None, :], key_NLD.transpose(1, 2))
+    scores = _per_candidate(shared_RLL, request_N) + (own_N1L + bias_N1L)
+    weights = layer.drop(torch.softmax(scores, dim=-1))
+    value_NLD = _per_candidate(va, request_N)
+    attended = torch.bmm(weights, value_NLD) + weights.sum(-1, keepdim=True) * vc[:, None, :]
 
     fused = candidate_NC[:, None, :].expand(-1, history_RLE.shape[1], -1)
-    x_NLD = torch.cat([history_RLE[request_N], fused], dim=-1)
+    x_NLD = torch.cat([_per_candidate(history_RLE, request_N), fused], dim=-1)
     return layer.after_attention(x_NLD, layer.out(attended))
 
 
-def _layer(layer: EncoderLayer, x_NLD: Tensor, absent_N1L: Tensor) -> Tensor:
+def _layer(layer: EncoderLayer, x_NLD: Tensor, bias_N1L: Tensor) -> Tensor:
     q, k, v = layer.qkv(x_NLD).chunk(3, dim=-1)
-    scores = torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2))
-    weights = layer.drop(softmax_over_present(scores, absent_N1L))
+    scores = torch.baddbmm(bias_N1L, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+    weights = layer.drop(torch.softmax(scores, dim=-1))
     return layer.after_attention(x_NLD, layer.out(torch.bmm(weights, v)))
+
+
+def _per_candidate(x_R: Tensor, request_N: Tensor) -> Tensor:
+    """Rows [R, ...] → [N, ...]; no copy where every request has one candidate."""
+    rows = len(x_R)
+    if rows == len(request_N) and bool((request_N == torch.arange(rows).to(request_N)).all()):
+        return x_R
+    return x_R.index_select(0, request_N)
