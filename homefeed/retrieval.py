@@ -8,7 +8,6 @@ Shapes: I items of the vocabulary (row 0 is padding), N items of the index, D di
 """
 
 import hashlib
-import threading
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ class IndexConfig:
 
     links: int = 16  # neighbours kept of an item in the graph [M]
     build_depth: int = 200  # candidates looked at when an item is added [ef_construction]
-    search_depth: int = 128  # candidates looked at in a search, at least K [ef]
+    search_depth: int = 128  # candidates looked at in a search, at least 2 K [ef]
     exact_below: int = 20_000  # a catalogue of fewer items is always searched exactly
     exact_share: float = 0.1  # so is a filter that keeps less than this share of the items
     threads: int = 1  # of the build; with more than one, the graph depends on their order
@@ -46,10 +45,8 @@ class ItemIndex:
         self._all = vectors
         self._vectors = vectors[items]  # (N, D)
         self._graph = graph
-        self._depth = config.search_depth
-        self._deepening = threading.Lock()
         if graph is not None:
-            graph.set_ef(self._depth)
+            graph.set_ef(config.search_depth)
 
     @classmethod
     def build(
@@ -91,35 +88,35 @@ class ItemIndex:
         ``exclude`` are items not to return (seen ones), ``allowed`` bool [I+1] says which may be.
         """
         place = self._places(exclude)
-        mask = None if allowed is None else np.asarray(allowed, bool)[self.items]
-        usable = len(self.items) if mask is None else int(mask.sum())
-        share = usable / max(len(self.items), 1)
+        usable = np.ones(len(self.items), bool) if allowed is None else allowed[self.items]
+        usable = usable.astype(bool)  # a copy: the caller's filter stays as it is
+        share = usable.mean() if len(usable) else 0.0
+        usable[place] = False
+        count = min(count, int(usable.sum()))
         if self._graph is None or share < self.config.exact_share:
-            return self._exact(vector, count, place, mask)
-        # Enough to be left with `count` after the exclusion and, on average twice over, the filter.
-        wanted = count + len(place) if mask is None else int(2 * (count + len(place)) / share)
-        found, score = self._near(vector, min(wanted, len(self.items)))
-        kept = ~np.isin(found, place)
-        if mask is not None:
-            kept &= mask[found]
+            return self._exact(vector, count, usable)
+        # Enough to be left with `count` after exclusion and filter. hnswlib looks at max(ef, k)
+        # candidates: asking for more than wanted keeps the recall of deep results up, and leaves
+        # `ef` alone, which all threads share.
+        found, score = self._near(vector, int((2 * count + len(place)) / share))
+        kept = usable[found]
         found, score = found[kept][:count], score[kept][:count]
-        if len(found) < min(count, usable - len(place)):
-            return self._exact(vector, count, place, mask)
+        if len(found) < count:
+            return self._exact(vector, count, usable)
         return self.items[found], score
 
     def search_exact(
         self, vector: np.ndarray, count: int, *, exclude: Collection[int] = ()
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``search``, over every item: the reference that recall is measured against."""
-        return self._exact(vector, count, self._places(exclude), None)
+        usable = np.ones(len(self.items), bool)
+        usable[self._places(exclude)] = False
+        return self._exact(vector, min(count, int(usable.sum())), usable)
 
     def _near(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places int64 [K] and scores of a graph search, best first."""
-        if count > self._depth:  # hnswlib finds no more than its depth; it only ever grows
-            with self._deepening:
-                self._depth = max(self._depth, count)
-                self._graph.set_ef(self._depth)
+        """Places int64 [<= K] and scores of a graph search, best first."""
         query = np.asarray(vector, np.float32)[None]
+        count = min(count, len(self.items))
         try:
             place, distance = self._graph.knn_query(query, k=count, num_threads=1)
         except RuntimeError:  # a graph of poorly linked items reached fewer than `count`
@@ -127,18 +124,17 @@ class ItemIndex:
         return place[0].astype(np.int64), 1 - distance[0]
 
     def _exact(
-        self, vector: np.ndarray, count: int, place: np.ndarray, mask: np.ndarray | None
+        self, vector: np.ndarray, count: int, usable: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        score = self._vectors @ np.asarray(vector, np.float32)  # (N,)
-        usable = np.ones(len(score), bool) if mask is None else mask.copy()
-        usable[place] = False
+        """The best ``count`` of the usable places; equal scores in the order of the items."""
         candidates = np.flatnonzero(usable)
-        count = min(count, len(candidates))
+        score = (self._vectors @ np.asarray(vector, np.float32))[candidates]
         if 0 < count < len(candidates):
-            best = np.argpartition(-score[candidates], count - 1)[:count]
-            candidates = candidates[best]
-        order = np.lexsort((candidates, -score[candidates]))[:count]
-        return self.items[candidates[order]], score[candidates[order]]
+            edge = -np.partition(-score, count - 1)[count - 1]
+            near = np.flatnonzero(score >= edge)  # more than `count` where scores are equal
+            candidates, score = candidates[near], score[near]
+        order = np.argsort(-score, kind="stable")[:count]
+        return self.items[candidates[order]], score[order]
 
     def _places(self, items: Collection[int]) -> np.ndarray:
         """Rows of the index that hold ``items``; others are not in it and need no exclusion."""

@@ -99,7 +99,7 @@ def test_the_graph_finds_nearly_what_exact_search_finds():
 
 
 def test_items_of_equal_score_come_in_the_order_of_their_index_when_searched_exactly():
-    vectors = np.tile(np.array([[1, 0]], np.float32), (6, 1))
+    vectors = np.tile(np.array([[1, 0]], np.float32), (200, 1))
     vectors[0] = 0
     assert ItemIndex.build(vectors).search(np.array([1.0, 0.0]), 3)[0].tolist() == [1, 2, 3]
 
