@@ -11,6 +11,7 @@ def start_abtest(
     releases: dsl.Input[dsl.Artifact],
     abtest: str,
     config: str,
+    serving_url: str,
     code_version: str,
     started: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -19,4 +20,11 @@ def start_abtest(
 
     from homefeed.steps.abtests import start_step
 
-    start_step(Path(checked.path), Path(releases.path), abtest, config, Path(started.path))
+    start_step(
+        Path(checked.path),
+        Path(releases.path),
+        abtest,
+        config,
+        Path(started.path),
+        serving_url,
+    )

@@ -6,17 +6,20 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from homefeed.config import Config
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, recipe_overrides
 
 NEXT = """\
 next:
-  homefeed history                              who is champion, since when, and why
-  homefeed features get {user}{pad} what the champion reads online for one user
-  homefeed serve{simulated}  the same services, for you to ask"""
+  homefeed history
+      who is champion, since when, and why
+  homefeed features get {user}{at}
+      what the champion reads online for one user
+  homefeed serve{simulated}
+      the same services, for you to ask"""
 
 
 def add(parsers: Parsers) -> None:
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace) -> Answer:
     summary = read_json(_output(folder, "write-report", "summary"))
     report = folder / "report.html"
     report.write_bytes(_output(folder, "write-report", "report").read_bytes())
-    text = f"\n{summary['summary']}\n\nreport: {report}\n{_next(folder, args.data)}"
+    text = f"\n{summary['summary']}\n\nreport: {report}\n{_next(config.workspace, args.data)}"
     minutes, seconds = divmod(round(finished.seconds), 60)
     text += f"\n\ndone in {minutes} min {seconds} s"
     return Answer({**data, "summary": summary["figures"], "report": str(report)}, text)
@@ -59,6 +62,7 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
         return
     from serving.run import start_server
 
+    _set_events_aside(config.workspace)
     port = _free_port(config)
     if not args.json:
         print(f"starting the two services at port {port}", file=sys.stderr)
@@ -71,6 +75,20 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
         wait_for_release=False,
     ):
         yield [f"serving.port={port}"]
+
+
+def _set_events_aside(workspace: Path) -> None:
+    """A run on `world` goes back to the end of its log: what was served after it was another run.
+
+    The event log is kept under the time of its last change.
+    """
+    log = workspace / "events.db"
+    if not log.exists():
+        return
+    changed = datetime.fromtimestamp(log.stat().st_mtime, UTC)
+    for file in workspace.glob("events.db*"):  # with its write-ahead files
+        name = file.name.replace("events.db", f"events-{changed:%Y%m%d-%H%M%S}.db")
+        file.rename(workspace / name)
 
 
 def _free_port(config: Config) -> int:
@@ -96,21 +114,16 @@ def _output(folder: Path, step: str, name: str) -> Path:
     return found[-1]
 
 
-def _next(folder: Path, data: str) -> str:
-    import polars as pl
+def _next(workspace: Path, data: str) -> str:
+    """Three commands to try; on `world` with the simulated time at which its log ends."""
+    from homefeed.data.sequences import SequenceStore
+    from homefeed.steps.lineage import newest_day
 
-    listed = _output_of_any(folder, "embed-snapshots", "snapshots") / "sequences.parquet"
-    user: Any = "USER"
-    if listed.exists():
-        user = pl.read_parquet(listed, n_rows=1)["user_id"][0].partition(":")[2]
-    pad = " " * max(0, 20 - len(str(user)))
-    simulated = " --simulated-clock" + " " * 13 if data == "world" else " " * 31
-    return NEXT.format(user=user, pad=pad, simulated=simulated)
-
-
-def _output_of_any(folder: Path, step: str, name: str) -> Path:
-    """As ``_output``, but of the newest run that wrote it: a cached step wrote in an older one."""
-    found = sorted(
-        folder.parent.glob(f"*/artifacts/*/{step}/{name}"), key=lambda p: p.stat().st_mtime
+    day = newest_day(workspace)
+    user = SequenceStore.open(Path(day.store)).users.ids([1])[0]
+    live = data == "world"
+    return NEXT.format(
+        user=user,
+        at=f" --at {day.as_of_s + 3600}" if live else "",
+        simulated=" --simulated-clock" if live else "",
     )
-    return found[-1] if found else folder / "missing"

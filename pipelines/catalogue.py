@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import fingerprint
-from homefeed.config import Config, suggestion
+from homefeed.config import Config, PipelinesConfig, ServingConfig, suggestion
 from homefeed.errors import DatasetError, PipelineError
 from pipelines.abtest import abtest
 from pipelines.code_version import code_version
@@ -23,6 +24,7 @@ PIPELINES: dict[str, Callable[..., Any]] = {
     "lifecycle": lifecycle,
 }
 DEFAULT_RECIPE = "small"
+SERVICE_URL = "http://feed.homefeed.svc"  # infra/kubernetes/base/serving.yaml
 NAMES_OF_NO_FILE = ("world", "events")
 
 
@@ -50,7 +52,10 @@ def arguments_for(
     """
     # Imports torch, which the process that only runs a pipeline need not wait for.
     from homefeed.recipes import SECTIONS, config_json, recipe, section_json
+    from homefeed.steps.lineage import end_of
 
+    if date:
+        end_of(date)  # a wrong one is told before anything starts
     parameters = inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
     data = data or parameters["data"].default
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
@@ -60,10 +65,20 @@ def arguments_for(
         "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser()),
         "date": date,
         "code_version": code_version(),
-        "config": config_json(config),
+        # Where a server listens, or a cluster is, changes no artifact: it must not miss the cache.
+        "config": config_json(
+            replace(config, serving=ServingConfig(), pipelines=PipelinesConfig())
+        ),
+        "serving_url": _serving_url(config.serving),
         **{section: section_json(made, section) for section in SECTIONS},
     }
     return {key: everything[key] for key in parameters}
+
+
+def _serving_url(serving: ServingConfig) -> str:
+    """Where the steps of a test find the server."""
+    everywhere = serving.host == "0.0.0.0"
+    return SERVICE_URL if everywhere else f"http://{serving.host}:{serving.port}"
 
 
 def _fingerprint(path: Path) -> str:

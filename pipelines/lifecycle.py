@@ -16,6 +16,7 @@ def lifecycle(
     data_fingerprint: str = "",
     code_version: str = "",
     config: str = "cluster",
+    serving_url: str = "http://feed.homefeed.svc",
     world: str = "base",
     sequences: str = "base",
     item_encoder: str = "base",

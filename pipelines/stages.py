@@ -147,7 +147,11 @@ def abtest_stage(p: Outputs, log: Outputs, ranked: Outputs) -> Outputs:
     """start → visits (simulated users, or none) → analyse → carry the verdict out."""
     common = {"config": p["config"], "code_version": p["code_version"]}
     started = start_abtest(
-        checked=log["checked"], releases=ranked["releases"], abtest=p["abtest"], **common
+        checked=log["checked"],
+        releases=ranked["releases"],
+        abtest=p["abtest"],
+        serving_url=p["serving_url"],
+        **common,
     ).set_caching_options(enable_caching=False)
     visits = answer_visits(
         checked=log["checked"],

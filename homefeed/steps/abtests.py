@@ -20,6 +20,7 @@ from homefeed.abtest.reranking import KIND, analyze_paired, decide_paired
 from homefeed.abtest.running import (
     all_states,
     definition_path,
+    running_definitions,
     start_test,
     stop_test,
 )
@@ -40,6 +41,7 @@ from homefeed.steps.releases import ARMS, dataset_clock
 
 EVENTS = "events.db"
 READY_TIMEOUT_S = 120.0
+RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
 
 
 def define(
@@ -67,25 +69,31 @@ def define(
     )
 
 
-def start_step(checked: Path, releases: Path, abtest: str, config: str, out: Path) -> None:
+def start_step(
+    checked: Path, releases: Path, abtest: str, config: str, out: Path, serving_url: str = ""
+) -> None:
     """Write the definition, mark it running, and wait until serving reports its arms ready.
 
-    On recorded logs nothing is started: ``out`` then says so. Raises ServerError where no server
+    A test that an earlier, broken-off run left running in this layer is stopped first. On
+    recorded logs nothing is started: ``out`` then says so. Raises ServerError where no server
     reports the arms in time.
     """
     where, recipe = read_config(config), read_section("abtest", abtest)
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
-    name = f"lifecycle-{len(all_states(where.workspace)) + 1}"  # exposures are counted by name
+    name = f"{RUN_TESTS}{len(all_states(where.workspace)) + 1}"  # exposures are counted by name
     definition = define(dataset, arms, recipe, name)
     if not dataset.spec.live:
         write_json(out, {"live": False, "test": name, "arms": arms})
         print("= a recorded log: the arms are compared by a paired re-ranking")
         return
-    clock = dataset_clock(checked)
-    start_test(where.workspace, definition, at_s=clock.now_s())
-    url = f"http://{where.serving.host}:{where.serving.port}"
-    wait_for_arms(url, definition)
-    write_json(out, {"live": True, "test": name, "arms": arms, "url": url})
+    now_s = dataset_clock(checked).now_s()
+    for other in running_definitions(where.workspace):
+        if other.name.startswith(RUN_TESTS):
+            reason = f"the run that started it broke off; {name} takes its place"
+            stop_test(where.workspace, other.name, at_s=now_s, reason=reason)
+    start_test(where.workspace, definition, at_s=now_s)
+    wait_for_arms(serving_url, definition)
+    write_json(out, {"live": True, "test": name, "arms": arms, "url": serving_url})
     print(f"= {name} runs: {', '.join(f'{a} = {d.release}' for a, d in definition.arms.items())}")
 
 
