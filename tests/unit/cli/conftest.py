@@ -1,0 +1,46 @@
+"""The command line in this process, in a workspace of its own."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homefeed_cli.main import main
+
+
+@dataclass
+class Said:
+    """What one call of the command line gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def homefeed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Said]]:
+    """Call ``homefeed`` with these words; it works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*words: str) -> Said:
+        try:
+            code = main(list(words))
+        except SystemExit as ended:  # argparse: --help, and wrong words
+            code = int(ended.code or 0)
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    yield call
+    signal.signal(signal.SIGTERM, before)

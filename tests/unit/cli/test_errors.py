@@ -1,0 +1,102 @@
+"""Every error is one line on standard error, never a traceback; its code says of what kind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homefeed.errors import CheckRefused, LedgerConflict
+from homefeed_cli import main as module
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pipeline run lifecyle", "unknown pipeline 'lifecyle'; did you mean 'lifecycle'?"),
+        ("pipeline compile dayly", "unknown pipeline 'dayly'; did you mean 'daily'?"),
+        ("pipeline status", "no runs in "),
+        ("pipeline logs daily-1", "no runs in "),
+        ("pipeline upload daily", "no Kubeflow Pipelines host; set pipelines.host"),
+        ("pipeline run daily --date 1st", "--date needs a day such as 2025-03-01, found '1st'"),
+        ("run --recipe smal", "unknown recipe 'smal'; did you mean 'small'?"),
+        ("run --set user_encoder.step=1", "unknown key 'user_encoder.step'; did you mean"),
+        ("run --set trainin.device=cpu", "unknown key 'trainin.device'"),
+        ("run --data no/such/folder", "no/such/folder does not exist"),
+        ("data check no/such/folder", "no/such/folder does not exist"),
+        ("config show --set training", "--set needs key=value, found 'training'"),
+        ("config show --set training.num_workers=two", "must be of type int, found 'two'"),
+        ("config show --config none.yaml", "configuration file none.yaml does not exist"),
+        ("config show --profile mine", "unknown profile 'mine'"),
+        ("promote 3 --reason won", "3"),
+        ("rollback --reason lost", "champion"),
+        ("history --at noon", "--at needs a time such as 2025-03-01T12:00, found 'noon'"),
+        ("features get alice", "there is no champion yet"),
+        ("features get alice --arm blue", "no running A/B test has an arm 'blue'"),
+        ("ab analyze blue", "there is no test 'blue'; known: none"),
+        ("ab start none.yaml", "none.yaml"),
+        ("ab stop blue --reason bored", "blue"),
+    ],
+)
+def test_what_a_person_got_wrong_is_one_line_and_exit_code_two(
+    words: str, expected: str, homefeed: Any
+) -> None:
+    said = homefeed(*words.split())
+    assert said.code == 2
+    assert said.err.startswith("homefeed: ")
+    assert expected in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_a_wrong_key_gives_no_workspace(homefeed: Any, tmp_path: Path) -> None:
+    homefeed("run", "--recipe", "smal")
+    homefeed("pipeline", "run", "lifecycle", "--data", "no/such")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_under_json_an_error_is_a_document_too(homefeed: Any) -> None:
+    said = homefeed("pipeline", "run", "lifecyle", "--json")
+    assert said.json["error"] == "PipelineError"
+    assert said.json["exit_code"] == said.code == 2
+    assert said.json["message"] in said.err
+
+
+def test_a_file_where_the_workspace_should_be_is_named(homefeed: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    root = f"storage.root={tmp_path / 'taken' / 'workspace'}"
+    said = homefeed("pipeline", "run", "embeddings", "--recipe", "tiny", "--set", root)
+    assert said.code == 2
+    assert "taken" in said.err
+    assert "storage.root" in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LedgerConflict("release 4 was promoted meanwhile;\n  look at `homefeed history`"), 2),
+        (CheckRefused("12 % of rows broke positions-from-1"), 3),
+        (OSError(28, "No space left on device", "/full/disk"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_the_exit_code_says_who_has_to_act(
+    error: BaseException, code: int, homefeed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.doctor, "run", fail)
+    said = homefeed("doctor")
+    assert said.code == code
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+
+
+def test_a_programming_error_is_not_hidden(homefeed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(module.doctor, "run", fail)
+    with pytest.raises(KeyError):
+        homefeed("doctor")

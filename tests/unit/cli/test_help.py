@@ -1,0 +1,85 @@
+"""Help reads like documentation, and wrong words are answered in one line."""
+
+import argparse
+import shlex
+from typing import Any
+
+import pytest
+
+from homefeed_cli.main import DESCRIPTION, parser
+
+
+def _verbs(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Every verb by its words, groups opened: ``pipeline run`` → its parser."""
+    found = {}
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                inner = _verbs(below)
+                found |= {f"{name} {words}": p for words, p in inner.items()} or {name: below}
+    return found
+
+
+VERBS = _verbs(parser())
+
+
+def test_the_verbs_of_the_documentation_are_there() -> None:
+    named = "run|promote|rollback|history|serve|doctor|features get|config show|"
+    named += "data show|data import|data check|ab start|ab status|ab analyze|ab stop|"
+    named += "pipeline run|pipeline list|pipeline status|pipeline logs|pipeline compile|"
+    named += "pipeline upload|pipeline submit|pipeline schedule"
+    assert set(named.split("|")) == set(VERBS)
+
+
+@pytest.mark.parametrize("words", VERBS)
+def test_a_verb_says_what_it_does_with_an_example_that_parses_and_takes_json(
+    words: str, homefeed: Any
+) -> None:
+    said = homefeed(*words.split(), "--help")
+    assert said.code == 0
+    assert said.out.startswith(f"usage: homefeed {words} ")
+    assert VERBS[words].description in " ".join(said.out.split())
+    example = said.out.split("example:\n")[1].strip()
+    program, *rest = shlex.split(example)
+    assert program == "homefeed"
+    assert " ".join(rest).startswith(words)
+    parsed = parser().parse_args([*rest, "--json"])
+    assert parsed.json
+
+
+@pytest.mark.parametrize("line", [i for i in DESCRIPTION.splitlines() if i.startswith("  ")])
+def test_every_example_of_the_first_page_parses(line: str) -> None:
+    words = shlex.split(line[line.index("homefeed ") :])[1:]
+    parser().parse_args(words)
+    assert any(line.split()[0] in verb.split() for verb in VERBS)
+
+
+def test_no_words_print_the_first_page(homefeed: Any) -> None:
+    said = homefeed()
+    assert said.code == 0
+    assert said.out == homefeed("--help").out
+    assert "Exit codes: 0" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pipelin", "there is no 'pipelin'; did you mean 'pipeline'?; see `homefeed --help`"),
+        ("pipeline lst", "'lst'; did you mean 'list'?; see `homefeed pipeline --help`"),
+        ("pipeline", "required: VERB; see `homefeed pipeline --help`"),
+        ("promote 3", "required: --reason; see `homefeed promote --help`"),
+        ("promote three --reason x", "invalid int value: 'three'"),
+        ("history --sinse 2025", "unrecognized arguments: --sinse 2025"),
+    ],
+)
+def test_wrong_words_are_one_line_with_what_to_do(words: str, expected: str, homefeed: Any) -> None:
+    said = homefeed(*words.split())
+    assert said.code == 2
+    assert said.err.startswith("homefeed: ")
+    assert expected in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_the_version_is_printed(homefeed: Any) -> None:
+    assert homefeed("--version").out.startswith("homefeed 0.")

@@ -1,0 +1,139 @@
+"""What the verbs that need no run say, as text and as JSON."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from homefeed.config import Config, flatten
+from homefeed_cli import doctor
+from homefeed_cli.verb import table
+from pipelines.names import NAMES
+from pipelines.runs import Step, new_run
+
+
+def test_config_show_prints_each_value_and_where_it_came_from(
+    homefeed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "homefeed.yaml").write_text("serving: {port: 3100}\n")
+    words = ("config", "show", "--profile", "cluster", "--set", "training.num_workers=8")
+    found = homefeed(*words, "--json").json
+    assert set(found) == set(flatten(dataclasses.asdict(Config())))
+    origin = {key: row["from"] for key, row in found.items()}
+    assert origin["serving.port"] == "homefeed.yaml"
+    assert origin["training.num_workers"] == "--set"
+    assert origin["training.device"] == "profile cluster"
+    assert origin["gate.confidence"] == "default"
+    assert found["serving.port"]["value"] == 3100
+    lines = homefeed(*words).out.splitlines()
+    assert lines[0].split() == ["key", "value", "from"]
+    assert len(lines) == 2 + len(found)
+
+
+def test_doctor_looks_at_everything_and_each_finding_that_is_not_ok_has_advice(
+    homefeed: Any,
+) -> None:
+    said = homefeed("doctor", "--json")
+    found = {f["subject"]: f for f in said.json}
+    assert {"python", "packages", "memory", "disk", "workspace", "port", "gpu"} <= set(found)
+    for finding in found.values():
+        assert set(finding) == {"subject", "state", "found", "advice"}
+        assert finding["state"] in ("ok", "warning", "problem")
+        assert finding["advice"] or finding["state"] == "ok"
+    assert said.code == (2 if "problem" in {f["state"] for f in found.values()} else 0)
+    text = homefeed("doctor").out
+    assert all(subject in text for subject in found)
+
+
+def test_doctor_tells_of_a_package_that_is_not_as_pinned(
+    homefeed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(doctor.PINNED, "kfp", "1.0.0")
+    monkeypatch.setitem(doctor.PINNED, "no-such-package", "1.0")
+    said = homefeed("doctor", "--json")
+    (finding,) = [f for f in said.json if f["subject"] == "packages"]
+    assert finding["state"] == "problem"
+    assert "(pinned 1.0.0)" in finding["found"]
+    assert "no-such-package missing" in finding["found"]
+    assert "make setup" in finding["advice"]
+    assert said.code == 2
+
+
+def test_the_packages_that_doctor_pins_are_those_of_the_project() -> None:
+    constraints = (Path(doctor.__file__).parent.parent / "constraints.txt").read_text().splitlines()
+    for name, version in doctor.PINNED.items():
+        assert f"{name}=={version}" in constraints
+
+
+def test_pipeline_list_shows_pipelines_and_runs(homefeed: Any, tmp_path: Path) -> None:
+    empty = homefeed("pipeline", "list", "--json").json
+    assert list(empty["pipelines"]) == list(NAMES)
+    assert empty["runs"] == []
+    run = new_run(tmp_path / ".homefeed" / "runs", "daily", {}, "0.1.0+abc")
+    run.status, run.error = "failed", "the day holds no action"
+    run.steps = [Step("check-day", "failed", 2.0)]
+    run.save(tmp_path / ".homefeed" / "runs")
+    (listed,) = homefeed("pipeline", "list", "--json").json["runs"]
+    assert (listed["run"], listed["failed step"]) == (run.run_id, "check-day")
+    status = homefeed("pipeline", "status")
+    assert status.out.splitlines()[-1] == "check-day: the day holds no action"
+    assert homefeed("pipeline", "status", run.run_id, "--json").json["error"] == run.error
+    (tmp_path / ".homefeed" / "runs" / run.run_id / "log.txt").write_text("one line\n")
+    assert homefeed("pipeline", "logs").out == "one line\n\n"
+
+
+def test_compile_writes_one_file_a_pipeline_named_by_its_version(
+    homefeed: Any, tmp_path: Path
+) -> None:
+    found = homefeed("pipeline", "compile", "daily", "--out", "made", "--json").json
+    assert list(found) == ["daily"]
+    path = tmp_path / found["daily"]
+    assert path.name.startswith("daily-0.")
+    assert yaml.safe_load(path.read_text())["pipelineInfo"]["name"] == "daily"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_an_empty_history_and_no_tests_say_how_to_begin(homefeed: Any) -> None:
+    assert "make one with `homefeed run`" in homefeed("history").out
+    assert homefeed("history", "--json").json == []
+    assert "homefeed ab start --help" in homefeed("ab", "status").out
+    assert homefeed("ab", "status", "--json").json == []
+
+
+def test_data_show_lists_tables_columns_and_assumptions(homefeed: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("1 10\n1 11\n2 10\n")
+    found = homefeed("data", "show", "log.txt", "--json").json
+    assert {t["table"]: t["rows"] for t in found["tables"]} == {"actions": 3}
+    assert found["notes"]
+    text = homefeed("data", "show", "log.txt").out
+    assert "assumed: " in text
+
+
+def test_data_import_writes_the_contracts_form_where_it_is_told(
+    homefeed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "log.txt").write_text("1 10\n1 11\n2 10\n")
+    said = homefeed("data", "import", "log.txt", "--out", "mine")
+    assert said.code == 0
+    assert "next: homefeed run --data mine" in said.out
+    assert (tmp_path / "mine" / "dataset.yaml").exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".mine")] == []
+
+
+def test_a_table_is_aligned_and_numbers_are_short() -> None:
+    text = table([{"name": "a", "value": 0.123456}, {"name": "long name", "value": 2}])
+    assert text.splitlines() == [
+        "name       value",
+        "---------  ------",
+        "a          0.1235",
+        "long name  2",
+    ]
+    assert table([]) == "(nothing)"
+
+
+def test_json_is_one_document_whatever_the_values_are(homefeed: Any) -> None:
+    for words in (("history",), ("config", "show"), ("doctor",), ("ab", "status")):
+        json.loads(homefeed(*words, "--json").out)
