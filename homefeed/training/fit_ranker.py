@@ -121,8 +121,8 @@ class RankerFit:
         losses = {name: torch.zeros(()) for name in self.rankers}
         with torch.random.fork_rng(devices=[]):
             for number, part, hidden in self.shards(self.step):
-                for name, loss in self._shard_losses(number, part, hidden).items():
-                    (loss / rows).backward()
+                for name, (loss, trained) in self._shard_losses(number, part, hidden).items():
+                    (trained / rows).backward()
                     losses[name] += loss.detach().cpu() / rows
         for name, ranker in self.rankers.items():
             parameters = list(ranker.parameters())
@@ -140,10 +140,12 @@ class RankerFit:
         losses = {}
         for order, (name, ranker) in enumerate(self.rankers.items()):
             torch.manual_seed(int(keyed_bits(self.config.seed, 3, self.step, number, order) >> 1))
-            logits = ranker(labelled.by_vector[ranker.config.user_vector].to(device))
-            losses[name] = weighted_bce(
-                logits, labels, weight, self.head_weight.to(device), self.matrix.to(device)
-            )
+            level, relevance = ranker.parts(labelled.by_vector[ranker.config.user_vector].to(device))
+            weights = (weight, self.head_weight.to(device), self.matrix.to(device))
+            # The level is fitted by itself and the relevance to what it leaves: otherwise both
+            # would share what is known about the user, and the relevance would not be free of it.
+            loss = weighted_bce(level.detach() + relevance, labels, *weights)
+            losses[name] = (loss, loss + weighted_bce(level, labels, *weights))
         return losses
 
     def save(self, folder: Path) -> None:

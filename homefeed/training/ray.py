@@ -18,23 +18,27 @@ from typing import Any
 
 import numpy as np
 
-from homefeed.artifacts import writing
+from homefeed import errors
+from homefeed.artifacts import read_json, write_json, writing
 from homefeed.errors import HomefeedError
 from homefeed.progress import Progress
 from homefeed.training.ray_head import ray_address
 from homefeed.training.resources import TrainingResources
 from homefeed.training.user_encoder_config import UserEncoderConfig
+from homefeed.training.user_encoder_loop import Report, user_encoder_loop
 from homefeed.training.workers import Worker
 
-Report = Callable[[dict[str, float], Path | None], None]
 Loop = Callable[[dict[str, Any], Worker, Path | None, Report], None]
 
+_STARTS = 3
+ERROR_FILE = "error.json"
 METRICS_FILE = "metrics.jsonl"
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each report waits for a poll of the controller
     "RAY_AUTH_MODE": "disabled",  # a local cluster; its token file needs a writable home
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",  # a laptop under load starts slowly
 }
 
 
@@ -76,18 +80,33 @@ def ray_session(*, num_cpus: int, object_store_mb: int) -> Iterator[None]:
         return
     # AF_UNIX socket paths end at 107 bytes: the session needs a short folder of its own.
     session = tempfile.mkdtemp(prefix="hfray", dir="/tmp" if os.path.isdir("/tmp") else None)
+    local = {
+        "num_cpus": num_cpus,
+        "object_store_memory": object_store_mb << 20,
+        "include_dashboard": False,
+        "_temp_dir": session,
+    }
     try:
-        ray.init(
-            num_cpus=num_cpus,
-            object_store_memory=object_store_mb << 20,
-            include_dashboard=False,
-            _temp_dir=session,
-            **common,
-        )
+        _start(ray, common | local)
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
+
+
+def _start(ray: Any, options: dict[str, Any]) -> None:
+    """Start a local cluster. Ray gives its parts 30 s, which a busy machine may exceed: retry."""
+    for attempt in range(_STARTS):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray raises a bare Exception here
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt + 1 == _STARTS:
+                raise HomefeedError(
+                    f"Ray did not start ({error}); free some memory and cores, or train without "
+                    "it with --set training.num_workers=0"
+                ) from error
 
 
 def fit_with_ray(
@@ -108,7 +127,7 @@ def fit_with_ray(
                 "loop": loop,
                 "settings": settings,
                 "resources": resources,
-                "metrics": str(run.folder / METRICS_FILE),
+                "folder": str(run.folder),
             },
             torch_config=TorchConfig(backend=resources.backend),
             scaling_config=ScalingConfig(
@@ -128,6 +147,7 @@ def fit_with_ray(
             ),
         )
         run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / ERROR_FILE).unlink(missing_ok=True)
         with _watching(run.folder / METRICS_FILE, label, steps):
             result = _fitted(trainer, run)
     return Path(result.checkpoint.path)
@@ -144,6 +164,9 @@ def _fitted(trainer: Any, run: RayRun) -> Any:
             f"training {run.name!r} failed: {lines[-1].strip()}; the whole error is in the log of "
             f"this step, checkpoints are in {run.folder}: run it again to go on from them"
         ) from error
+    if (run.folder / ERROR_FILE).exists():
+        found = read_json(run.folder / ERROR_FILE)
+        raise getattr(errors, found["kind"], HomefeedError)(found["message"])
     if result.error is not None or result.checkpoint is None:
         raise HomefeedError(f"training {run.name!r} ended without a checkpoint: {result.error}")
     return result
@@ -168,7 +191,7 @@ def _worker(config: dict[str, Any]) -> None:
         # Every worker reports; only rank 0 has written a checkpoint.
         checkpoint = None
         if worker.rank == 0:
-            with open(config["metrics"], "a") as stream:
+            with open(Path(config["folder"]) / METRICS_FILE, "a") as stream:
                 stream.write(json.dumps(metrics) + "\n")
             if folder is not None:
                 checkpoint = ray.train.Checkpoint.from_directory(str(folder))
@@ -177,11 +200,19 @@ def _worker(config: dict[str, Any]) -> None:
             shutil.rmtree(folder, ignore_errors=True)  # Ray has stored a copy
 
     last = ray.train.get_checkpoint()
-    if last is None:
-        config["loop"](config["settings"], worker, None, report)
-    else:
-        with last.as_directory() as folder:
-            config["loop"](config["settings"], worker, Path(folder), report)
+    try:
+        if last is None:
+            config["loop"](config["settings"], worker, None, report)
+        else:
+            with last.as_directory() as folder:
+                config["loop"](config["settings"], worker, Path(folder), report)
+    except HomefeedError as error:
+        # Every worker meets it alike and would again: tell the driver instead of restarting.
+        if worker.rank == 0:
+            write_json(
+                Path(config["folder"]) / ERROR_FILE,
+                {"kind": type(error).__name__, "message": str(error)},
+            )
 
 
 @contextmanager
@@ -264,34 +295,3 @@ def _in_this_process(settings: dict[str, Any], run: RayRun, out: Path) -> list[d
 
     user_encoder_loop(settings, Worker(device=run.resources.device), None, report)
     return metrics
-
-
-def user_encoder_loop(
-    settings: dict[str, Any], worker: Worker, resume: Path | None, report: Report
-) -> None:
-    """One worker's whole fit; the last checkpoint carries the finished encoder."""
-    from homefeed.data.sequences import SequenceStore
-    from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
-
-    inputs = np.load(settings["inputs"])
-    config: UserEncoderConfig = settings["config"]
-    fit = UserEncoderFit(
-        config,
-        SequenceStore.open(Path(settings["store"])),
-        inputs["items"],
-        inputs["users"],
-        before_s=settings["before_s"],
-        worker=worker,
-        precision=settings["precision"],
-    )
-    if resume is not None:
-        fit.resume(resume)
-
-    def reporting(metrics: dict[str, float], folder: Path | None) -> None:
-        if folder is not None and fit.step == config.steps and worker.rank == 0:
-            fit.encoder(**settings["hashes"]).save(folder / "encoder")
-            fit.model.train()
-        report(metrics, folder)
-
-    with tempfile.TemporaryDirectory() as scratch:
-        run_fit(fit, checkpoints=Path(scratch), report=reporting, show=settings["show"])

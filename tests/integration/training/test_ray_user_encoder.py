@@ -1,6 +1,7 @@
 """PinnerFormer under Ray Train: the same result as in one process, and through a killed worker."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
-from homefeed.errors import HomefeedError
+from homefeed.errors import DatasetError
 from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.training.ray import (
@@ -111,7 +112,7 @@ def _ray_workers() -> list[int]:
 
 @pytest.mark.timeout(600)
 def test_a_killed_worker_goes_on_from_the_last_checkpoint(ray, store, tmp_path) -> None:
-    config = replace(CONFIG, steps=600, checkpoint_every=20, report_every=20)
+    config = replace(CONFIG, steps=400, checkpoint_every=20, report_every=20)
     metrics = tmp_path / "killed" / METRICS_FILE
     killed: list[int] = []
     before = set(_ray_workers())
@@ -133,7 +134,7 @@ def test_a_killed_worker_goes_on_from_the_last_checkpoint(ray, store, tmp_path) 
     lines = [line for line in metrics.read_text().splitlines() if line]
     reported = read_metrics(RayRun(name="killed", storage=tmp_path, resources=TrainingResources()))
     steps = [m["step"] for m in reported]
-    assert steps == list(range(20, 601, 20))
+    assert steps == list(range(20, 401, 20))
     repeated = len(lines) - len(steps)  # reports between the last stored checkpoint and the kill
     assert 0 <= repeated < killed[0]  # it went on, it did not begin again
     whole, uninterrupted = _train(store, tmp_path, config, workers=0, name="whole")
@@ -142,7 +143,17 @@ def test_a_killed_worker_goes_on_from_the_last_checkpoint(ray, store, tmp_path) 
 
 
 @pytest.mark.timeout(600)
-def test_a_worker_that_raises_is_named_with_its_error(ray, store, tmp_path) -> None:
+def test_what_is_wrong_with_the_data_comes_back_as_it_is_and_is_not_retried(
+    ray, store, tmp_path
+) -> None:
     config = replace(CONFIG, window_days=1e-9)  # nobody has anything to predict
-    with pytest.raises(HomefeedError, match=r"training 'broken' failed.*positive action"):
+    with pytest.raises(DatasetError, match="no training user has a positive action"):
         _train(store, tmp_path, config, name="broken")
+
+
+@pytest.mark.timeout(600)
+def test_a_run_name_that_has_finished_gives_its_encoder_again(ray, store, tmp_path) -> None:
+    _, first = _train(store, tmp_path, name="again")
+    shutil.rmtree(tmp_path / "again-encoder")
+    _, second = _train(store, tmp_path, name="again")
+    assert second.hash == first.hash
