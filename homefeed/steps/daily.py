@@ -128,9 +128,8 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     stats = build_item_stats(dataset, store, table.created_s)
     made = []
     for encoder_hash, folder in live_encoders(where).items():
-        before = newest_snapshot(
-            where.workspace, encoder_hash, before_s=described["base"]["as_of_s"]
-        )
+        until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
+        before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
         yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
         made += [
             {"kind": folder.name, **one}
