@@ -158,7 +158,7 @@ def test_users_and_items_are_unit_vectors() -> None:
 def test_items_that_training_never_saw_share_one_id_but_keep_their_vectors() -> None:
     torch.manual_seed(0)
     frozen = torch.randn(6, 3)
-    frozen[4] = frozen[3]
+    frozen[0], frozen[4] = 0, frozen[3]
     known = torch.tensor([False, True, True, False, False, True])
     net = PinnerFormer(CONFIG, frozen, known, num_actions=2, num_surfaces=2)
     inputs = net.items.inputs(torch.arange(6))
