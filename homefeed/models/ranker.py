@@ -6,6 +6,13 @@ summary of TransAct over the last actions. The position at which an item was sho
 feature: it is unknown when ranking. Variants are configurations: ``full``, ``pinnerformer``
 (no sequence) and ``control`` (mean of recent items, no sequence).
 
+A logit is the sum of two parts: the user's *level* at that moment (how readily this user acts on
+anything, from the user vector and the kinds of the last actions, no candidate in it) and the
+candidate's *relevance* to the user. Within a request the level moves no order. Across moments of
+one user it must not: it follows the labels of the user's own earlier impressions, and among the
+impressions of one list what was taken before is not there to be taken again
+(docs/lab_log.md, "Lists across moments").
+
 Shapes: R requests, N candidates, A actions, C item dim, E an action's features, F features,
 H heads, S statistics, D the user vector's dim.
 """
@@ -21,6 +28,7 @@ from homefeed.models.transact import TransAct, TransActConfig
 from homefeed.models.transact_shared import encode_shared
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
+RECENT = (5, 20, 100)  # newest actions whose types tell a user's level
 USER_VECTORS = ("pinnerformer", "mean_recent", "none")
 
 
@@ -38,7 +46,7 @@ class RankerConfig:
     cross_layers: int = 2
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.1  # of the MLP
-    id_dropout: float = 0.0
+    level_hidden: int = 32  # width of the user level's hidden layer
 
     def __post_init__(self) -> None:
         if self.user_vector not in USER_VECTORS:
@@ -80,6 +88,7 @@ class UserSide:
     present: Tensor  # (R, A) bool
     context: Tensor  # (R, F) request and user features
     vector: Tensor  # (R, D)
+    level: Tensor  # (R, H) logits that all candidates share
 
 
 class Ranker(nn.Module):
@@ -102,12 +111,18 @@ class Ranker(nn.Module):
         self.register_buffer("stats_scale", torch.ones(len(inputs.stats)))
         self.cross = DeepCross(self.width, config.cross_layers, config.hidden, config.dropout)
         self.heads = nn.Linear(self.cross.outputs, len(inputs.heads))
+        self.level = nn.Sequential(
+            nn.Linear(self.level_width, config.level_hidden),
+            nn.ReLU(),
+            nn.Linear(config.level_hidden, len(inputs.heads)),
+        )
         self.item_vectors: Tensor | None = None
         self.match_vectors: Tensor | None = None
         self._initialise()
 
     def _initialise(self) -> None:
-        """Learned ids start small beside the projected vectors; the rest as torch does it."""
+        """Learned ids start small beside the projected vectors, relevance at zero."""
+        nn.init.zeros_(self.heads.bias)
         if self.config.item_ids:
             nn.init.normal_(self.item_id.weight, std=0.01)
             with torch.no_grad():
@@ -127,6 +142,12 @@ class Ranker(nn.Module):
         width += c.transact.item_dim + len(self.inputs.stats)
         return width + (c.transact.output_dim if c.sequence else 0)
 
+    @property
+    def level_width(self) -> int:
+        """Features of a user's level: history length, vector, shares of action types."""
+        width = 1 + (self.config.user_dim + 2 if self.reads_vector else 0)
+        return width + (len(RECENT) * len(self.inputs.action_types) if self.config.sequence else 0)
+
     def bind(self, tables: ItemTables) -> "Ranker":
         """Attach the items' vectors (not part of the weights); returns self."""
         device = self.stats_mean.device
@@ -145,10 +166,15 @@ class Ranker(nn.Module):
     def set_base_rates(self, rate_H: Tensor) -> None:
         """Start each head at its label's rate [H] in the training set."""
         with torch.no_grad():
-            self.heads.bias.copy_(torch.logit(rate_H, eps=1e-5))
+            self.level[-1].bias.copy_(torch.logit(rate_H, eps=1e-5))
 
     def forward(self, batch: RankerBatch) -> Tensor:
         """Logits [N, H]."""
+        level_NH, relevance_NH = self.parts(batch)
+        return level_NH + relevance_NH
+
+    def parts(self, batch: RankerBatch) -> tuple[Tensor, Tensor]:
+        """The two parts of the logits: the user's level and the relevance, [N, H] each."""
         user = self.user_side(batch)
         item_NC = self.item_features(batch.candidates)
         summary = None
@@ -156,7 +182,8 @@ class Ranker(nn.Module):
             summary = encode_shared(
                 self.transact, user.history, user.present, item_NC, batch.request
             )
-        return self.candidate_side(user, batch, item_NC, summary)
+        relevance_NH = self.candidate_side(user, batch, item_NC, summary)
+        return user.level[batch.request], relevance_NH
 
     def item_features(self, items: Tensor) -> Tensor:
         """Item indices [...] → [..., C]: projected vector plus learned id."""
@@ -174,26 +201,27 @@ class Ranker(nn.Module):
             history = torch.cat(
                 [self.item_features(batch.items), self.action_type(batch.actions)], dim=-1
             )
-        context = [
-            _clock(batch.time_s),
-            self.surface(batch.surface),
-            torch.log1p(present.sum(1, keepdim=True).float()) / 5,
-        ]
+        state = [torch.log1p(present.sum(1, keepdim=True).float()) / 5]
         if self.reads_vector:
             known = (batch.user_vector != 0).any(1, keepdim=True).float()
             age = torch.log1p(batch.vector_age_s.clamp(min=0))[:, None] / 12 * known
-            context += [self.user_projection(batch.user_vector), known, age]
+            state += [self.user_projection(batch.user_vector), known, age]
+        moment = [_clock(batch.time_s), self.surface(batch.surface)]
+        context = torch.cat([*moment, *state], dim=-1)
+        if self.config.sequence:
+            state += [_shares(batch.actions, len(self.inputs.action_types))]
         return UserSide(
             history=history,
             present=present,
-            context=torch.cat(context, dim=-1),
+            context=context,
             vector=batch.user_vector,
+            level=self.level(torch.cat(state, dim=-1)),
         )
 
     def candidate_side(
         self, user: UserSide, batch: RankerBatch, item_NC: Tensor, summary_NO: Tensor | None
     ) -> Tensor:
-        """Logits [N, H] from the user side, the items [N, C] and TransAct's summary [N, O]."""
+        """Relevance [N, H] from the user side, the items [N, C] and TransAct's summary [N, O]."""
         stats = (batch.stats - self.stats_mean) / self.stats_scale
         parts = [user.context[batch.request], item_NC, stats]
         if self.reads_vector:
@@ -210,3 +238,15 @@ def _clock(time_s: Tensor) -> Tensor:
     day = (time_s % DAY_S).float() * (2 * torch.pi / DAY_S)
     week = (time_s % WEEK_S).float() * (2 * torch.pi / WEEK_S)
     return torch.stack([day.cos(), day.sin(), week.cos(), week.sin()], dim=-1)
+
+
+def _shares(actions_RA: Tensor, types: int) -> Tensor:
+    """Shares of the action types among the newest few actions → [R, len(RECENT) * types]."""
+    shares = []
+    for count in RECENT:
+        recent = actions_RA[:, :count]
+        counts = torch.zeros(len(recent), types, device=recent.device)
+        counts.scatter_add_(1, recent, torch.ones_like(recent, dtype=counts.dtype))
+        counts[:, 0] = 0  # padding
+        shares.append(counts / (counts.sum(1, keepdim=True) + 1))
+    return torch.cat(shares, dim=-1)

@@ -105,7 +105,8 @@ class Scorer:
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
         summary = self.fast(side.history[0], item_NC, self.settings.chunk)
-        return self.ranker.candidate_side(side, batch, item_NC, summary).sigmoid().cpu().numpy()
+        relevance_NH = self.ranker.candidate_side(side, batch, item_NC, summary)
+        return (side.level + relevance_NH).sigmoid().cpu().numpy()
 
     def score_many(self, requests: Sequence[tuple[UserFeatures, np.ndarray]]) -> list[np.ndarray]:
         """``score`` for several requests; one float32 [N, H] each."""

@@ -140,7 +140,9 @@ class RankerFit:
         losses = {}
         for order, (name, ranker) in enumerate(self.rankers.items()):
             torch.manual_seed(int(keyed_bits(self.config.seed, 3, self.step, number, order) >> 1))
-            level, relevance = ranker.parts(labelled.by_vector[ranker.config.user_vector].to(device))
+            level, relevance = ranker.parts(
+                labelled.by_vector[ranker.config.user_vector].to(device)
+            )
             weights = (weight, self.head_weight.to(device), self.matrix.to(device))
             # The level is fitted by itself and the relevance to what it leaves: otherwise both
             # would share what is known about the user, and the relevance would not be free of it.

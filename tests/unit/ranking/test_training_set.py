@@ -1,0 +1,301 @@
+"""Nothing in a training set may be as young as its request, however it could get there."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+
+from homefeed.data.build_training_set import TrainingSetConfig, build_training_set
+from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
+from homefeed.data.item_stats import ItemStats, build_item_stats
+from homefeed.data.ranking_rows import EVALUATION, TRAIN, RankingRows, downsample_negatives
+from homefeed.data.sampled_rows import CandidateSampling
+from homefeed.data.sequences import SequenceStore, build_sequences
+from homefeed.data.splits import Timeline
+from homefeed.data.training_set import TrainingSet
+from homefeed.errors import ArtifactError, DatasetError
+
+DAY_S = 86_400
+LINE = Timeline(t0_s=2 * DAY_S, t1_s=4 * DAY_S, t2_s=6 * DAY_S)
+
+
+def action(user: int, item: int, time_s: float, **changes):
+    row = {
+        "user_id": user,
+        "item_id": item,
+        "action_type": "like",
+        "timestamp": int(time_s * 1000),
+        "surface": "home",
+        "duration_s": 0.0,
+        "arrived_at": None,
+    }
+    return row | changes
+
+
+def shown(user: int, item: int, time_s: float, like: int = 0, position: int = 1):
+    return {
+        "request_id": f"r{user}",  # one id for all of a user's requests: time must part them
+        "user_id": user,
+        "item_id": item,
+        "timestamp": int(time_s * 1000),
+        "position": position,
+        "surface": "home",
+        "like": like,
+    }
+
+
+def made(tmp_path, actions: list, impressions: list | None, line: Timeline = LINE, **config):
+    """Dataset, store, statistics and training set of a few written-out rows."""
+    labels = ("like",) if impressions is not None else ()
+    spec = DatasetSpec(name="t", files={}, positive=("like",), labels=labels)
+    types = {"arrived_at": pl.Int64, "duration_s": pl.Float32}
+    tables = {"actions": pl.DataFrame(actions, schema_overrides=types)}
+    if impressions is not None:
+        tables["impressions"] = pl.DataFrame(impressions)
+    dataset: Dataset = write_dataset(tmp_path / "data", spec, tables)
+    store: SequenceStore = build_sequences(dataset, tmp_path / "store")
+    created = np.full(store.meta.item_count + 1, -1, np.int64)
+    stats: ItemStats = build_item_stats(dataset, store, created)
+    settings = TrainingSetConfig(**config)
+    training_set = build_training_set(dataset, store, stats, line, tmp_path / "set", settings)
+    return dataset, store, stats, training_set
+
+
+def history_items(store: SequenceStore, training_set: TrainingSet, request: int) -> list:
+    positions = np.asarray(training_set.actions[request])
+    return store.items.ids(store.item[positions[positions >= 0]])
+
+
+NOON = 3 * DAY_S + 43_200
+
+
+def test_a_label_that_shares_its_actions_time_is_no_feature_of_itself(tmp_path):
+    actions = [action(1, 5, NOON - 9), action(1, 6, NOON)]
+    _, store, _, training_set = made(tmp_path, actions, [shown(1, 6, NOON, like=1)])
+    assert history_items(store, training_set, 0) == [5]
+
+
+def test_a_late_arrival_counts_only_after_it_arrived(tmp_path):
+    late = action(1, 5, NOON - 600, arrived_at=(NOON + 1) * 1000)
+    requests = [shown(1, 6, NOON), shown(1, 6, NOON + 120)]
+    _, store, _, training_set = made(tmp_path, [late, action(1, 7, NOON - 900)], requests)
+    assert history_items(store, training_set, 0) == [7]
+    assert history_items(store, training_set, 1) == [5, 7]
+
+
+def test_an_action_counts_only_after_it_has_ended(tmp_path):
+    watched = action(1, 5, NOON - 30, duration_s=60.0)
+    requests = [shown(1, 6, NOON), shown(1, 6, NOON + 31)]
+    _, store, _, training_set = made(tmp_path, [watched, action(1, 7, NOON - 900)], requests)
+    assert history_items(store, training_set, 0) == [7]
+    assert history_items(store, training_set, 1) == [5, 7]
+
+
+def test_a_planted_future_action_never_enters_a_history(tmp_path):
+    actions = [action(1, 5, NOON - 9), action(1, 8, NOON + 1), action(1, 9, NOON + 0.5)]
+    _, store, _, training_set = made(tmp_path, actions, [shown(1, 6, NOON)])
+    assert history_items(store, training_set, 0) == [5]
+
+
+def test_a_planted_leak_is_refused_when_the_set_is_verified(tmp_path):
+    actions = [action(1, 5, NOON - 9), action(1, 8, NOON + 1), action(2, 8, NOON - 50)]
+    _, store, _, training_set = made(tmp_path, actions, [shown(1, 6, NOON)])
+    future = store.positions_at(np.array([store.users.index(1)]), NOON + 1)[0]
+    foreign = store.rows(store.users.index(2)).start
+    for planted, reason in ((future, "not there yet"), (foreign, "another user")):
+        folder = tmp_path / f"planted-{planted}"
+        shutil.copytree(training_set.path, folder)
+        leaking = np.load(folder / "actions.npy")
+        leaking[0, 0] = planted
+        np.save(folder / "actions.npy", leaking)
+        with pytest.raises(ArtifactError, match=reason):
+            TrainingSet.open(folder).verify(store)
+
+
+def test_the_windows_follow_one_another_and_nothing_lies_outside(training_set, store, timeline):
+    time_s, split = training_set.time_s, np.asarray(training_set.split)
+    assert (
+        (time_s[split == TRAIN] > timeline.t0_s) & (time_s[split == TRAIN] <= timeline.t1_s)
+    ).all()
+    later = time_s[split == EVALUATION]
+    assert ((later > timeline.t1_s) & (later <= timeline.t2_s)).all()
+    assert len(later)
+    training_set.verify(store)
+
+
+def test_a_request_moved_out_of_its_window_is_refused(training_set, store, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "moved")
+    split = np.load(tmp_path / "moved/split.npy")
+    split[0] = EVALUATION
+    np.save(tmp_path / "moved/split.npy", split)
+    with pytest.raises(ArtifactError, match="outside its window"):
+        TrainingSet.open(tmp_path / "moved").verify(store)
+
+
+def test_changed_labels_are_refused(training_set, store, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "changed")
+    labels = np.load(tmp_path / "changed/labels.npy")
+    labels[3, 0] ^= 1
+    np.save(tmp_path / "changed/labels.npy", labels)
+    with pytest.raises(ArtifactError, match="labels"):
+        TrainingSet.open(tmp_path / "changed").verify(store)
+
+
+def test_a_truncated_set_is_refused(training_set, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "cut")
+    path = tmp_path / "cut/actions.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match="actions"):
+        TrainingSet.open(tmp_path / "cut")
+
+
+def test_rows_are_the_impressions_of_the_windows_with_their_labels(dataset, store, training_set):
+    frame = dataset.scan("impressions").collect()
+    time_s = frame["timestamp"].to_numpy() // 1000
+    line = training_set.timeline
+    inside = frame.filter(pl.Series((time_s > line.t0_s) & (time_s <= line.t2_s)))
+    assert training_set.meta.rows == inside.height
+    expected = {
+        (row["user_id"], row["timestamp"], row["item_id"]): (row["like"], row["hide"])
+        for row in inside.iter_rows(named=True)
+    }
+    request = np.asarray(training_set.request)
+    user = store.users.ids(training_set.user[request])
+    # Item 0 is an item without any action: it has no index and is skipped here.
+    for row in np.flatnonzero(np.asarray(training_set.item) > 0):
+        item = store.items.ids(training_set.item[row : row + 1])[0]
+        key = (user[row], int(training_set.time_ms[request[row]]), item)
+        assert expected[key] == tuple(training_set.labels[row])
+
+
+def test_one_request_id_at_two_times_is_two_requests(tmp_path):
+    impressions = [
+        shown(1, 6, NOON, position=1),
+        shown(1, 7, NOON, position=2),
+        shown(1, 8, NOON + 5),
+    ]
+    _, _, _, training_set = made(tmp_path, [action(1, 5, NOON - 9)], impressions)
+    assert training_set.request.tolist() == [0, 0, 1]
+
+
+def test_statistics_come_from_earlier_days_only(tmp_path):
+    impressions = [
+        shown(1, 6, 2 * DAY_S + 50, like=1),
+        shown(2, 6, 3 * DAY_S - 10, like=1),  # its labels settle after midnight
+        shown(3, 6, NOON, like=1),
+    ]
+    actions = [
+        action(1, 6, 2 * DAY_S + 50),
+        action(2, 6, 3 * DAY_S - 10, duration_s=60.0),  # ends after midnight
+        action(3, 6, NOON),
+    ]
+    _, store, stats, training_set = made(tmp_path, actions, impressions)
+    today = dict(zip(stats.names, stats.as_of(NOON)[store.items.index(6)], strict=True))
+    assert today["log_exposures"] == pytest.approx(np.log1p(1))
+    assert today["log_actions"] == pytest.approx(np.log1p(1))
+    tomorrow = dict(zip(stats.names, stats.as_of(4 * DAY_S)[store.items.index(6)], strict=True))
+    assert tomorrow["log_exposures"] == pytest.approx(np.log1p(3))
+    assert tomorrow["log_actions"] == pytest.approx(np.log1p(3))
+    row = np.flatnonzero(training_set.time_s[training_set.request] == NOON)[0]
+    assert training_set.stats[row].tolist() == stats.as_of(NOON)[store.items.index(6)].tolist()
+
+
+def test_statistics_equal_counts_made_row_by_row(dataset, store):
+    created = np.full(store.meta.item_count + 1, -1, np.int64)
+    stats = build_item_stats(dataset, store, created, label_lag_s=0)
+    day = 9
+    found = stats.as_of(day * DAY_S + 5)
+    frame = dataset.scan("impressions").collect()
+    for item in (2, 7, 20):
+        index = store.items.indices(pl.Series([item]))[0]
+        for window, first in (("_7d", day - 7), ("", 0)):
+            past = frame.filter(
+                pl.col("timestamp").is_between(
+                    first * DAY_S * 1000, day * DAY_S * 1000, closed="left"
+                )
+            )
+            mine = past.filter(pl.col("item_id") == item)
+            rate = (mine["like"].sum() + 20 * past["like"].mean()) / (mine.height + 20)
+            if index:
+                assert found[index, stats.names.index(f"like_rate{window}")] == pytest.approx(rate)
+                expected = np.log1p(mine.height)
+                assert found[index, stats.names.index(f"log_exposures{window}")] == pytest.approx(
+                    expected
+                )
+
+
+def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "joined")
+    opened = TrainingSet.open(tmp_path / "joined")
+    vectors = np.ones((opened.meta.requests, 3), np.float32)
+    day_old = opened.time_s - DAY_S
+    opened.add_user_vectors("mean_recent", vectors, day_old, "abc")
+    found, as_of_s = opened.user_vectors("mean_recent")
+    assert found.shape == vectors.shape
+    assert (as_of_s == day_old).all()
+    assert opened.encoder_hash("mean_recent") == "abc"
+    with pytest.raises(ArtifactError, match="before the request"):
+        opened.add_user_vectors("mean_recent", vectors, opened.time_s + 1, "abc")
+    with pytest.raises(ArtifactError, match="lost or doubled"):
+        opened.add_user_vectors("mean_recent", vectors[1:], day_old[1:], "abc")
+    with pytest.raises(ArtifactError, match="no user vectors `pinnerformer`"):
+        opened.user_vectors("pinnerformer")
+
+
+def test_dropped_negatives_are_stood_for_by_weights():
+    count = 20_000
+    generator = np.random.default_rng(0)
+    split = np.repeat([TRAIN, EVALUATION], count // 2).astype(np.uint8)
+    rows = RankingRows(
+        user=np.ones(count, np.int32),
+        time_ms=np.arange(count),
+        surface=np.zeros(count, np.uint8),
+        split=split,
+        request=np.arange(count, dtype=np.int32),
+        item=np.ones(count, np.int32),
+        position=np.ones(count, np.int32),
+        labels=(generator.random((count, 1)) < 0.1).astype(np.uint8),
+        weight=np.ones(count, np.float32),
+        heads=("like",),
+    )
+    kept = downsample_negatives(rows, 0.25, seed=1)
+    trained = kept.split[kept.request] == TRAIN
+    positives = rows.labels[: count // 2].sum()
+    assert kept.labels[trained].sum() == positives
+    assert (~trained).sum() == count // 2
+    assert kept.weight[trained].sum() == pytest.approx(count // 2, rel=0.05)
+    assert trained.sum() < 0.4 * count // 2
+
+
+def test_without_impressions_positives_stand_among_sampled_candidates(tmp_path):
+    generator = np.random.default_rng(0)
+    actions = [
+        action(user, int(generator.integers(40)), day * DAY_S + user)
+        for day in range(6)
+        for user in range(1, 20)
+    ]
+    sampling = CandidateSampling(candidates=10, seed=3)
+    _, _, stats, training_set = made(tmp_path, actions, None, sampling=sampling)
+    meta = training_set.meta
+    assert not meta.has_impressions
+    assert meta.sampling == dataclasses.asdict(sampling)
+    request, item = np.asarray(training_set.request), np.asarray(training_set.item)
+    positives = np.bincount(request, weights=training_set.labels[:, 0])
+    assert (positives >= 1).all()
+    assert (np.bincount(request) <= 11).all()
+    pairs = set(zip(request.tolist(), item.tolist(), strict=True))
+    assert len(pairs) == len(item)  # nothing is positive and candidate of one request at once
+    column = stats.names.index("log_actions")
+    for row in np.flatnonzero(training_set.labels[:, 0] == 0):
+        day_start = training_set.time_s[request[row]] // DAY_S * DAY_S
+        assert stats.as_of(int(day_start))[item[row], column] > 0  # met before that day
+
+
+def test_an_empty_window_is_one_clear_error(tmp_path):
+    empty = Timeline(t0_s=20 * DAY_S, t1_s=21 * DAY_S, t2_s=22 * DAY_S)
+    with pytest.raises(DatasetError, match="no impressions between"):
+        made(tmp_path, [action(1, 5, NOON)], [shown(1, 5, NOON)], empty)
+    with pytest.raises(DatasetError, match="no positive actions between"):
+        made(tmp_path / "other", [action(1, 5, NOON)], None, empty)
