@@ -15,6 +15,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline, held_out_users, timeline_for
+from homefeed.errors import DatasetError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import DAY_S, build_cases
 from homefeed.evaluation.evaluate import evaluate_all
@@ -41,10 +42,19 @@ def recipe_timeline(store: SequenceStore, settings: SequencesRecipe) -> Timeline
 
 
 def held_out(store: SequenceStore, settings: SequencesRecipe) -> np.ndarray:
-    """Mask bool[U+1] over user indices: the users that no encoder is fitted on."""
+    """Mask bool[U+1] over user indices: the users that no encoder is fitted on.
+
+    Raises DatasetError where nobody is left to fit on, or nobody to judge with.
+    """
     users = np.arange(1, store.meta.user_count + 1)
     mask = np.zeros(store.meta.user_count + 1, bool)
     mask[1:] = held_out_users(users, settings.held_out_share, HELD_OUT_SALT, store=store)
+    if mask[1:].all() or not mask.any():
+        raise DatasetError(
+            f"of the log's {len(users)} users {mask.sum()} are held out; encoders need one or more "
+            "users to learn from and to be judged with: give a log of more users, or another "
+            "sequences.held_out_share"
+        )
     return mask
 
 
@@ -55,6 +65,7 @@ def item_encoder_step(
     settings = read_section("item_encoder", item_encoder)
     store = SequenceStore.open(store_path)
     before_s = recipe_timeline(store, read_section("sequences", sequences)).t0_s
+    held_out(store, read_section("sequences", sequences))  # too few users are told early
     table = load_items(Dataset.open(checked), store.items, before_s=before_s)
     encoder = fit_item_encoder(
         settings.kind, store, table, before_s, dim=settings.dim, seed=settings.seed
