@@ -2,8 +2,24 @@
 
 import argparse
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from homefeed_cli.verb import Answer, Parsers, add_verb, config_of
+from homefeed.config import Loaded
+from homefeed_cli.verb import Answer, Parsers, add_verb, loaded_config
+
+if TYPE_CHECKING:
+    from serving.settings import Settings
+
+# Key of the configuration → field of the server's settings.
+_FIELDS = {
+    "serving.poll_s": "poll_s",
+    "serving.feature_budget_ms": "features_budget_ms",
+    "storage.online_store": "online_store",
+    "storage.redis": "redis",
+    "storage.feast_registry": "feast_registry",
+}
 
 
 def add(parsers: Parsers) -> None:
@@ -23,14 +39,16 @@ def serve(args: argparse.Namespace) -> Answer:
     from homefeed.errors import ServerError
     from serving.run import start_server
 
-    config = config_of(args)
+    loaded = loaded_config(args)
+    config, settings = loaded.config, server_settings(loaded)
     with start_server(
         config.workspace,
         config.serving.port,
-        simulated_clock=args.simulated_clock,
+        simulated_clock=args.simulated_clock or settings.simulated_clock,
         scorer=config.serving.scorer,
         host=config.serving.host,
         workers=args.workers,
+        settings=settings,
         wait_for_release=False,
     ) as server:
         with server.client() as client:
@@ -43,3 +61,18 @@ def serve(args: argparse.Namespace) -> Answer:
         except KeyboardInterrupt:
             return Answer({"url": server.url, "stopped": True}, "stopped")
         raise ServerError(f"the server ended by itself; its log: {server.log_path}")
+
+
+def server_settings(loaded: Loaded, environment: Mapping[str, str] | None = None) -> "Settings":
+    """The server's settings: what the configuration gives, else ``HOMEFEED_*``, else defaults.
+
+    A key that nobody set does not hide a variable. Raises ConfigError for a variable's bad value.
+    """
+    from serving.settings import Settings
+
+    given = {
+        field: getattr(getattr(loaded.config, key.split(".")[0]), key.split(".")[1])
+        for key, field in _FIELDS.items()
+        if loaded.origin[key] != "default"
+    }
+    return replace(Settings.from_env(environment), **given)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from serving.catalog import Catalog, Source
 from serving.event_log import EventLog
 from serving.explain import ExplanationStore
-from serving.features import OnlineReader
+from serving.features import OnlineReader, store_settings
 from serving.http import Edge
 from serving.loading import load_scorer, load_served, release_key
 from serving.log_writer import LogWriter
@@ -47,7 +47,7 @@ def build_worker(settings: Settings, scoring: Scoring, on_change: Callable[[], N
     """A worker whose catalog serves a release only when ``scoring`` has loaded it too."""
     log = EventLog(settings.event_log_path, synchronous=settings.durable_sync)
     explanations = ExplanationStore(settings.explain_path, limit=settings.explanations)
-    features = OnlineReader(settings.workspace / "feast")
+    features = OnlineReader(settings.workspace / "feast", store_settings(settings))
 
     def load(version: int) -> ServedRelease:
         release = load_served(settings, version)

@@ -4,16 +4,18 @@ from pathlib import Path
 
 from feature_repo.client import FeatureStore
 from feature_repo.online import OnlineFeatures, OnlineSequence
+from feature_repo.settings import StoreSettings
 from homefeed.schema import ActionFlag
 from serving.sequence import PastAction
+from serving.settings import Settings
 from serving.user_state import StoredUser
 
 
 class OnlineReader:
     """Reads one user's features by an arm's feature service."""
 
-    def __init__(self, root: Path) -> None:
-        self._store = FeatureStore(root)
+    def __init__(self, root: Path, settings: StoreSettings | None = None) -> None:
+        self._store = FeatureStore(root, settings=settings)
 
     def read(self, feature_service: str, user_id: str, now_s: float) -> StoredUser | None:
         """What a request at ``now_s`` may see; None where the store does not know the user."""
@@ -22,6 +24,15 @@ class OnlineReader:
     def warm_up(self, feature_service: str) -> None:
         """Pay the imports and the first connection before the first request."""
         self._store.warm_up(feature_service)
+
+
+def store_settings(settings: Settings) -> StoreSettings:
+    """Where a server with these settings reads features: where its pipelines publish them."""
+    return StoreSettings(
+        online_store=settings.online_store,
+        redis=settings.redis,
+        registry=settings.feast_registry,
+    )
 
 
 def stored_user(features: OnlineFeatures) -> StoredUser | None:

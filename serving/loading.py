@@ -1,7 +1,8 @@
 """Load a release for serving: its newest snapshot, index, vocabulary and the shape of its models.
 
-Two loaders over one release: ``load_served`` for the CPU service (no torch in it) and
-``load_scorer`` for the side that computes.
+Two loaders over one release: ``load_served`` for the CPU service, which holds no model and
+computes nothing with torch (opening a release imports it all the same), and ``load_scorer`` for
+the side that computes.
 
 Shapes: I items of the vocabulary (row 0 is padding), S statistics, D vector dimension.
 """

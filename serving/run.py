@@ -76,14 +76,16 @@ def start_server(
 
     Port 0 takes a free one. ``scorer`` is ``service`` (a process of its own) or ``in_process``.
     With ``wait_for_release=False`` it returns as soon as the server answers, even without a
-    champion in the ledger. Raises ServerError where the port is busy or the server did not come
+    champion in the ledger. Without ``settings`` they are read from the variables ``HOMEFEED_*``.
+    Raises ServerError where the port is busy or the server did not come
     up within ``wait_s`` (the message holds the last lines of its log), StorageError where the
     workspace cannot be written.
     """
     if scorer not in _SERVICES:
         raise ServerError(f"scorer is {scorer!r}; give {SPLIT!r} or {IN_PROCESS!r}")
     workspace = Path(workspace).resolve()
-    settings = replace(settings or Settings(), workspace=workspace, simulated_clock=simulated_clock)
+    settings = settings or Settings.from_env()
+    settings = replace(settings, workspace=workspace, simulated_clock=simulated_clock)
     port = port or _free_port(host)
     _refuse_busy(host, port)
     log_path = log_path or workspace / "runs" / f"server-{port}.log"
@@ -161,7 +163,7 @@ def _refuse_busy(host: str, port: int) -> None:
         except OSError as error:
             raise ServerError(
                 f"port {port} on {host} cannot be used ({error.strerror}); stop what listens "
-                "there or choose another with --port"
+                "there or choose another with --set serving.port="
             ) from error
 
 

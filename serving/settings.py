@@ -1,7 +1,8 @@
 """Everything that can be set about a server, read from the environment here and nowhere else.
 
-`homefeed serve` and `serving.run.start_server` write these variables for the processes they
-start; an image or a Kubernetes manifest sets them directly.
+`serving.run.start_server` writes these variables for the processes it starts, on top of those
+that it finds. Under `homefeed serve` a value that homefeed.yaml, the profile or `--set` gives
+comes before its variable.
 """
 
 import os
@@ -32,6 +33,10 @@ class Settings:
     popular_share: float = 0.15  # of the candidates, popular whatever the user's vector says
     recent_share: float = 0.05  # of the candidates, the newest items
     shown_window_s: float = 86_400.0  # an item shown within this time does not come back
+
+    online_store: str = "sqlite"  # of the features: sqlite or redis, as the pipelines publish
+    redis: str = "localhost:6379"  # host:port, where online_store is redis
+    feast_registry: str = ""  # SQLAlchemy URL of Feast's registry; empty: a file
 
     features_budget_ms: float = 50.0  # one read of the feature store
     log_budget_ms: float = 50.0  # one read of the event log
@@ -66,6 +71,8 @@ class Settings:
                 "0 or more and sum to at most 1"
             )
         self.utility_weights()
+        if self.online_store not in ("sqlite", "redis"):
+            raise ConfigError(f"online_store is {self.online_store!r}; give sqlite or redis")
         if self.durable_sync not in ("FULL", "NORMAL"):
             raise ConfigError(f"durable_sync is {self.durable_sync!r}; give FULL or NORMAL")
 

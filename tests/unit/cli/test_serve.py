@@ -1,0 +1,55 @@
+"""What `homefeed serve` hands to the server: the configuration, over the environment."""
+
+from typing import Any
+
+import pytest
+
+from feature_repo.publish import feature_store
+from homefeed.config import load_config
+from homefeed.errors import ConfigError
+from homefeed_cli.serve import server_settings
+from serving.features import OnlineReader, store_settings
+from serving.settings import Settings
+
+
+def test_what_the_configuration_gives_reaches_the_server() -> None:
+    given = ("serving.poll_s=0.25", "serving.feature_budget_ms=7")
+    settings = server_settings(load_config(overrides=given), {})
+    assert (settings.poll_s, settings.features_budget_ms) == (0.25, 7.0)
+
+
+def test_a_variable_counts_where_the_configuration_says_nothing() -> None:
+    environment = {"HOMEFEED_CANDIDATES": "300", "HOMEFEED_POLL_S": "9", "HOMEFEED_REDIS": "r:1"}
+    settings = server_settings(load_config(overrides=("serving.poll_s=2.0",)), environment)
+    assert (settings.candidates, settings.poll_s, settings.redis) == (300, 2.0, "r:1")
+    with pytest.raises(ConfigError, match="HOMEFEED_CANDIDATES"):
+        server_settings(load_config(), {"HOMEFEED_CANDIDATES": "many"})
+
+
+def test_without_either_the_defaults_of_both_agree() -> None:
+    assert server_settings(load_config(), {}) == Settings()
+    for key in (
+        "serving.poll_s=2.0",
+        "serving.feature_budget_ms=50",
+        "storage.online_store=sqlite",
+    ):
+        assert server_settings(load_config(overrides=(key,)), {}) == Settings()
+
+
+@pytest.mark.parametrize("profile", ["local", "cluster"])
+def test_a_server_reads_the_online_store_that_the_pipelines_publish_to(
+    profile: str, tmp_path: Any
+) -> None:
+    loaded = load_config(
+        profile=profile, overrides=(f"storage.root={tmp_path}", "storage.feast_registry=sqlite://")
+    )
+    settings = Settings.from_env(server_settings(loaded, {}).to_env())  # in its own process
+    reader = OnlineReader(tmp_path / "feast", store_settings(settings))
+    published = feature_store(loaded.config).connection.settings
+    assert reader._store.connection.settings == published
+    assert published.online_store == ("redis" if profile == "cluster" else "sqlite")
+
+
+def test_an_unknown_online_store_is_refused() -> None:
+    with pytest.raises(ConfigError, match="online_store is 'dynamo'; give sqlite or redis"):
+        server_settings(load_config(overrides=("storage.online_store=dynamo",)), {})
