@@ -1,0 +1,243 @@
+"""Fitting rankers: it learns, workers do not change it, the time window is for training only."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from homefeed.errors import ArtifactError, ConfigError
+from homefeed.evaluation.ranking import POPULARITY, evaluate_rankers, list_kind, predict
+from homefeed.models.ranker import variant
+from homefeed.models.transact import TransActConfig
+from homefeed.schema import ActionFlag
+from homefeed.training.fit_ranker import RankerFit, fit_rankers
+from homefeed.training.ranker_batches import RankerData
+from homefeed.training.ranker_config import RankerFitConfig
+from homefeed.training.ranker_loss import label_matrix, weighted_bce
+from homefeed.training.workers import Worker
+
+SMALL = TransActConfig(item_dim=4, action_dim=4, ffn_dim=8, first_k=3, output_dim=6)
+
+
+def config(**changes) -> RankerFitConfig:
+    values = {
+        "rankers": (variant("full", user_vector="none", transact=SMALL, hidden=(8,)),),
+        "batch_rows": 64,
+        "shard_rows": 32,
+        "learning_rate": 0.02,
+        "epochs": 3.0,
+    }
+    return RankerFitConfig(**(values | changes))
+
+
+def test_a_fitted_ranker_beats_chance_on_later_requests(training_set, store, tables, tmp_path):
+    out = tmp_path / "rankers"
+    fit = fit_rankers(config(), training_set, store, tables, out, show=False)
+    report = evaluate_rankers(fit.rankers, fit.data)
+    assert report.lists == "request"
+    like = report.figures["full"]["like"]
+    assert like.auc > 0.75  # even items are liked in 60 %, odd ones never
+    assert like.hit.mean > 1.1  # chance: three fifths of 1.5 likes
+    assert 0.7 < like.ratio < 1.4
+    assert set(report.figures) == {"full", POPULARITY}
+    assert report.difference("full", "full", "like").mean == 0
+    assert (out / "full/ranker.json").is_file()
+
+
+def test_batches_hold_what_the_store_and_the_set_say(training_set, store):
+    data = RankerData(training_set, store)
+    requests = np.array([40, 7, 55])
+    labelled = data.batch(requests)
+    batch = labelled.by_vector["none"]
+    row = 0
+    for place, request in enumerate(requests):
+        positions = [p for p in training_set.actions[request] if p >= 0]
+        assert batch.items[place][: len(positions)].tolist() == [store.item[p] for p in positions]
+        assert (batch.actions[place][len(positions) :] == 0).all()
+        for wanted in np.flatnonzero(np.asarray(training_set.request) == request):
+            assert batch.candidates[row] == training_set.item[wanted]
+            assert batch.request[row] == place
+            assert labelled.labels[row].tolist() == training_set.labels[wanted].tolist()
+            row += 1
+    assert row == len(batch.candidates)
+
+
+def test_the_time_window_hides_the_newest_actions_and_moves_the_rest_up(training_set, store):
+    data = RankerData(training_set, store)
+    requests = training_set.requests_of(0)
+    hidden = data.hidden(requests, 24.0, 5)
+    assert hidden.max() > 0
+    assert (hidden < data.lengths(requests)).any()
+    batch = data.batch(requests, hidden).by_vector["none"]
+    for place, request in enumerate(requests[:50]):
+        positions = [p for p in training_set.actions[request] if p >= 0][hidden[place] :]
+        assert batch.items[place][: len(positions)].tolist() == [store.item[p] for p in positions]
+        assert (batch.actions[place][len(positions) :] == 0).all()
+
+
+def test_windows_are_drawn_per_request_and_lie_between_none_and_a_day(training_set, store):
+    data = RankerData(training_set, store)
+    requests = training_set.requests_of(0)
+    hidden = data.hidden(requests, 24.0, 5)
+    positions = np.asarray(training_set.actions[requests])
+    age_s = data.time_s[requests][:, None] - store.time_s[np.where(positions < 0, 0, positions)]
+    within = ((positions >= 0) & (age_s < 86_400)).sum(1)
+    assert (hidden <= within).all()
+    busy = within > 0
+    assert 0.2 < (hidden[busy] / within[busy]).mean() < 0.8
+    assert (data.hidden(requests, 24.0, 5) == hidden).all()
+    assert (data.hidden(requests, 24.0, 6) != hidden).any()
+    assert (data.hidden(requests, 0.0, 5) == 0).all()
+
+
+def test_actions_of_unknown_time_are_never_hidden(training_set, store):
+    data = RankerData(training_set, store)
+    untimed = np.array(store.flags) | np.uint8(ActionFlag.TIME_UNKNOWN)
+
+    class Untimed:
+        meta, item, action, time_s, flags = (
+            store.meta,
+            store.item,
+            store.action,
+            store.time_s,
+            untimed,
+        )
+
+    data = RankerData(training_set, Untimed())
+    assert (data.hidden(training_set.requests_of(0), 24.0, 5) == 0).all()
+
+
+def test_the_window_is_for_training_only(training_set, store, tables):
+    fit = RankerFit(config(), training_set, store, tables, worker=Worker())
+    everything = replace_window(fit, 0.0)
+    requests = training_set.requests_of(1)
+    ranker = fit.rankers["full"]
+    np.testing.assert_array_equal(
+        predict(ranker, fit.data, requests), predict(ranker, everything.data, requests)
+    )
+    seen = [h.sum() for _, _, h in fit.shards(0)]
+    assert sum(seen) > 0
+    assert sum(h.sum() for _, _, h in everything.shards(0)) == 0
+
+
+def replace_window(fit: RankerFit, hours: float) -> RankerFit:
+    changed = dataclasses.replace(fit.config, window_hours=hours)
+    ranker = fit.rankers["full"]
+    other = RankerFit(changed, fit.data.set, fit.data.store, _tables_of(ranker), worker=Worker())
+    return other
+
+
+def _tables_of(ranker):
+    from homefeed.models.ranker_batch import ItemTables
+
+    return ItemTables(vectors=ranker.item_vectors.numpy(), match={})
+
+
+def test_every_epoch_sees_every_request_once_and_in_another_order(training_set, store, tables):
+    fit = RankerFit(config(epochs=2.0), training_set, store, tables, worker=Worker())
+    half = fit.steps // 2
+    epochs = [
+        np.concatenate([fit.plan(step)[0] for step in range(first, first + half)])
+        for first in (0, half)
+    ]
+    for seen in epochs:
+        assert sorted(seen) == training_set.requests_of(0).tolist()
+    assert (epochs[0] != epochs[1]).any()
+    parts = np.concatenate([requests for _, requests, _ in fit.shards(0)])
+    assert sorted(parts) == sorted(fit.plan(0)[0])
+
+
+def test_two_workers_share_the_shards_without_overlap(training_set, store, tables):
+    both = [
+        RankerFit(config(), training_set, store, tables, worker=Worker(rank=rank, size=2))
+        for rank in (0, 1)
+    ]
+    shares = [{n for n, _, _ in fit.shards(0)} for fit in both]
+    assert not shares[0] & shares[1]
+    alone = RankerFit(config(), training_set, store, tables, worker=Worker())
+    assert shares[0] | shares[1] == {n for n, _, _ in alone.shards(0)}
+
+
+@pytest.mark.timeout(180)
+def test_two_processes_fit_what_one_fits(training_set, store, tmp_path):
+    (tmp_path / "store").symlink_to(store.path)
+    (tmp_path / "set").symlink_to(training_set.path)
+    program = Path(__file__).with_name("one_of_many.py")
+    runs = [(0, 1), (0, 2), (1, 2)]
+    processes = [
+        subprocess.Popen([sys.executable, str(program), str(tmp_path), str(rank), str(size)])
+        for rank, size in runs
+    ]
+    assert [p.wait() for p in processes] == [0, 0, 0]
+    one, two, other = (torch.load(tmp_path / f"{size}-{rank}.pt") for rank, size in runs)
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    for name, weights in one["weights"].items():
+        for key, value in weights.items():
+            torch.testing.assert_close(two["weights"][name][key], value, rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(other["weights"][name][key], two["weights"][name][key])
+
+
+def test_a_resumed_fit_ends_as_one_that_never_stopped(training_set, store, tables, tmp_path):
+    straight = RankerFit(config(), training_set, store, tables, worker=Worker())
+    for _ in range(6):
+        straight.train_step()
+    first = RankerFit(config(), training_set, store, tables, worker=Worker())
+    for _ in range(3):
+        first.train_step()
+    first.save(tmp_path / "step")
+    second = RankerFit(config(), training_set, store, tables, worker=Worker())
+    second.resume(tmp_path / "step")
+    for _ in range(3):
+        second.train_step()
+    for a, b in zip(
+        straight.rankers["full"].parameters(), second.rankers["full"].parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+    other = RankerFit(config(seed=1), training_set, store, tables, worker=Worker())
+    with pytest.raises(ArtifactError, match="another fit"):
+        other.resume(tmp_path / "step")
+
+
+def test_a_ranker_does_not_change_because_another_is_fitted_beside_it(training_set, store, tables):
+    alone = RankerFit(config(), training_set, store, tables, worker=Worker())
+    second = variant("no_sequence", user_vector="none", transact=SMALL, hidden=(8,))
+    both = RankerFit(
+        config(rankers=(*config().rankers, second)), training_set, store, tables, worker=Worker()
+    )
+    for fit in (alone, both):
+        fit.train_step()
+    for a, b in zip(
+        alone.rankers["full"].parameters(), both.rankers["full"].parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
+def test_the_weighted_loss_equals_its_formula():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(4, 2), (torch.rand(4, 2) < 0.5).float()
+    weight = torch.rand(4)
+    of_head, matrix = label_matrix(("a", "b"), {"b": 2.0}, {"a": {"b": 5.0}})
+    expected = 0.0
+    for n in range(4):
+        for h in range(2):
+            p, y = torch.sigmoid(logits[n, h]), labels[n, h]
+            head = [1.0, 2.0][h] * (1 + (5.0 * labels[n, 1] if h == 0 else 0.0))
+            expected -= weight[n] * head * (y * p.log() + (1 - y) * (1 - p).log())
+    found = weighted_bce(logits, labels, weight, of_head, matrix)
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ConfigError, match="hidee"):
+        label_matrix(("hide",), {"hidee": 1.0}, {})
+
+
+def test_short_requests_are_judged_in_one_list_per_user(training_set):
+    requests = training_set.requests_of(1)
+    assert list_kind(training_set, requests) == "request"
+
+    class Short:
+        begin = np.arange(9) * 2
+
+    assert list_kind(Short, np.arange(8)) == "user"
