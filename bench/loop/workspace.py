@@ -1,0 +1,91 @@
+"""A finished workspace is read, never written: each life gets a copy that serves one arm only."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from homefeed.artifacts import read_json
+from homefeed.config import Config, StorageConfig, TrainingConfig
+from homefeed.data.world.config import WorldConfig
+from homefeed.errors import ArtifactError
+from homefeed.models.ranker_artifact import describe_ranker
+from homefeed.recipes import config_json, read_section
+from homefeed.release.entries import Action
+from homefeed.release.ledger import Ledger
+from homefeed.release.opened import newest_snapshot
+from homefeed.steps.lineage import Day, newest_day, write_day
+from homefeed.steps.releases import ARMS
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a finished `homefeed run` on `world` left."""
+
+    root: Path
+    world: WorldConfig
+    day: Day  # the end of the log: its data set and its sequence store
+    releases: dict[str, int]  # arm → version
+
+
+def finished(root: Path) -> Finished:
+    """Read a workspace. ArtifactError where it holds no finished run on `world`."""
+    root = Path(root).resolve()
+    world = _world(root)
+    day = newest_day(root)
+    if day.as_of_s > world.end_s or day.watermark:
+        raise ArtifactError(
+            f"{root} has gone on after its log (it stands at {day.as_of_s}, the log ends at "
+            f"{world.end_s}); give a workspace as `homefeed run` leaves it"
+        )
+    return Finished(root=root, world=world, day=day, releases=_releases(root))
+
+
+def serving_one_arm(source: Finished, version: int, out: Path) -> Config:
+    """Make a workspace at ``out`` whose champion is ``version``; models stay where they are."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / "mlflow").symlink_to(source.root / "mlflow")
+    shutil.copytree(source.root / "feast", out / "feast")
+    manifest = Ledger(source.root / "ledger.db").manifest(version)
+    encoder_hash = manifest.user_encoder.hash
+    snapshot = newest_snapshot(source.root, encoder_hash)
+    shutil.copytree(snapshot, out / "snapshots" / snapshot.parent.name / snapshot.name)
+    ledger, at_s = Ledger(out / "ledger.db"), source.day.as_of_s
+    ledger.add_release(version, manifest, at_s=at_s)
+    who = {"who": "closed loop", "reason": "one life, one arm"}
+    ledger.append(Action.PROMOTE, lambda _: version, at_s=at_s, **who)
+    write_day(out, source.day)
+    return Config(
+        storage=StorageConfig(root=str(out)),
+        training=TrainingConfig(num_workers=0, embed_workers=0),
+    )
+
+
+def as_text(config: Config) -> str:
+    """The configuration as steps take it."""
+    return config_json(config)
+
+
+def _world(root: Path) -> WorldConfig:
+    runs = [read_json(path) for path in (root / "runs").glob("*/run.json")]
+    runs = [r for r in runs if r["arguments"].get("data") == "world" and "world" in r["arguments"]]
+    if not runs:
+        raise ArtifactError(f"{root} holds no run on world; make one: homefeed run --recipe small")
+    return read_section("world", max(runs, key=lambda r: r["started"])["arguments"]["world"])
+
+
+def _releases(root: Path) -> dict[str, int]:
+    """The newest release of each arm, told by its ranker's variant and whether it is real time."""
+    ledger, found = Ledger(root / "ledger.db"), {}
+    for version in ledger.versions():
+        manifest = ledger.manifest(version)
+        ranker = describe_ranker(manifest.ranker.path(root)).config.name
+        for arm in ARMS:
+            if (arm.ranker, arm.realtime) == (ranker, manifest.realtime):
+                found[arm.name] = version
+    missing = [arm.name for arm in ARMS if arm.name not in found]
+    if missing:
+        raise ArtifactError(f"{root} has no release of arm {missing[0]!r}; finish `homefeed run`")
+    return found
