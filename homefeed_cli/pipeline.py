@@ -104,17 +104,21 @@ def compiled(args: argparse.Namespace) -> Answer:
     """Compile to YAML."""
     from pipelines.compiled import compile_pipeline
     from pipelines.names import NAMES
+    from pipelines.placement import Placement
 
     names = [args.name] if args.name else list(NAMES)
-    paths = {name: str(compile_pipeline(name, args.out)) for name in names}
+    placement = Placement.of(config_of(args))
+    paths = {name: str(compile_pipeline(name, args.out, placement)) for name in names}
     return Answer(paths, "\n".join(paths.values()))
 
 
 def upload(args: argparse.Namespace) -> Answer:
     """Upload a version."""
+    from pipelines.placement import Placement
     from pipelines.submit import upload as upload_version
 
-    uploaded = upload_version(args.name, config_of(args).pipelines)
+    config = config_of(args)
+    uploaded = upload_version(args.name, config.pipelines, Placement.of(config))
     text = f"{args.name}: version {uploaded.version_name} ({uploaded.version_id})"
     return Answer(dataclasses.asdict(uploaded), text)
 
@@ -122,25 +126,27 @@ def upload(args: argparse.Namespace) -> Answer:
 def submit(args: argparse.Namespace) -> Answer:
     """Start a run on the cluster."""
     from pipelines.catalogue import arguments_for
+    from pipelines.placement import Placement
     from pipelines.submit import submit as submit_run
 
     config = config_of(args)
     arguments = arguments_for(
         args.name, config, args.data, args.recipe, args.date, recipe_overrides(args), cluster=True
     )
-    run_id = submit_run(args.name, arguments, config.pipelines)
+    run_id = submit_run(args.name, arguments, config.pipelines, Placement.of(config))
     return Answer({"run_id": run_id}, f"started {args.name} as run {run_id}")
 
 
 def schedule(args: argparse.Namespace) -> Answer:
     """Put a pipeline on its schedule."""
     from pipelines.catalogue import arguments_for
+    from pipelines.placement import Placement
     from pipelines.submit import schedule as schedule_runs
 
     config = config_of(args)
     arguments = arguments_for(
         args.name, config, args.data, args.recipe, args.date, recipe_overrides(args), cluster=True
     )
-    job_id = schedule_runs(args.name, arguments, config.pipelines)
+    job_id = schedule_runs(args.name, arguments, config.pipelines, Placement.of(config))
     text = f"{args.name} runs at '{config.pipelines.daily_cron}' as {job_id}"
     return Answer({"recurring_run_id": job_id, "cron": config.pipelines.daily_cron}, text)

@@ -5,26 +5,42 @@ from pathlib import Path
 from homefeed import __version__
 from homefeed.artifacts import writing
 from homefeed.errors import PipelineError
-from pipelines.code_version import commit
+from pipelines.code_version import code_version, commit
+from pipelines.placement import Placement, place
+
+_CODE_DIGITS = 6
 
 
-def version_name() -> str:
-    """What a compiled or uploaded pipeline is called: ``0.1.0-<commit>``."""
-    return f"{__version__}-{commit()}"
+def version_name(placement: Placement = Placement()) -> str:  # noqa: B008 - it is frozen
+    """What a compiled or uploaded pipeline is called: ``0.1.0-<commit>``.
+
+    With uncommitted edits, ``0.1.0-<commit>-dirty-<6 digits of the code's hash>``; for another
+    placement than the default, six digits more: two contents never share a name.
+    """
+    at = commit()
+    if at.endswith("-dirty"):
+        at += f"-{code_version().rpartition('+')[2][:_CODE_DIGITS]}"
+    name = at if at == code_version() else f"{__version__}-{at}"
+    return name + placement.suffix
 
 
-def compile_pipeline(name: str, target: Path) -> Path:
+def compile_pipeline(
+    name: str,
+    target: Path,
+    placement: Placement = Placement(),  # noqa: B008 - it is frozen
+) -> Path:
     """Write the pipeline's YAML to ``target`` (a file, or a folder to put it in)."""
     from kfp import compiler
 
     from pipelines.catalogue import find
 
     if target.suffix not in (".yaml", ".yml"):
-        target = target / f"{name}-{version_name()}.yaml"
+        target = target / f"{name}-{version_name(placement)}.yaml"
     try:
         with writing(target) as beside:
             package = beside.with_suffix(".yaml")
             compiler.Compiler().compile(find(name), str(package))
+            place(package, placement)
             package.rename(beside)
     except ValueError as error:
         raise PipelineError(f"pipeline {name!r} does not compile: {error}") from None

@@ -1,7 +1,7 @@
 """The only place that talks to a cluster: Kubeflow Pipelines through kfp.Client.
 
 A pipeline is uploaded under its name; each upload is a version named by the project's version
-and the commit, so that an uploaded version never changes.
+the commit and, where they differ from the default, image and placement: it never changes.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Any
 from homefeed.config import PipelinesConfig
 from homefeed.errors import PipelineError
 from pipelines.compiled import compile_pipeline, version_name
+from pipelines.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,16 @@ class Uploaded:
     version_name: str
 
 
-def upload(name: str, config: PipelinesConfig) -> Uploaded:
-    """Upload the pipeline's present version; a version that is there already is left alone."""
+def upload(name: str, config: PipelinesConfig, placement: Placement | None = None) -> Uploaded:
+    """Upload the pipeline's present version; a version that is there already is left alone.
+
+    Without ``placement``, its steps run in ``pipelines.image`` and are given nothing more.
+    """
+    placement = placement or Placement(image=config.image)
     client = _client(config)
-    version = version_name()
+    version = version_name(placement)
     with tempfile.TemporaryDirectory() as folder, _kfp_errors(config):
-        package = str(compile_pipeline(name, Path(folder) / f"{name}.yaml"))
+        package = str(compile_pipeline(name, Path(folder) / f"{name}.yaml", placement))
         pipeline_id = client.get_pipeline_id(name)
         if pipeline_id is None:
             pipeline_id = client.upload_pipeline(package, pipeline_name=name).pipeline_id
@@ -40,9 +45,14 @@ def upload(name: str, config: PipelinesConfig) -> Uploaded:
     return Uploaded(pipeline_id, made.pipeline_version_id, version)
 
 
-def submit(name: str, arguments: dict[str, Any], config: PipelinesConfig) -> str:
+def submit(
+    name: str,
+    arguments: dict[str, Any],
+    config: PipelinesConfig,
+    placement: Placement | None = None,
+) -> str:
     """Upload, then start one run with these arguments; returns the run's id."""
-    uploaded = upload(name, config)
+    uploaded = upload(name, config, placement)
     client = _client(config)
     with _kfp_errors(config):
         experiment = client.create_experiment(config.experiment, namespace=config.namespace)
@@ -56,9 +66,14 @@ def submit(name: str, arguments: dict[str, Any], config: PipelinesConfig) -> str
     return run.run_id
 
 
-def schedule(name: str, arguments: dict[str, Any], config: PipelinesConfig) -> str:
+def schedule(
+    name: str,
+    arguments: dict[str, Any],
+    config: PipelinesConfig,
+    placement: Placement | None = None,
+) -> str:
     """Upload, then run it at ``pipelines.daily_cron``; replaces an older schedule of this name."""
-    uploaded = upload(name, config)
+    uploaded = upload(name, config, placement)
     client = _client(config)
     with _kfp_errors(config):
         experiment = client.create_experiment(config.experiment, namespace=config.namespace)
@@ -70,7 +85,9 @@ def schedule(name: str, arguments: dict[str, Any], config: PipelinesConfig) -> s
             job_name=name,
             cron_expression=config.daily_cron,
             max_concurrency=1,
-            no_catchup=True,  # a missed night is made up by the next run, which appends both days
+            # A run takes the day after the newest published one, whatever its tick: after a
+            # missed night the next run takes the missed day, and one is to be submitted by hand.
+            no_catchup=True,
             pipeline_id=uploaded.pipeline_id,
             version_id=uploaded.version_id,
             params=arguments,

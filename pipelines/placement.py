@@ -1,0 +1,93 @@
+"""Where a compiled pipeline's steps run: their image and, on a cluster, volume and accelerators.
+
+Pipelines are written without any of it. A placement is put onto the compiled YAML, so that one
+pipeline serves each installation; `homefeed.yaml` says which.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from homefeed.artifacts import hash_json
+from homefeed.config import Config, PipelinesConfig
+
+CLAIM = "homefeed-workspace"  # infra/kubernetes/base/storage.yaml
+ACCELERATOR = "nvidia.com/gpu"
+_ON_ACCELERATORS = ("exec-train-user-encoder", "exec-train-rankers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What the configuration says about the pods of the steps."""
+
+    image: str = PipelinesConfig.image
+    mount: str = ""  # where the claim `homefeed-workspace` is mounted; empty: nowhere
+    accelerators: int = 0  # of a training step: one for each of its Ray workers
+
+    @classmethod
+    def of(cls, config: Config) -> "Placement":
+        """The configuration's image; in the profile ``cluster``, volume and accelerators too."""
+        if config.profile != "cluster":
+            return cls(image=config.pipelines.image)
+        on_cuda = config.training.device == "cuda"
+        return cls(
+            image=config.pipelines.image,
+            mount=config.storage.root,
+            accelerators=max(1, config.training.num_workers) if on_cuda else 0,
+        )
+
+    @property
+    def suffix(self) -> str:
+        """``-<6 digits>`` for a version's name; empty for the placement that changes nothing."""
+        return "" if self == Placement() else f"-{hash_json(dataclasses.asdict(self))[:6]}"
+
+
+def place(package: Path, placement: Placement) -> None:
+    """Put the placement onto a compiled pipeline, in place.
+
+    The image replaces the base image of every executor. Volume and accelerators are written as
+    ``kfp.kubernetes.mount_pvc`` and ``PipelineTask.set_accelerator_*`` write them.
+    """
+    if placement == Placement():
+        return
+    text = package.read_text(encoding="utf-8")
+    heading = "".join(line for line in text.splitlines(True) if line.startswith("# "))
+    spec, *platforms = yaml.safe_load_all(text)
+    executors = spec["deploymentSpec"]["executors"]
+    for name, executor in executors.items():
+        executor["container"]["image"] = placement.image
+        if placement.accelerators and name in _ON_ACCELERATORS:
+            resources = executor["container"].setdefault("resources", {})
+            resources["accelerator"] = _accelerator(placement.accelerators)
+    documents = [spec, *platforms]
+    if placement.mount:
+        documents = [spec, _platform({name: _volume(placement.mount) for name in executors})]
+    body = yaml.dump_all(documents, sort_keys=True, allow_unicode=True)
+    package.write_text(heading + body, encoding="utf-8")
+
+
+def _accelerator(count: int) -> dict[str, str]:
+    # The first two names are older backends'.
+    return {
+        **{"count": str(count), "type": ACCELERATOR},
+        **{"resourceCount": str(count), "resourceType": ACCELERATOR},
+    }
+
+
+def _volume(mount: str) -> dict[str, Any]:
+    return {
+        "pvcMount": [
+            {
+                "constant": CLAIM,
+                "mountPath": mount,
+                "pvcNameParameter": {"runtimeValue": {"constant": CLAIM}},
+            }
+        ]
+    }
+
+
+def _platform(executors: dict[str, Any]) -> dict[str, Any]:
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}

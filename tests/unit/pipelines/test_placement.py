@@ -1,0 +1,109 @@
+"""The image, the volume and the accelerators on compiled pipelines, and their versions' names."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from homefeed.config import load_config
+from pipelines import compiled
+from pipelines.compiled import compile_pipeline, version_name
+from pipelines.placement import Placement, place
+
+
+def _placement(*overrides: str, profile: str = "local") -> Placement:
+    return Placement.of(load_config(profile=profile, overrides=overrides).config)
+
+
+def _documents(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def test_the_default_configuration_changes_nothing(tmp_path: Path) -> None:
+    plain = compile_pipeline("daily", tmp_path / "plain.yaml").read_text()
+    placed = compile_pipeline("daily", tmp_path / "placed.yaml", _placement()).read_text()
+    assert placed == plain
+
+
+def test_every_step_runs_in_the_configured_image_and_nothing_else_changes(tmp_path: Path) -> None:
+    placement = _placement("pipelines.image=registry/homefeed:1.2")
+    (plain,) = _documents(compile_pipeline("daily", tmp_path / "plain.yaml"))
+    path = compile_pipeline("daily", tmp_path / "placed.yaml", placement)
+    (placed,) = _documents(path)
+    assert path.read_text().startswith("# PIPELINE DEFINITION\n# Name: daily\n")
+    for executor in plain["deploymentSpec"]["executors"].values():
+        executor["container"]["image"] = "registry/homefeed:1.2"
+    assert placed == plain
+
+
+def test_on_a_cluster_every_step_has_the_volume_and_training_has_accelerators(
+    tmp_path: Path,
+) -> None:
+    placement = _placement("training.num_workers=8", "storage.root=/data", profile="cluster")
+    spec, platform = _documents(compile_pipeline("embeddings", tmp_path / "x.yaml", placement))
+    executors = spec["deploymentSpec"]["executors"]
+    mounts = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(mounts) == set(executors)
+    assert {m["mountPath"] for e in mounts.values() for m in e["pvcMount"]} == {"/data"}
+    accelerated = {n: e["container"]["resources"] for n, e in executors.items() if _resources(e)}
+    assert set(accelerated) == {"exec-train-user-encoder"}
+    assert accelerated["exec-train-user-encoder"]["accelerator"]["resourceCount"] == "8"
+
+
+def _resources(executor: dict[str, Any]) -> Any:
+    return executor["container"].get("resources")
+
+
+def test_a_cluster_without_cuda_asks_for_no_accelerator() -> None:
+    placement = _placement("training.device=cpu", "training.backend=gloo", profile="cluster")
+    assert placement.accelerators == 0
+    assert placement.mount == "/var/lib/homefeed"
+
+
+def test_a_placed_step_is_what_kfp_itself_would_have_written(tmp_path: Path) -> None:
+    from kfp import compiler, dsl, kubernetes
+
+    @dsl.component(base_image="image:2", install_kfp_package=False)
+    def train_rankers(a: str) -> None:
+        """Do nothing."""
+
+    def pipeline(decorated: bool) -> Any:
+        @dsl.pipeline(name="one-step")
+        def one_step(a: str = "1") -> None:
+            task = train_rankers(a=a)
+            if decorated:
+                kubernetes.mount_pvc(task, pvc_name="homefeed-workspace", mount_path="/data")
+                task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(4)
+
+        return one_step
+
+    theirs, ours = tmp_path / "theirs.yaml", tmp_path / "ours.yaml"
+    compiler.Compiler().compile(pipeline(True), str(theirs))
+    compiler.Compiler().compile(pipeline(False), str(ours))
+    place(ours, Placement(image="image:2", mount="/data", accelerators=4))
+    assert _documents(ours) == _documents(theirs)
+
+
+def test_a_version_is_named_by_project_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "commit", lambda: "0123456789ab")
+    assert version_name() == "0.1.0-0123456789ab"
+
+
+def test_two_edited_trees_of_one_commit_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "commit", lambda: "0123456789ab-dirty")
+    monkeypatch.setattr(compiled, "code_version", lambda: "0.1.0+aaaaaabbbbbb")
+    first = version_name()
+    monkeypatch.setattr(compiled, "code_version", lambda: "0.1.0+ccccccbbbbbb")
+    assert first == "0.1.0-0123456789ab-dirty-aaaaaa"
+    assert version_name() == "0.1.0-0123456789ab-dirty-cccccc"
+
+
+def test_another_image_or_another_volume_is_another_version() -> None:
+    placements = [
+        Placement(),
+        Placement(image="b:1"),
+        Placement(image="b:2"),
+        Placement(mount="/d"),
+    ]
+    assert len({version_name(placement) for placement in placements}) == len(placements)
