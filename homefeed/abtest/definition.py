@@ -36,7 +36,6 @@ class Arm:
 
     release: int  # version of the registered model `homefeed`
     weight: float = 1.0  # share of the test's users, relative to the other arms
-    feature_service: str = ""  # empty: the one that the release pins
 
     def __post_init__(self) -> None:
         if self.weight <= 0:

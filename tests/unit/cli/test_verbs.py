@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from homefeed.config import Config, flatten
+from homefeed.recipes import recipe
 from homefeed_cli import doctor
 from homefeed_cli.verb import table
 from pipelines.names import NAMES
@@ -21,7 +22,7 @@ def test_config_show_prints_each_value_and_where_it_came_from(
     (tmp_path / "homefeed.yaml").write_text("serving: {port: 3100}\n")
     words = ("config", "show", "--profile", "cluster", "--set", "training.num_workers=8")
     found = homefeed(*words, "--json").json
-    assert set(found) == set(flatten(dataclasses.asdict(Config())))
+    assert set(found) >= set(flatten(dataclasses.asdict(Config())))
     origin = {key: row["from"] for key, row in found.items()}
     assert origin["serving.port"] == "homefeed.yaml"
     assert origin["training.num_workers"] == "--set"
@@ -31,6 +32,19 @@ def test_config_show_prints_each_value_and_where_it_came_from(
     lines = homefeed(*words).out.splitlines()
     assert lines[0].split() == ["key", "value", "from"]
     assert len(lines) == 2 + len(found)
+
+
+def test_config_show_prints_the_recipe_with_what_was_set_over_it(homefeed: Any) -> None:
+    words = ("config", "show", "--recipe", "tiny", "--set", "user_encoder.network.dim=48")
+    found = homefeed(*words, "--json").json
+    made = flatten(dataclasses.asdict(recipe("tiny")))
+    assert set(found) == {*flatten(dataclasses.asdict(Config())), "recipe", *made} - {"name"}
+    assert (found["recipe"]["value"], found["recipe"]["from"]) == ("tiny", "--recipe")
+    dim, steps = found["user_encoder.network.dim"], found["user_encoder.steps"]
+    assert (dim["value"], dim["from"]) == (48, "--set")
+    assert (steps["value"], steps["from"]) == (made["user_encoder.steps"], "recipe tiny")
+    unnamed = homefeed("config", "show", "--json").json
+    assert (unnamed["recipe"]["value"], unnamed["recipe"]["from"]) == ("small", "default")
 
 
 def test_doctor_looks_at_everything_and_each_finding_that_is_not_ok_has_advice(
