@@ -26,9 +26,9 @@ from homefeed.models.dcn import DeepCross
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
 from homefeed.models.transact import TransAct, TransActConfig
 from homefeed.models.transact_shared import encode_shared
+from homefeed.models.user_level import UserLevel
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
-RECENT = (5, 20, 100)  # newest actions whose types tell a user's level
 USER_VECTORS = ("pinnerformer", "mean_recent", "none")
 
 
@@ -111,10 +111,12 @@ class Ranker(nn.Module):
         self.register_buffer("stats_scale", torch.ones(len(inputs.stats)))
         self.cross = DeepCross(self.width, config.cross_layers, config.hidden, config.dropout)
         self.heads = nn.Linear(self.cross.outputs, len(inputs.heads))
-        self.level = nn.Sequential(
-            nn.Linear(self.level_width, config.level_hidden),
-            nn.ReLU(),
-            nn.Linear(config.level_hidden, len(inputs.heads)),
+        self.level = UserLevel(
+            state_dim=1 + (inputs.user_vector_dim + 2 if self.reads_vector else 0),
+            action_dim=t.item_dim + t.action_dim if config.sequence else 0,
+            types=len(inputs.action_types),
+            hidden=config.level_hidden,
+            heads=len(inputs.heads),
         )
         self.item_vectors: Tensor | None = None
         self.match_vectors: Tensor | None = None
@@ -142,12 +144,6 @@ class Ranker(nn.Module):
         width += c.transact.item_dim + len(self.inputs.stats)
         return width + (c.transact.output_dim if c.sequence else 0)
 
-    @property
-    def level_width(self) -> int:
-        """Features of a user's level: history length, vector, shares of action types."""
-        width = 1 + (self.config.user_dim + 2 if self.reads_vector else 0)
-        return width + (len(RECENT) * len(self.inputs.action_types) if self.config.sequence else 0)
-
     def bind(self, tables: ItemTables) -> "Ranker":
         """Attach the items' vectors (not part of the weights); returns self."""
         device = self.stats_mean.device
@@ -166,7 +162,7 @@ class Ranker(nn.Module):
     def set_base_rates(self, rate_H: Tensor) -> None:
         """Start each head at its label's rate [H] in the training set."""
         with torch.no_grad():
-            self.level[-1].bias.copy_(torch.logit(rate_H, eps=1e-5))
+            self.level.logits[-1].bias.copy_(torch.logit(rate_H, eps=1e-5))
 
     def forward(self, batch: RankerBatch) -> Tensor:
         """Logits [N, H]."""
@@ -201,21 +197,21 @@ class Ranker(nn.Module):
             history = torch.cat(
                 [self.item_features(batch.items), self.action_type(batch.actions)], dim=-1
             )
-        state = [torch.log1p(present.sum(1, keepdim=True).float()) / 5]
+        known = [torch.log1p(present.sum(1, keepdim=True).float()) / 5]
         if self.reads_vector:
-            known = (batch.user_vector != 0).any(1, keepdim=True).float()
-            age = torch.log1p(batch.vector_age_s.clamp(min=0))[:, None] / 12 * known
-            state += [self.user_projection(batch.user_vector), known, age]
-        moment = [_clock(batch.time_s), self.surface(batch.surface)]
-        context = torch.cat([*moment, *state], dim=-1)
-        if self.config.sequence:
-            state += [_shares(batch.actions, len(self.inputs.action_types))]
+            has_vector = (batch.user_vector != 0).any(1, keepdim=True).float()
+            age = torch.log1p(batch.vector_age_s.clamp(min=0))[:, None] / 12 * has_vector
+            known += [has_vector, age]
+        context = [_clock(batch.time_s), self.surface(batch.surface), *known]
+        if self.reads_vector:
+            context.append(self.user_projection(batch.user_vector))
+        state = torch.cat([*known, batch.user_vector] if self.reads_vector else known, dim=-1)
         return UserSide(
             history=history,
             present=present,
-            context=context,
+            context=torch.cat(context, dim=-1),
             vector=batch.user_vector,
-            level=self.level(torch.cat(state, dim=-1)),
+            level=self.level(state, batch.actions, history),
         )
 
     def candidate_side(
@@ -238,15 +234,3 @@ def _clock(time_s: Tensor) -> Tensor:
     day = (time_s % DAY_S).float() * (2 * torch.pi / DAY_S)
     week = (time_s % WEEK_S).float() * (2 * torch.pi / WEEK_S)
     return torch.stack([day.cos(), day.sin(), week.cos(), week.sin()], dim=-1)
-
-
-def _shares(actions_RA: Tensor, types: int) -> Tensor:
-    """Shares of the action types among the newest few actions → [R, len(RECENT) * types]."""
-    shares = []
-    for count in RECENT:
-        recent = actions_RA[:, :count]
-        counts = torch.zeros(len(recent), types, device=recent.device)
-        counts.scatter_add_(1, recent, torch.ones_like(recent, dtype=counts.dtype))
-        counts[:, 0] = 0  # padding
-        shares.append(counts / (counts.sum(1, keepdim=True) + 1))
-    return torch.cat(shares, dim=-1)

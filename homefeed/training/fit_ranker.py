@@ -17,20 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from homefeed.artifacts import hash_json
-from homefeed.data.ranking_rows import TRAIN
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
-from homefeed.errors import DatasetError
 from homefeed.models.ranker import Ranker, RankerConfig, RankerInputs
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.progress import Progress
 from homefeed.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from homefeed.training.keyed_random import keyed_bits, keyed_permutation
+from homefeed.training.keyed_random import keyed_bits
 from homefeed.training.optimiser import build_optimiser, learning_rate_at, set_learning_rate
-from homefeed.training.ranker_batches import RankerData
+from homefeed.training.ranker_batches import LabelledBatch, RankerData
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_loss import label_matrix, weighted_bce
+from homefeed.training.ranker_plan import RankerPlan
 from homefeed.training.workers import Worker, sum_gradients, sum_scalar
 
 Report = Callable[[dict[str, float], Path | None], None]
@@ -51,18 +50,13 @@ class RankerFit:
         self.config, self.worker = config, worker
         kinds = sorted({r.user_vector for r in config.rankers})
         self.data = RankerData(training_set, store, kinds)
-        self.requests = training_set.requests_of(TRAIN)
-        if not len(self.requests):
-            raise DatasetError("the training set has no requests between t0 and t1; move t0 back")
-        rows = training_set.rows_of(self.requests)
-        self.batch_requests = batch_requests(config, len(rows), len(self.requests))
-        per_epoch = -(-len(self.requests) // self.batch_requests)
-        self.steps = max(1, round(config.epochs * per_epoch))
+        self.plan = RankerPlan(config, self.data)
+        self.level_steps, self.steps = self.plan.level_steps, self.plan.steps
         self.head_weight, self.matrix = label_matrix(
             training_set.meta.heads, config.head_weights, config.label_matrix
         )
         self.rankers = {
-            r.name: _new_ranker(r, self.data, rows, tables, config.seed).to(worker.device)
+            r.name: _new_ranker(r, self.data, self.plan.rows, tables, config.seed).to(worker.device)
             for r in config.rankers
         }
         self.optimisers = {
@@ -75,80 +69,62 @@ class RankerFit:
         meta = training_set.meta
         self.hash = hash_json([asdict(config), meta.label_hash, meta.sequences_hash])
 
-    def plan(self, step: int) -> tuple[np.ndarray, int]:
-        """Requests int64 [R] of a step, each epoch in a new order, and the epoch."""
-        per_epoch = -(-len(self.requests) // self.batch_requests)
-        epoch, place = divmod(step, per_epoch)
-        order = keyed_permutation(len(self.requests), self.config.seed, 1, epoch)
-        part = slice(place * self.batch_requests, (place + 1) * self.batch_requests)
-        return self.requests[order[part]], epoch
-
-    def shards(self, step: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """(shard number, requests, hidden actions) of this worker's shards of a step.
-
-        Shards are of like history length, so that padding is short, and dealt to and fro, so
-        that every worker gets long ones and short ones.
-        """
-        requests, epoch = self.plan(step)
-        hours = self.config.window_hours
-        hidden = self.data.hidden(requests, hours, self.config.seed, 2, epoch)
-        order = np.argsort(self.data.lengths(requests) - hidden, kind="stable")
-        size = self.data.set.begin[requests + 1] - self.data.set.begin[requests]
-        shard = (np.cumsum(size[order]) - size[order]) // self.config.shard_rows
-        parts = np.split(order, np.flatnonzero(np.diff(shard)) + 1)
-        count, rank = self.worker.size, self.worker.rank
-        turns = [
-            n % count if n // count % 2 == 0 else count - 1 - n % count for n in range(len(parts))
-        ]
-        return [
-            (n, requests[part], hidden[part]) for n, part in enumerate(parts) if turns[n] == rank
-        ]
-
     def train_step(self) -> dict[str, Tensor]:
         """One step of every ranker; returns this worker's share of each loss, detached."""
-        c = self.config
-        rate = learning_rate_at(
-            self.step,
-            steps=self.steps,
-            warmup_steps=max(1, round(c.warmup_share * self.steps)),
-            peak=c.learning_rate,
-        )
+        c, joint = self.config, self.step - self.level_steps
+        rate = c.learning_rate
+        if joint >= 0:
+            steps = self.steps - self.level_steps
+            warmup = max(1, round(c.warmup_share * steps))
+            rate = learning_rate_at(joint, steps=steps, warmup_steps=warmup, peak=rate)
         for name, ranker in self.rankers.items():
             ranker.train()
             self.optimisers[name].zero_grad(set_to_none=True)
-        requests, _ = self.plan(self.step)
-        rows = float(np.asarray(self.data.set.weight[self.data.set.rows_of(requests)]).sum())
-        losses = {name: torch.zeros(()) for name in self.rankers}
-        with torch.random.fork_rng(devices=[]):
-            for number, part, hidden in self.shards(self.step):
-                for name, (loss, trained) in self._shard_losses(number, part, hidden).items():
-                    (trained / rows).backward()
-                    losses[name] += loss.detach().cpu() / rows
+        losses = self._backward(only_level=joint < 0)
         for name, ranker in self.rankers.items():
-            parameters = list(ranker.parameters())
-            sum_gradients(parameters, self.worker)
-            nn.utils.clip_grad_norm_(parameters, c.gradient_clip)
+            level, rest = _parts(ranker)
+            for parameters in (level,) if joint < 0 else (level, rest):
+                sum_gradients(parameters, self.worker)
+                nn.utils.clip_grad_norm_(parameters, c.gradient_clip)
             set_learning_rate(self.optimisers[name], rate)
             self.optimisers[name].step()
         self.step += 1
         return losses
 
-    def _shard_losses(self, number: int, requests: np.ndarray, hidden: np.ndarray):
-        labelled = self.data.batch(requests, hidden)
-        device = self.worker.device
-        labels, weight = labelled.labels.to(device), labelled.weight.to(device)
-        losses = {}
-        for order, (name, ranker) in enumerate(self.rankers.items()):
-            torch.manual_seed(int(keyed_bits(self.config.seed, 3, self.step, number, order) >> 1))
-            level, relevance = ranker.parts(
-                labelled.by_vector[ranker.config.user_vector].to(device)
-            )
-            weights = (weight, self.head_weight.to(device), self.matrix.to(device))
-            # The level is fitted by itself and the relevance to what it leaves: otherwise both
-            # would share what is known about the user, and the relevance would not be free of it.
-            loss = weighted_bce(level.detach() + relevance, labels, *weights)
-            losses[name] = (loss, loss + weighted_bce(level, labels, *weights))
+    def _backward(self, *, only_level: bool) -> dict[str, Tensor]:
+        """Gradients of this worker's shards; returns its share of every ranker's loss."""
+        requests, _ = self.plan.requests_of(self.step)
+        rows = float(np.asarray(self.data.set.weight[self.data.set.rows_of(requests)]).sum())
+        losses = {name: torch.zeros(()) for name in self.rankers}
+        with torch.random.fork_rng(devices=[]):
+            for shard in self.plan.shards(self.step, self.worker):
+                labelled = self.data.batch(shard.requests, shard.hidden)
+                for order, (name, ranker) in enumerate(self.rankers.items()):
+                    key = keyed_bits(self.config.seed, 3, self.step, shard.number, order)
+                    torch.manual_seed(int(key >> 1))
+                    loss, trained = self._loss(ranker, labelled, only_level)
+                    (trained / rows).backward()
+                    losses[name] += loss.detach().cpu() / rows
         return losses
+
+    def _loss(
+        self, ranker: Ranker, labelled: LabelledBatch, only_level: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of the logits, and what is minimised, of one shard.
+
+        The level is fitted by itself, and the relevance to what it leaves: otherwise both would
+        share what is known about the user, and the relevance would not be free of it.
+        """
+        device = self.worker.device
+        batch = labelled.by_vector[ranker.config.user_vector].to(device)
+        labels = labelled.labels.to(device)
+        weights = [w.to(device) for w in (labelled.weight, self.head_weight, self.matrix)]
+        if only_level:
+            loss = weighted_bce(ranker.user_side(batch).level[batch.request], labels, *weights)
+            return loss, loss
+        level, relevance = ranker.parts(batch)
+        loss = weighted_bce(level.detach() + relevance, labels, *weights)
+        return loss, loss + weighted_bce(level, labels, *weights)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the current step."""
@@ -253,9 +229,11 @@ def run_ranker_fit(
     return metrics
 
 
-def batch_requests(config: RankerFitConfig, rows: int, requests: int) -> int:
-    """Requests per step, so that a step has ``batch_rows`` candidates on average."""
-    return max(1, round(config.batch_rows * requests / rows))
+def _parts(ranker: Ranker) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters of the level, and all others."""
+    level = list(ranker.level.parameters())
+    own = {id(p) for p in level}
+    return level, [p for p in ranker.parameters() if id(p) not in own]
 
 
 def _new_ranker(

@@ -17,6 +17,7 @@ class RankerFitConfig:
 
     rankers: tuple[RankerConfig, ...]
     epochs: float = 2.0  # passes over the training requests
+    level_epochs: float = 0.5  # before them, passes that fit only the users' level (cheap)
     batch_rows: int = 1024  # candidates per step, of all workers together (on average)
     shard_rows: int = 128  # candidates computed at a time: the unit that workers share out
     learning_rate: float = 2e-3

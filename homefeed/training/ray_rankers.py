@@ -1,6 +1,5 @@
 """All rankers of a run in one fit under Ray Train (a fit's start-up is paid once)."""
 
-import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -8,28 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import writing
-from homefeed.data.ranking_rows import TRAIN
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.training.fit_ranker import (
     RankerFit,
-    batch_requests,
     run_ranker_fit,
     save_rankers,
 )
 from homefeed.training.ranker_config import RankerFitConfig
+from homefeed.training.ranker_plan import planned_steps
 from homefeed.training.ray import RayRun, fit_with_ray, read_metrics
 from homefeed.training.workers import Worker
 
 RANKERS = "rankers"
-
-
-def planned_steps(config: RankerFitConfig, training_set: TrainingSet) -> int:
-    """Steps that a fit will take."""
-    requests = training_set.requests_of(TRAIN)
-    per_step = batch_requests(config, len(training_set.rows_of(requests)), len(requests))
-    return max(1, round(config.epochs * math.ceil(len(requests) / per_step)))
 
 
 def train_rankers_with_ray(

@@ -28,6 +28,7 @@ CONFIG = RankerFitConfig(
     batch_rows=90,
     shard_rows=13,  # shards do not divide evenly among two workers
     learning_rate=0.01,
+    level_epochs=0.1,
 )
 STEPS = 6
 
