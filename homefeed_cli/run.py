@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from homefeed.config import Config
-from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, recipe_overrides
+from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, loaded_config, recipe_overrides
 
 NEXT = """\
 next:
@@ -60,6 +60,7 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
     if args.data != "world":
         yield []
         return
+    from homefeed_cli.serve import server_settings
     from serving.run import start_server
 
     _set_events_aside(config.workspace)
@@ -72,6 +73,7 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
         simulated_clock=True,
         scorer=config.serving.scorer,
         host=config.serving.host,
+        settings=server_settings(loaded_config(args)),
         wait_for_release=False,
     ):
         yield [f"serving.port={port}"]

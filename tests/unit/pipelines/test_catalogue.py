@@ -92,4 +92,6 @@ def test_arguments_are_plain_text_in_a_stable_order() -> None:
     config = json.loads(arguments["config"])
     assert list(config) == sorted(config)
     other = replace(CONFIG, serving=ServingConfig(port=3001))
-    assert json.loads(_arguments(config=other)["config"])["serving"]["port"] == 3001
+    # The port says where the server is; the configuration that steps are cached on stays the same.
+    assert _arguments("abtest", config=other)["serving_url"] == "http://127.0.0.1:3001"
+    assert _arguments(config=other)["config"] == _arguments()["config"]
