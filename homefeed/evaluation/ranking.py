@@ -4,6 +4,15 @@ Every impression is scored with the features of its own moment. Lists are reques
 hold too few impressions to be ranked (KuaiRand: one to three), each user's impressions of the
 evaluation window form one list, and what is compared is a re-ranking of recorded impressions.
 
+Such a list is ordered by relevance, without the user's level at each moment. Within a request the
+level is one constant and moves no order. Across a user's moments it follows the labels of that
+user's earlier impressions, which are in the list themselves: whoever took one has one less left
+to take, so the best forecast of a level orders the list worse than chance
+(tests/unit/ranking/test_ranking_metrics.py shows it). HIT@3 with the level is reported beside it.
+
+Scores are float32 [n, 2, H]: the level's logits and the relevance's. Their sum is the logit of
+the probability that AUC and calibration judge.
+
 Shapes: n rows of the evaluation window, H heads.
 """
 
@@ -36,6 +45,7 @@ class HeadFigures:
     """One ranker, one head."""
 
     hit: Estimate  # HIT@3, user-bootstrap interval
+    hit_with_level: Estimate  # the same where lists are ordered by the whole logit
     auc: float
     ece: float  # expected calibration error; NaN for scores that are no probabilities
     ratio: float  # mean predicted / mean observed
@@ -83,7 +93,7 @@ def compare_scores(
     *,
     lists: str = "auto",
 ) -> RankingReport:
-    """Figures of probabilities float32 [n, H] of the rows of ``requests``, popularity's beside."""
+    """Figures of ``predict``'s scores [n, 2, H] of the rows of ``requests``, and popularity's."""
     rows = training_set.rows_of(requests)
     labels, heads = np.asarray(training_set.labels[rows]), training_set.meta.heads
     by = lists if lists != "auto" else list_kind(training_set, requests)
@@ -93,7 +103,7 @@ def compare_scores(
     scores = dict(scores) | {POPULARITY: popularity_scores(training_set, rows)}
     figures = {
         name: {
-            head: _head_figures(score[:, h], labels[:, h], group, user, name != POPULARITY)
+            head: _head_figures(score[:, :, h], labels[:, h], group, user, by, name)
             for h, head in enumerate(heads)
         }
         for name, score in scores.items()
@@ -108,22 +118,23 @@ def list_kind(training_set: TrainingSet, requests: np.ndarray) -> str:
 
 
 def popularity_scores(training_set: TrainingSet, rows: np.ndarray) -> np.ndarray:
-    """The popularity ranker, float32 [n, H]: each item's day-lagged rate (or count) per head."""
+    """The popularity ranker, [n, 2, H]: each item's day-lagged rate (or count) per head."""
     meta = training_set.meta
     columns = [
         popularity_column(meta.heads, head, has_impressions=meta.has_impressions)
         for head in meta.heads
     ]
-    return np.asarray(training_set.stats[rows])[:, columns]
+    rates = np.asarray(training_set.stats[rows])[:, columns]
+    return np.stack([np.zeros_like(rates), rates], axis=1)
 
 
 @torch.inference_mode()
 def predict(ranker: Ranker, data: RankerData, requests: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [n, H] of the rows of ``requests``, in their order."""
+    """Scores float32 [n, 2, H] of the rows of ``requests``: logits of level and of relevance."""
     ranker.eval()
     size = data.set.begin[requests + 1] - data.set.begin[requests]
     begin = np.cumsum(size) - size
-    result = np.zeros((int(size.sum()), len(data.set.meta.heads)), np.float32)
+    result = np.zeros((int(size.sum()), 2, len(data.set.meta.heads)), np.float32)
     # By length of history, so that a batch is padded little.
     order = np.argsort(data.lengths(requests), kind="stable")
     batch = (np.cumsum(size[order]) - size[order]) // BATCH_ROWS
@@ -131,7 +142,7 @@ def predict(ranker: Ranker, data: RankerData, requests: np.ndarray) -> np.ndarra
     for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
         features = data.batch(requests[part]).by_vector[kind]
         place = np.concatenate([np.arange(begin[r], begin[r] + size[r]) for r in part])
-        result[place] = ranker(features).sigmoid().numpy()
+        result[place] = torch.stack(ranker.parts(features), dim=1).numpy()
     return result
 
 
@@ -142,15 +153,24 @@ def comparisons(
     return {o: {h: report.difference(ours, o, h) for h in heads} for o in others}
 
 
+def probabilities(score: np.ndarray) -> np.ndarray:
+    """Scores [n, 2, ...] → probabilities [n, ...]."""
+    return 1 / (1 + np.exp(-score.sum(axis=1, dtype=np.float64)))
+
+
 def _head_figures(
-    score: np.ndarray, label: np.ndarray, group: np.ndarray, user: np.ndarray, is_probability: bool
+    score: np.ndarray, label: np.ndarray, group: np.ndarray, user: np.ndarray, by: str, name: str
 ) -> HeadFigures:
-    users = hits_at_3(score, label, group, user)
-    ece, ratio = calibration(score, label) if is_probability else (float("nan"), float("nan"))
+    whole, relevance = score.sum(axis=1), score[:, 1]
+    users = hits_at_3(whole if by == "request" else relevance, label, group, user)
+    error, ratio = float("nan"), float("nan")
+    if name != POPULARITY:
+        error, ratio = calibration(probabilities(score), label)
     return HeadFigures(
         hit=bootstrap_mean(users.value),
-        auc=area_under_curve(score, label),
-        ece=ece,
+        hit_with_level=bootstrap_mean(hits_at_3(whole, label, group, user).value),
+        auc=area_under_curve(whole, label),
+        ece=error,
         ratio=ratio,
         users=users,
     )
@@ -163,6 +183,7 @@ def _plain(figures: HeadFigures) -> dict[str, float]:
         "hit_at_3_low": hit.low,
         "hit_at_3_high": hit.high,
         "users": hit.users,
+        "hit_at_3_with_level": figures.hit_with_level.mean,
         "auc": figures.auc,
         "ece": figures.ece,
         "calibration_ratio": figures.ratio,

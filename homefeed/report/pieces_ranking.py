@@ -39,7 +39,8 @@ def ranking_piece(report: RankingReport, made: TrainingSet, heads: Sequence[str]
     """HIT@3 of the full ranker beside popularity and the ranker without sequence, per head."""
     lists = {
         "user": "each user's impressions of the evaluation days form one list (requests hold too "
-        "few to be ranked); lists of more than 3 with mixed labels count",
+        "few to be ranked), ordered by relevance, the user's own level of the moment left out; "
+        "lists of more than 3 with mixed labels count",
         "request": "each request is a list; lists of more than 3 with mixed labels count",
     }[report.lists]
     figures = []
