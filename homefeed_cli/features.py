@@ -57,4 +57,4 @@ def _version(config: Any, registry: Any, arm: str) -> int:
 
 
 def _anything(found: dict[str, Any]) -> bool:
-    return bool(found.get("found", True))
+    return any(found[part]["as_of_s"] is not None for part in ("vector", "sequence"))

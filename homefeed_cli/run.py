@@ -35,9 +35,12 @@ def run(args: argparse.Namespace) -> Answer:
     from homefeed.artifacts import read_json
     from homefeed.recipes import recipe
     from homefeed_cli.follow import run_and_show
+    from pipelines.local import only_writer
 
     recipe(args.recipe or "small", recipe_overrides(args))  # a wrong name is told before all else
-    with _services(config_of(args), args) as overrides:
+    config = config_of(args)
+    # Held before the services are touched: another run may be using theirs.
+    with only_writer(config.workspace), _services(config, args) as overrides:
         args.overrides = [*args.overrides, *overrides]
         finished = run_and_show("lifecycle", args.data, args.recipe, "", args)
     data = dataclasses.asdict(finished)

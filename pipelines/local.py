@@ -55,7 +55,7 @@ def run_pipeline(
     """
     runs = config.workspace / "runs"
     with ExitStack() as stack:
-        stack.enter_context(_only_writer(config.workspace))
+        stack.enter_context(only_writer(config.workspace))
         run = new_run(runs, pipeline, arguments, code_version)
         temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
@@ -67,10 +67,11 @@ def run_pipeline(
         return _follow(run, runs, environment, config.pipelines.step_timeout_s, listen)
 
 
-def _only_writer(workspace: Path) -> AcquireReturnProxy:
+def only_writer(workspace: Path) -> AcquireReturnProxy:
+    """Hold the workspace for a run; who holds it already may take it again. Raises BusyError."""
     workspace.mkdir(parents=True, exist_ok=True)
     try:
-        return FileLock(workspace / "writer.lock").acquire(timeout=0)
+        return FileLock(workspace / "writer.lock", is_singleton=True).acquire(timeout=0)
     except Timeout:
         raise BusyError(
             f"another pipeline run is writing to {workspace}; wait for it "

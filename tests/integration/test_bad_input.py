@@ -189,6 +189,19 @@ def test_a_second_run_at_the_same_time_is_one_line_and_leaves_nothing(
     assert _written(tmp_path / "workspace") == ["writer.lock"]
 
 
+def test_a_second_lifecycle_leaves_the_event_log_of_the_first_alone(
+    homefeed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "events.db").write_bytes(b"in use")
+    with FileLock(tmp_path / "workspace" / "writer.lock"):
+        said = homefeed("run", *TINY)
+    assert said.code == 2
+    assert said.err.startswith("homefeed: another pipeline run is writing to ")
+    assert said.err.count("\n") == 1
+    assert _written(tmp_path / "workspace") == ["events.db", "writer.lock"]
+
+
 # A disk of its own, seen by this one process: no other sees the mount, none has to take it away.
 SMALL_DISK = "mount -t tmpfs -o size={size} none {at} && {command}; code=$?; find {at}; exit $code"
 
