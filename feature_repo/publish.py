@@ -33,7 +33,8 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
     """Publish every snapshot that ``snapshots`` lists, oldest first, and the sequences.
 
     The list's watermark is the event log's sequence number up to which the sequences hold the
-    log. Publishing again changes nothing. Raises FeatureStoreError where a sample read back differs.
+    log. Publishing again changes nothing. Raises FeatureStoreError where a sample read back
+    differs.
     """
     listed = read_json(snapshots / "snapshots.json")
     found = sorted(listed["snapshots"], key=lambda s: (s["as_of_s"], s["encoder_hash"]))

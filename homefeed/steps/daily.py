@@ -1,4 +1,4 @@
-"""A day more: check it, append it, embed who was active, refresh snapshots, say how fresh all is."""
+"""One more day: check it, append it, embed who was active, say how fresh everything is."""
 
 import dataclasses
 import time

@@ -42,7 +42,8 @@ def event_log_day(
 
 ACTION_SQL = (
     "SELECT user_id, item_id, action_type, time_ms AS timestamp, surface, duration_s, request_id, "
-    "event_id, arrived_ms AS arrived_at FROM actions WHERE time_ms >= ? AND time_ms < ? ORDER BY seq"
+    "event_id, arrived_ms AS arrived_at FROM actions WHERE time_ms >= ? AND time_ms < ? "
+    "ORDER BY seq"
 )
 EXPOSURE_SQL = (
     "SELECT e.request_id, e.user_id, json_extract(i.value, '$[0]') AS item_id, "
