@@ -1,0 +1,194 @@
+"""One training step of the full ranker: rows per second, share of GEMM peak, what sharing saves.
+
+    python bench/train_step_ranker.py [--rows 1024] [--per-request 1] [--repeats 5]
+        [--json out.json]
+
+In one run, in turn, one thread each, on the same synthetic requests (log-normal lengths of
+history, median 40, at most 100) and the same ranker (TransAct 96 x 2, DCN v2):
+
+ours     homefeed's step: shards of like length, the request's part of the first layer once per
+         request, dropout masks from a pool, fused AdamW; reading the batch included
+ours100  the same where every history has all 100 actions: what the length buckets save
+peer     the same ranker on nn.TransformerEncoder layers, histories padded to 100, torch's dropout,
+         the candidate joined to every action of a copy of the history per candidate, AdamW
+limit    the rate of this machine's matrix products (rows x 96 x 96), measured in this run
+
+The share of peak counts the products that the step needs: real actions, the first layer's
+projections once per request. Per action, D = 96, E = 64, FFN 32, forward:
+  request's part  2 E 3D                                   36.9 kFLOP once per request
+                  shared scores 2 L D                      (19.2 at L = 100)
+  layer 1         mix 2LD, output 2DD, FFN 4DF             50 kFLOP at L = 100, per candidate
+  layer 2         QKV 6DD, scores and mix 4LD, output 2DD, FFN 4DF      124 kFLOP
+and twice that backward. DCN v2 and the rest are under 2 %.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from rank import gflops, stock_encoder
+from torch import nn
+
+from homefeed.data.training_set import TrainingSet
+from homefeed.models.ranker import variant
+from homefeed.models.ranker_batch import ItemTables
+from homefeed.training.fit_ranker import RankerFit
+from homefeed.training.ranker_config import RankerFitConfig
+from homefeed.training.ranker_loss import weighted_bce
+from homefeed.training.workers import Worker
+
+ITEMS, HISTORY, STATS, HEADS, WIDTH, FFN, JOINED = 20_000, 100, 15, 4, 96, 32, 64
+
+
+class SyntheticSet(TrainingSet):
+    """A training set in memory: one user a request, ``per_request`` candidates each."""
+
+    def __init__(self, requests: int, per_request: int, *, full: bool) -> None:
+        rng = np.random.default_rng(0)
+        drawn = np.exp(rng.normal(np.log(40), 1.0, requests)).astype(int)
+        length = np.full(requests, HISTORY) if full else np.clip(drawn, 1, HISTORY)
+        rows = requests * per_request
+        self.path = Path("synthetic")
+        self.meta = SimpleNamespace(
+            heads=tuple(f"h{n}" for n in range(HEADS)),
+            stats=tuple(f"s{n}" for n in range(STATS)),
+            action_types=("", "save", "click", "closeup", "hide"),
+            surfaces=("", "home"),
+            item_count=ITEMS,
+            sequences_hash="",
+            label_hash="",
+        )
+        start = np.cumsum(length) - length
+        column = np.arange(HISTORY)
+        newest = (start + length - 1)[:, None] - column
+        self.actions = np.where(column < length[:, None], newest, -1)
+        self.time_ms = np.full(requests, 1_700_000_000_000)
+        self.split, self.surface = np.zeros((2, requests), np.uint8)
+        self.request = np.repeat(np.arange(requests), per_request)
+        self.begin = np.arange(requests + 1) * per_request
+        self.item = rng.integers(1, ITEMS + 1, rows)
+        self.labels = (rng.random((rows, HEADS)) < 0.2).astype(np.uint8)
+        self.weight = np.ones(rows, np.float32)
+        self.stats = rng.normal(size=(rows, STATS)).astype(np.float32)
+        self.store = synthetic_store(int(length.sum()), rng)
+
+
+def synthetic_store(count: int, rng: np.random.Generator) -> SimpleNamespace:
+    """Actions a month old, so that the time window hides none and every step is alike."""
+    return SimpleNamespace(
+        meta=SimpleNamespace(content_hash=""),
+        item=rng.integers(1, ITEMS + 1, count),
+        action=rng.integers(1, 5, count),
+        flags=np.zeros(count, np.uint8),
+        time_s=np.full(count, 1_697_000_000),
+    )
+
+
+class PlainPeer:
+    """The padded step on stock layers."""
+
+    def __init__(self, fit: RankerFit) -> None:
+        self.fit, self.ranker = fit, fit.rankers["full"]
+        self.encoder = stock_encoder(self.ranker.transact).train()
+        parameters = [*self.ranker.parameters(), *self.encoder.parameters()]
+        self.optimiser = torch.optim.AdamW(parameters, lr=1e-3)
+        self.step = 0
+
+    def train_step(self) -> None:
+        requests, _ = self.fit.plan.requests_of(self.step)
+        labelled = self.fit.data.batch(requests)
+        batch, ranker = labelled.by_vector["none"], self.ranker.train()
+        missing = HISTORY - batch.items.shape[1]
+        items, actions = (nn.functional.pad(x, (0, missing)) for x in (batch.items, batch.actions))
+        user = ranker.user_side(batch)
+        history = torch.cat([ranker.item_features(items), ranker.action_type(actions)], -1)
+        item_NC = ranker.item_features(batch.candidates)
+        joined = item_NC[:, None].expand(-1, HISTORY, -1)
+        present = (actions > 0)[batch.request]
+        x = torch.cat([history[batch.request], joined], -1)
+        x = self.encoder(x, src_key_padding_mask=~present)
+        relevance = ranker.candidate_side(
+            user, batch, item_NC, ranker.transact.read_out(x, present)
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        logits = user.level[batch.request] + relevance
+        weights = (labelled.weight, self.fit.head_weight, self.fit.matrix)
+        (weighted_bce(logits, labelled.labels, *weights) / len(logits)).backward()
+        nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+
+
+def new_fit(options, *, full: bool) -> RankerFit:
+    requests = 4 * options.rows // options.per_request
+    made = SyntheticSet(requests, options.per_request, full=full)
+    config = RankerFitConfig(
+        rankers=(variant("full", user_vector="none"),), batch_rows=options.rows, level_epochs=0.0
+    )
+    vectors = np.random.default_rng(1).normal(size=(ITEMS + 1, 64)).astype(np.float32)
+    tables = ItemTables(vectors=vectors, match={})
+    return RankerFit(config, made, made.store, tables, worker=Worker())
+
+
+def forward_flop(length: np.ndarray, per_request: int) -> float:
+    """Products of one forward pass over requests with histories of ``length`` [R]."""
+    square = WIDTH * WIDTH
+    once = length * (6 * JOINED * WIDTH + 2 * length * WIDTH)
+    first = length * (2 * length * WIDTH + 2 * square + 4 * WIDTH * FFN)
+    second = length * (6 * square + 4 * length * WIDTH + 2 * square + 4 * WIDTH * FFN)
+    return float((once + per_request * (first + second)).sum())
+
+
+def timed(step, repeats: int) -> tuple[list[float], list[float]]:
+    step()
+    cpu, wall = [], []
+    for _ in range(repeats):
+        start, begun = time.process_time(), time.perf_counter()
+        step()
+        cpu.append(time.process_time() - start)
+        wall.append(time.perf_counter() - begun)
+    return cpu, wall
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rows", type=int, default=1024, help="candidates a step")
+    parser.add_argument("--per-request", type=int, default=1, help="candidates of a request")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    fits = {"ours": new_fit(options, full=False), "ours100": new_fit(options, full=True)}
+    steps = {name: fit.train_step for name, fit in fits.items()}
+    steps["peer"] = PlainPeer(new_fit(options, full=False)).train_step
+    rate, rows = gflops(torch.float32), {}
+    for name, step in steps.items():
+        cpu, wall = timed(step, options.repeats)
+        fit = fits.get(name, fits["ours"])
+        mean_flop = forward_flop(fit.data.lengths(fit.plan.requests), options.per_request)
+        mean_flop *= 3 * fit.plan.batch_requests / len(fit.plan.requests)
+        seconds = statistics.median(cpu)
+        rows[name] = {
+            "rows_per_cpu_s": options.rows / seconds,
+            "cpu_s": seconds,
+            "spread_s": float(np.subtract(*np.percentile(cpu, [75, 25])) / 2),
+            "wall_s": statistics.median(wall),
+            "of_peak": mean_flop / seconds / 1e9 / rate,
+        }
+    print(f"{options.rows} rows a step, {options.per_request} a request; limit {rate:.0f} GFLOP/s")
+    for name, r in rows.items():
+        print(
+            f"{name:8} {r['rows_per_cpu_s']:8.0f} rows per CPU-s  step {r['cpu_s']:.2f} "
+            f"± {r['spread_s']:.2f} CPU-s, {r['wall_s']:.2f} s wall  {r['of_peak']:.0%} of peak"
+        )
+    if options.json:
+        options.json.write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
