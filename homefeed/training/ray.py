@@ -35,6 +35,7 @@ ERROR_FILE = "error.json"
 METRICS_FILE = "metrics.jsonl"
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each report waits for a poll of the controller
+    "RAY_worker_niceness": "0",  # the workers are the work: by default they stand back at 15
     "RAY_AUTH_MODE": "disabled",  # a local cluster; its token file needs a writable home
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
