@@ -12,7 +12,7 @@ refresh as the daily pipeline does it, the world's own responses. Then three que
    must lie in the 99 % binomial interval around 5 % (13 to 37 of 500).
 
 The test's length comes from the power calculation on the log (--effect); --minutes stops every
-life after the day in work, and all figures are over the days that every arm has lived.
+life after the day in work, and two arms are compared over the days that both have lived.
 """
 
 import argparse
@@ -49,9 +49,9 @@ def main() -> int:
         if not options.judge_only:
             lead(source, folder, days, options)
         summaries = [json.loads((folder / arm / SUMMARY).read_text()) for arm in options.arms]
-        lived = min(summary["days"] for summary in summaries)
-        print(f"judging {lived} days, {options.draws} re-drawn assignments", flush=True)
-        found = judged(source, folder, options.arms, lived, options.draws, options.salt)
+        lived = {each["arm"]: each["days"] for each in summaries}
+        print(f"judging; {options.draws} re-drawn assignments", flush=True)
+        found = judged(source, folder, lived, options.draws, options.salt)
     found |= {"planned": asdict(length), "lives": summaries, "options": told(options)}
     report(found)
     if options.json:

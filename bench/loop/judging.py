@@ -1,6 +1,5 @@
 """From lives to figures: the A/B tests, the truth, the A/A check, and what fell short."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import polars as pl
 from homefeed.abtest.analysis import Analysis
 from homefeed.abtest.definition import Metric
 from loop.figures import Lift, aa_share, paired_lift
-from loop.lives import PAGES
+from loop.lives import PAGES, SAMPLED
 from loop.logs import METRICS, ArmLog, analysed, definition_of, p_values_of_redrawn_aa
 from loop.workspace import DAY_S, Finished
 
@@ -19,31 +18,39 @@ PAIRS = (("control", "pinnerformer"), ("pinnerformer", "realtime"), ("control", 
 
 
 def judged(
-    source: Finished, lives: Path, arms: Sequence[str], days: int, draws: int, salt: str
+    source: Finished, lives: Path, lived: dict[str, int], draws: int, salt: str
 ) -> dict[str, Any]:
-    """All figures over the first ``days`` live days, which every arm has lived."""
-    last = source.world.days + days - 1
-    before_s = source.world.end_s + days * DAY_S
-    pages = {arm: read_pages(lives / arm, last) for arm in arms}
-    logs = {arm: ArmLog.read(lives / arm, before_s) for arm in arms}
+    """All figures; ``lived`` are the days of each arm, two arms are compared over the fewer."""
+    arms = list(lived)
     pairs = [pair for pair in PAIRS if set(pair) <= set(arms)]
-    split = {arm: source.releases[arm] for arm in arms}
-    users = pages[arms[0]]["user_id"].n_unique()
-    return {
-        "days": days,
-        "users": users,
-        "requests_per_arm": pages[arms[0]].height,
-        "arms": {arm: arm_row(pages[arm], logs[arm]) for arm in arms},
-        "truth": [
-            truth_row(pages, logs, control, arm, metric)
-            for control, arm in pairs
-            for metric in METRICS
-        ],
-        "ab_test": [
-            row for control, arm in pairs for row in test_rows(split, logs, control, arm, salt)
-        ],
-        "redrawn_aa": aa_rows(logs[arms[0]], arms[0], draws),
+    all_days = min(lived.values())
+    opened = {arm: _opened(source, lives / arm, all_days) for arm in arms}
+    found: dict[str, Any] = {
+        "days": all_days,
+        "lived": lived,
+        "arms": {arm: arm_row(*opened[arm]) for arm in arms},
+        "truth": [],
+        "ab_test": [],
     }
+    for control, arm in pairs:
+        days = min(lived[control], lived[arm])
+        both = {name: _opened(source, lives / name, days) for name in (control, arm)}
+        pages, logs = ({name: each[n] for name, each in both.items()} for n in (0, 1))
+        told = {"days": days, "control": control, "arm": arm, "requests": pages[arm].height}
+        for metric in METRICS:
+            found["truth"].append(told | truth_row(pages, logs, control, arm, metric))
+        found["ab_test"] += [
+            told | row for row in test_rows(source.releases, logs, control, arm, salt)
+        ]
+    first = arms[0]
+    _, log = _opened(source, lives / first, lived[first])
+    return found | {"redrawn_aa": aa_rows(log, first, draws)}
+
+
+def _opened(source: Finished, life: Path, days: int) -> tuple[pl.DataFrame, ArmLog]:
+    """Pages and log of the first ``days`` live days."""
+    last = source.world.days + days - 1
+    return read_pages(life, last), ArmLog.read(life, source.world.end_s + days * DAY_S)
 
 
 def read_pages(life: Path, last_day: int) -> pl.DataFrame:
@@ -72,8 +79,7 @@ def arm_row(pages: pl.DataFrame, log: ArmLog) -> dict[str, Any]:
 
 def _headroom(pages: pl.DataFrame) -> dict[str, float]:
     """Expected positives of the sampled pages: as served, and with other orders of candidates."""
-    names = ("sampled", "best_order", "random_order")
-    return {name: pages[name].mean() for name in names}
+    return {name: pages[name].mean() for name in SAMPLED}
 
 
 def truth_row(
@@ -90,8 +96,7 @@ def truth_row(
     ours, base = (_done_by_user(logs[a], users, metric) for a in (arm, control))
     return {
         "metric": metric.name,
-        "arm": arm,
-        "control": control,
+        "users": len(users),
         "expected": _lift(expected),
         "done": _lift(paired_lift(ours, base)),
     }

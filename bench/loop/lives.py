@@ -7,6 +7,7 @@ the analysis under test never sees it.
 
 import contextlib
 import io
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from loop.workspace import DAY_S, Finished, serving_one_arm
 
 LABELS = ("save", "click", "closeup", "hide", "positive")
 SAMPLE_EVERY = 10  # pages whose candidates are looked at, for where a lift is lost
+SAMPLED = ("sampled", "best_order", "random_order")
 PAGES, SUMMARY = "pages", "life.json"
 
 
@@ -49,7 +51,7 @@ def live(life: Life) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    version = life.source.releases[life.arm]
+    version, parent = life.source.releases[life.arm], os.getppid()
     config = serving_one_arm(life.source, version, life.out)
     with contextlib.redirect_stdout(io.StringIO()):
         catch_up(config, life.source.world.end_s)
@@ -59,8 +61,8 @@ def live(life: Life) -> dict[str, Any]:
     first, done, spent = life.source.world.days, 0, Counter()
     try:
         for day in range(first, first + life.days):
-            if time.time() > life.until_s:
-                break
+            if time.time() > life.until_s or os.getppid() != parent:
+                break  # nobody waits for an orphan
             start, cpu = time.perf_counter(), time.process_time()
             pages = live_day(platform, users, day)
             _write(life.out / PAGES / f"{day:04}.parquet", pages)
@@ -126,12 +128,11 @@ def headroom(
     The best page of the candidates is the limit of ranking; its own change between arms is
     retrieval's. Expected saves and clicks, as the page's own.
     """
-    names = ("sampled", "best_order", "random_order")
     if (visit.user_id + visit.time_s) % SAMPLE_EVERY or not shown:
-        return dict.fromkeys(names)
+        return dict.fromkeys(SAMPLED)
     told = platform.explain(request_id)
     if told is None:
-        return dict.fromkeys(names)
+        return dict.fromkeys(SAMPLED)
     candidates = [candidate["item_id"] for candidate in told["candidates"]]
     expected = users.expected(visit, candidates)
     at_place = expected["save"] + expected["click"]
@@ -146,4 +147,6 @@ def headroom(
 
 def _write(path: Path, pages: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame(pages, infer_schema_length=None).write_parquet(path)
+    # A day without a degraded or sampled page still has those columns' types.
+    types = {"degraded": pl.String, **dict.fromkeys(SAMPLED, pl.Float64)}
+    pl.DataFrame(pages, schema_overrides=types, infer_schema_length=None).write_parquet(path)

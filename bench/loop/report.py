@@ -11,10 +11,8 @@ def report(found: dict[str, Any]) -> None:
         f"{planned['days']} days{'' if planned['enough'] else ', and even that is not enough'}; "
         f"{planned['users_per_arm']:,} users per arm then see {planned['detectable']:.1%}"
     )
-    print(
-        f"lived: {found['days']} days, {found['users']:,} users, "
-        f"{found['requests_per_arm']:,} requests under each arm"
-    )
+    lived = ", ".join(f"{arm} {days}" for arm, days in found["lived"].items())
+    print(f"lived, days: {lived}; the arms side by side over {found['days']}, per request:")
     _arms(found["arms"])
     print("\nthe A/B test: users split by assignment, unpaired, 95 %")
     for row in found["ab_test"]:
@@ -22,13 +20,14 @@ def report(found: dict[str, Any]) -> None:
         print(
             f"  {row['arm']:>12} over {row['control']:<12} {row['metric']:<22} "
             f"{row['text']:<28}{mark} p {row['p_value']:.3f}  "
-            f"{row['control_users']:,} and {row['users']:,} users"
+            f"{row['control_users']:,} and {row['users']:,} users, {row['days']} days"
         )
     print("\nthe truth: every user under both arms, paired, 95 %")
     for row in found["truth"]:
         print(
             f"  {row['arm']:>12} over {row['control']:<12} {row['metric']:<22} "
-            f"expected {row['expected']['text']:<28} done {row['done']['text']}"
+            f"expected {row['expected']['text']:<28} done {row['done']['text']:<28} "
+            f"{row['users']:,} users, {row['days']} days"
         )
     print("\nthe A/A check: re-drawn assignments of one arm's log, significant at 5 %")
     for row in found["redrawn_aa"]:
