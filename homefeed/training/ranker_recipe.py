@@ -33,7 +33,7 @@ class RankerRecipe:
     @classmethod
     def small(cls) -> "RankerRecipe":
         """A few minutes on two cores."""
-        return cls(fit=_fit(epochs=1.0))
+        return cls(fit=_fit(epochs=2.0, batch_rows=512))
 
     @classmethod
     def base(cls) -> "RankerRecipe":
