@@ -54,8 +54,10 @@ def snapshots_step(
     timeline = recipe_timeline(store, read_section("sequences", sequences))
     table = load_items(dataset, store.items, before_s=timeline.t0_s)
     stats = build_item_stats(dataset, store, table.created_s)
-    # The log's last instant is a second before the midnight that ends it.
-    days = midnights(timeline.t0_s - 2 * DAY_S, timeline.t2_s + 1)
+    # The last action comes a little before the midnight that ends the log.
+    span = dataset.spec.span
+    last_s = span[1] if dataset.spec.live and span else timeline.t2_s + 1
+    days = midnights(timeline.t0_s - 2 * DAY_S, last_s)
     made = [
         {"kind": kind, **described}
         for kind in ENCODERS
