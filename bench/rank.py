@@ -7,6 +7,7 @@ In one run, in turn, one thread each, the whole ranker around it (features, DCN 
 
 ours f32   the fast form in float32: exact algebra, candidates in chunks that stay in cache
 ours bf16  the same with TransAct in bfloat16
+ours best  whichever of the two this machine multiplies faster in (precision: fastest)
 peer       the same ranker with PyTorch's stock nn.TransformerEncoder layers (the same weights,
            evaluation mode, their fused inference path), all candidates at once
 peer/25    the same, the candidates in chunks of 25: what chunking alone gives
@@ -224,6 +225,7 @@ def main() -> None:
     forms = {
         "ours f32": Scorer(*parts, ScorerSettings(**common)),
         "ours bf16": Scorer(*parts, ScorerSettings(precision="bfloat16", **common)),
+        "ours best": Scorer(*parts, ScorerSettings(precision="fastest", **common)),
         "peer": StockScorer(*parts, peer, at_once=options.candidates),
         "peer/25": StockScorer(*parts, peer, at_once=25),
     }

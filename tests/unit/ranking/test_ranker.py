@@ -214,6 +214,13 @@ def test_compilation_that_fails_falls_back_to_the_same_scores(ranker, item_table
     np.testing.assert_array_equal(each.score(features(5), CANDIDATES), expected)
 
 
+def test_the_fastest_precision_is_one_of_the_two_and_scores_alike(ranker, item_tables):
+    each = scorer(ranker, item_tables, precision="fastest")
+    assert each.fast.dtype in (torch.float32, torch.bfloat16)
+    expected = scorer(ranker, item_tables).score(features(9), CANDIDATES)
+    np.testing.assert_allclose(each.score(features(9), CANDIDATES), expected, atol=0.02)
+
+
 def test_unknown_settings_are_refused():
     with pytest.raises(ValueError, match="float16"):
         ScorerSettings(precision="float16")
