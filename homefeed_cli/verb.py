@@ -67,7 +67,9 @@ def add_group(parsers: Parsers, name: str, summary: str) -> Parsers:
 
 def loaded_config(args: argparse.Namespace) -> Loaded:
     """The configuration for these arguments, recipe keys left out."""
-    from homefeed.recipes import is_recipe_key
+    if not args.overrides:
+        return load_config(args.config, args.profile)
+    from homefeed.recipes import is_recipe_key  # imports torch
 
     mine = tuple(text for text in args.overrides if not is_recipe_key(text))
     return load_config(args.config, args.profile, mine)

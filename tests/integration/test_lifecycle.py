@@ -1,0 +1,251 @@
+"""The lifecycle, once, small, with real parts: one command, then what a person does after it."""
+
+import json
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from homefeed.artifacts import read_json
+from homefeed.data.sequences import SequenceStore
+from homefeed.release.ledger import Ledger
+from homefeed_cli.main import main
+from pipelines.compiled import compile_pipeline
+from pipelines.runs import list_runs, load_run
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(3000)]
+
+SMALLER = {
+    **{"training.num_workers": 0, "training.embed_workers": 0, "serving.port": 3371},
+    **{"world.users": 200, "world.items": 300, "user_encoder.steps": 20},
+    **{"evaluation.bootstrap_samples": 50, "ranker.fit.epochs": 0.25},
+}
+START_S, DAY_S, DAYS = 1_735_689_600, 86_400, 30  # the world's first midnight; its recorded days
+SIMULATED = "2025-01-31"  # the day after them: its users were answered by the server
+ITS_END_S = START_S + (DAYS + 1) * DAY_S
+
+
+@dataclass
+class Lived:
+    """A workspace in which the lifecycle ran, and what it printed."""
+
+    workspace: Path
+    out: str = ""
+    err: str = ""
+    code: int = -1
+    daily: list[dict[str, Any]] = field(default_factory=list)
+
+    def options(self) -> list[str]:
+        """What keeps every call in this workspace, without Ray."""
+        chosen = {**SMALLER, "storage.root": self.workspace}
+        return [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Call the program itself."""
+        command = [sys.executable, "-m", "homefeed_cli.main", *words, *self.options()]
+        return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """``homefeed run --recipe tiny``, smaller still."""
+    lived = Lived(tmp_path_factory.mktemp("lifecycle") / "workspace")
+    done = lived.run("run", "--recipe", "tiny")
+    lived.out, lived.err, lived.code = done.stdout, done.stderr, done.returncode
+    assert lived.code == 0, f"{lived.out}\n{lived.err}"
+    return lived
+
+
+@pytest.fixture
+def homefeed(lived: Lived, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call ``homefeed`` in this process; returns exit code, standard output and error."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main([*words, *lived.options()])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def _newest(workspace: Path, pipeline: str) -> Any:
+    return next(r for r in list_runs(workspace / "runs") if r.pipeline == pipeline)
+
+
+def _advised(lived: Lived, verb: str) -> list[str]:
+    """The words of a command that the run advised to try next."""
+    (line,) = [i for i in lived.out.splitlines() if i.strip().startswith(f"homefeed {verb}")]
+    return shlex.split(line)[1:]
+
+
+def test_every_step_of_the_pipeline_ran_and_is_shown_with_its_time(
+    lived: Lived, tmp_path: Path
+) -> None:
+    run = _newest(lived.workspace, "lifecycle")
+    assert (run.status, run.exit_code) == ("succeeded", 0)
+    package = yaml.safe_load(compile_pipeline("lifecycle", tmp_path / "l.yaml").read_text())
+    assert {step.name for step in run.steps} == set(package["root"]["dag"]["tasks"])
+    assert {step.status for step in run.steps} == {"done"}
+    for step in run.steps:
+        assert re.search(rf"✓ {step.name} +\d+\.\d s", lived.err)
+
+
+def test_it_ends_with_the_summary_a_report_and_three_commands(lived: Lived) -> None:
+    for subject in ("rows checked", "PinnerFormer Recall@10", "HIT@3", "releases", "verdict"):
+        assert re.search(rf"^{re.escape(subject)}", lived.out, re.MULTILINE), subject
+    report = Path(re.search(r"^report: (.+)$", lived.out, re.MULTILINE)[1])
+    page = report.read_text()
+    assert page.count("<svg") + page.count("data:image/") >= 3, "plots"
+    assert not re.search(r"""(src|href)=["']https?:""", page), "it opens without a network"
+    advised = lived.out.split("next:")[1]
+    assert len(re.findall(r"^  homefeed ", advised, re.MULTILINE)) == 3
+
+
+def test_nothing_half_written_and_no_process_is_left(lived: Lived) -> None:
+    left = [p for p in lived.workspace.rglob("*") if p.name.endswith((".partial", ".old"))]
+    assert left == []
+    mine = str(lived.workspace).encode()
+    running = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mine in (process / "cmdline").read_bytes():
+                running.append(process.name)
+        except OSError:
+            continue
+    assert running == []
+
+
+def test_the_ledger_tells_who_is_champion_and_what_the_verdict_was(
+    lived: Lived, homefeed: Any
+) -> None:
+    code, out, _ = homefeed("history", "--json")
+    entries = json.loads(out)
+    assert code == 0
+    assert entries[0]["action"] == "promote"
+    (verdict,) = [e for e in entries if e["action"] in ("hold", "promote", "rollback")][1:]
+    assert "lifecycle-1" in verdict["reason"]
+    assert re.search(rf"^verdict +{verdict['action']}", lived.out, re.MULTILINE) or (
+        verdict["action"] == "promote" and "ship" in lived.out
+    )
+    tests = json.loads(homefeed("ab", "status", "--json")[1])
+    assert {t["arm"] for t in tests} == {"control", "pinnerformer", "realtime"}
+    assert {t["status"] for t in tests} == {"stopped"}
+    assert sum(t["requests"] for t in tests) > 0, "simulated users were answered"
+
+
+def test_features_get_prints_vector_and_sequence_with_ages_and_versions(
+    lived: Lived, homefeed: Any
+) -> None:
+    words = _advised(lived, "features get")
+    code, out, _ = homefeed(*words)
+    found = json.loads(out)
+    assert code == 0
+    assert found["release"] == 1
+    vector = np.array(found["vector"]["values"])
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)
+    assert found["vector"]["as_of_s"] % DAY_S == 0
+    assert found["sequence"]["length"] == len(found["sequence"]["actions"]) > 0
+    times = [action["time_s"] for action in found["sequence"]["actions"]]
+    assert max(times) < found["sequence"]["as_of_s"]
+
+
+def test_a_user_that_nobody_knows_is_one_line(homefeed: Any) -> None:
+    code, out, err = homefeed("features", "get", "nobody-用户", "--at", str(ITS_END_S))
+    assert (code, out) == (2, "")
+    assert err.startswith("homefeed: no features for user 'nobody-用户'")
+    assert err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def twice(lived: Lived) -> list[dict[str, Any]]:
+    """The daily pipeline for the simulated day, run twice: the state after each run."""
+    states = []
+    for _ in range(2):
+        done = lived.run("pipeline", "run", "daily", "--date", SIMULATED, "--json")
+        assert done.returncode == 0, done.stderr
+        run = load_run(lived.workspace / "runs", json.loads(done.stdout)["run_id"])
+        day = read_json(lived.workspace / "lineage" / f"{SIMULATED}.json")
+        store = SequenceStore.open(Path(day["store"])).meta
+        users = {
+            path.parent.parent.name: pl.read_parquet(path).drop("created")
+            for path in lived.workspace.glob(f"snapshots/*/{SIMULATED}/users.parquet")
+        }
+        rows = pl.scan_parquet(Path(day["checked"]) / "actions.parquet")
+        actions = rows.select(pl.len()).collect().item()
+        states.append({"run": run, "day": day, "store": store, "users": users, "rows": actions})
+    return states
+
+
+def test_a_daily_run_appends_what_the_server_logged_that_day(lived: Lived, twice: Any) -> None:
+    first = twice[0]
+    assert [s.status for s in first["run"].steps] == ["done"] * 5
+    before = read_json(sorted((lived.workspace / "lineage").glob("*.json"))[0])
+    with closing(_event_log(lived.workspace)) as log:
+        (posted,) = log.execute(
+            "SELECT count(*) FROM actions WHERE time_ms >= ? AND time_ms < ?",
+            ((ITS_END_S - DAY_S) * 1000, ITS_END_S * 1000),
+        ).fetchone()
+    assert posted > 0
+    grown = (
+        first["store"].action_count - SequenceStore.open(Path(before["store"])).meta.action_count
+    )
+    assert grown == posted
+    assert first["day"]["as_of_s"] == ITS_END_S
+    assert first["day"]["watermark"] >= posted
+    assert len(first["users"]) == 2, "one snapshot for each live encoder"
+
+
+def test_running_a_day_again_changes_nothing(twice: Any) -> None:
+    first, second = twice
+    assert second["store"].content_hash == first["store"].content_hash
+    assert second["rows"] == first["rows"]
+    assert second["day"]["watermark"] == first["day"]["watermark"]
+    for encoder, users in first["users"].items():
+        assert second["users"][encoder].equals(users)
+
+
+def test_after_the_daily_run_a_user_of_that_day_is_served_with_it(
+    lived: Lived, twice: Any, homefeed: Any
+) -> None:
+    with closing(_event_log(lived.workspace)) as log:
+        user, last_ms = log.execute(
+            "SELECT user_id, max(time_ms) FROM actions GROUP BY user_id LIMIT 1"
+        ).fetchone()
+    words = ("features", "get", user.partition(":")[2], "--at", str(ITS_END_S + 3600))
+    found = json.loads(homefeed(*words)[1])
+    assert found["vector"]["as_of_s"] == ITS_END_S
+    assert found["sequence"]["watermark"] == twice[1]["day"]["watermark"]
+    assert max(a["time_s"] for a in found["sequence"]["actions"]) == last_ms // 1000
+
+
+def test_a_promotion_and_its_rollback_are_recorded_with_reason_and_time(
+    lived: Lived, twice: Any, homefeed: Any
+) -> None:
+    before = Ledger(lived.workspace / "ledger.db").state().champion
+    other = 2 if before != 2 else 3
+    assert homefeed("promote", str(other), "--reason", "we want to see it")[0] == 0
+    code, out, _ = homefeed("rollback", "--reason", "we have seen it")
+    assert (code, out) == (0, f"release {before} is the champion again\n")
+    entries = json.loads(homefeed("history", "--json")[1])
+    promoted, back = entries[-2:]
+    assert (promoted["action"], promoted["to_version"]) == ("promote", other)
+    assert (back["action"], back["to_version"]) == ("rollback", before)
+    assert (promoted["reason"], back["reason"]) == ("we want to see it", "we have seen it")
+    code, _, err = homefeed("promote", "3", "--reason", "late", "--expected-champion", "99")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "champion" in err
+
+
+def _event_log(workspace: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{workspace / 'events.db'}?mode=ro", uri=True)
