@@ -54,11 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     if args.verb is None:
         top.print_help()
         return 0
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # so that it cleans up, as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     try:
         answer: Answer = args.run(args)
+        _print(answer, args.json)
     except HomefeedError as error:
         return _say_error(error, error.exit_code, args)
     except KeyboardInterrupt:
@@ -69,11 +68,15 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         said = f"{error.filename or 'the disk'}: {error.strerror or error}; mend it, or use another"
         return _say_error(StorageError(f"{said} folder with --set storage.root=FOLDER"), 2, args)
-    if args.json:
+    return answer.exit_code
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    if as_json:
         print(json.dumps(answer.data, indent=2, default=str))
     elif answer.text:
         print(answer.text)
-    return answer.exit_code
+    sys.stdout.flush()  # a reader that went away (`| head`) shows here, not at exit
 
 
 def _say_error(error: BaseException, code: int, args: argparse.Namespace) -> int:

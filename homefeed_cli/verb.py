@@ -12,6 +12,9 @@ from homefeed.config import Config, Loaded, load_config, suggestion
 Parsers = Any  # argparse keeps the type of its sub-parsers private
 
 
+WIDEST = 60  # characters of a table's column
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with a suggestion for a mistyped verb."""
 
@@ -88,16 +91,26 @@ def recipe_overrides(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
-    """A plain table with aligned columns."""
+    """A plain table with aligned columns; long texts are whole in the last column only."""
     if not rows:
         return "(nothing)"
     names = columns or list(rows[0])
-    cells = [names] + [[_cell(row.get(name, "")) for name in names] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
-    ]
-    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+    lines = [names]
+    for row in rows:
+        *cells, last = (_cell(row.get(name, "")) for name in names)
+        lines.append([*(shortened(cell) for cell in cells), last])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+    widths[-1] = min(widths[-1], WIDEST)
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in (names, rule, *lines[1:])
+    )
+
+
+def shortened(text: str) -> str:
+    """At most ``WIDEST`` characters of a text."""
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def _cell(value: Any) -> str:

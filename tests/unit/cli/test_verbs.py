@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,22 @@ def test_a_table_is_aligned_and_numbers_are_short() -> None:
         "long name  2",
     ]
     assert table([]) == "(nothing)"
+
+
+def test_a_long_text_is_whole_in_the_last_column_and_shortened_before_it() -> None:
+    long = "word " * 40
+    head, rule, row = table([{"why": long, "who": "me", "said": long}]).splitlines()
+    assert len(rule) < 140
+    assert row.split("  ")[0].endswith("…")
+    assert row.endswith(long.rstrip())
+    assert head.index("said") == row.index("me") + len("me") + 3
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m homefeed_cli.main config show | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("key")
+    assert done.stderr == ""
 
 
 def test_json_is_one_document_whatever_the_values_are(homefeed: Any) -> None:
