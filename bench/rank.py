@@ -67,8 +67,10 @@ class StockScorer(Scorer):
         batch = self._batch(user, candidate_N)
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
-        parts = [self.summary(side.history, part) for part in item_NC.split(self.at_once)]
-        relevance = self.ranker.candidate_side(side, batch, item_NC, torch.cat(parts))
+        rows = torch.cat([item_NC, self.typical])
+        parts = [self.summary(side.history, part) for part in rows.split(self.at_once)]
+        summary = torch.cat(parts)
+        relevance = self.ranker.candidate_side(side, batch, item_NC, summary[:-1] - summary[-1:])
         return (side.level + relevance).sigmoid().numpy()
 
     def summary(self, history_1LE: Tensor, item_NC: Tensor) -> Tensor:

@@ -108,13 +108,15 @@ class PlainPeer:
         user = ranker.user_side(batch)
         history = torch.cat([ranker.item_features(items), ranker.action_type(actions)], -1)
         item_NC = ranker.item_features(batch.candidates)
-        joined = item_NC[:, None].expand(-1, HISTORY, -1)
-        present = (actions > 0)[batch.request]
-        x = torch.cat([history[batch.request], joined], -1)
+        count, requests = len(item_NC), torch.arange(len(items))
+        rows = torch.cat([batch.request, requests])
+        item = torch.cat([item_NC, ranker.typical_item().expand(len(requests), -1)])
+        present = (actions > 0)[rows]
+        x = torch.cat([history[rows], item[:, None].expand(-1, HISTORY, -1)], -1)
         x = self.encoder(x, src_key_padding_mask=~present)
-        relevance = ranker.candidate_side(
-            user, batch, item_NC, ranker.transact.read_out(x, present)
-        )
+        of_all = ranker.transact.read_out(x, present)
+        summary = of_all[:count] - of_all[count:][batch.request]
+        relevance = ranker.candidate_side(user, batch, item_NC, summary)
         self.optimiser.zero_grad(set_to_none=True)
         logits = user.level[batch.request] + relevance
         weights = (labelled.weight, self.fit.head_weight, self.fit.matrix)

@@ -11,7 +11,9 @@ anything, from the user vector and the kinds of the last actions, no candidate i
 candidate's *relevance* to the user. Within a request the level moves no order. Across moments of
 one user it must not: it follows the labels of the user's own earlier impressions, and among the
 impressions of one list what was taken before is not there to be taken again
-(docs/lab_log.md, "Lists across moments").
+(docs/lab_log.md, "Lists across moments"). For the same reason relevance reads of TransAct's summary
+only what sets the candidate apart: the summary for a typical item (the mean vector of the training
+candidates) is taken off it. A whole summary also tells how active the user has just been.
 
 Shapes: R requests, N candidates, A actions, C item dim, E an action's features, F features,
 H heads, S statistics, D the user vector's dim.
@@ -109,6 +111,7 @@ class Ranker(nn.Module):
             self.user_projection = nn.Linear(inputs.user_vector_dim, config.user_dim, bias=False)
         self.register_buffer("stats_mean", torch.zeros(len(inputs.stats)))
         self.register_buffer("stats_scale", torch.ones(len(inputs.stats)))
+        self.register_buffer("typical_vector", torch.zeros(inputs.vector_dim))
         self.cross = DeepCross(self.width, config.cross_layers, config.hidden, config.dropout)
         self.heads = nn.Linear(self.cross.outputs, len(inputs.heads))
         self.level = UserLevel(
@@ -125,6 +128,10 @@ class Ranker(nn.Module):
     def _initialise(self) -> None:
         """Learned ids start small beside the projected vectors, relevance at zero."""
         nn.init.zeros_(self.heads.bias)
+        if self.config.sequence:
+            # Cancelled by the difference of two summaries: Adam would blow up their rounding.
+            self.transact.summary.bias.requires_grad_(False)
+            self.transact.layers[-1].norm2.bias.requires_grad_(False)
         if self.config.item_ids:
             nn.init.normal_(self.item_id.weight, std=0.01)
             with torch.no_grad():
@@ -159,6 +166,10 @@ class Ranker(nn.Module):
         self.stats_mean.copy_(mean)
         self.stats_scale.copy_(scale.clamp(min=1e-3))
 
+    def set_typical_item(self, vector_V: Tensor) -> None:
+        """Mean vector [V] of the training set's candidates."""
+        self.typical_vector.copy_(vector_V)
+
     def set_base_rates(self, rate_H: Tensor) -> None:
         """Start each head at its label's rate [H] in the training set."""
         with torch.no_grad():
@@ -175,9 +186,7 @@ class Ranker(nn.Module):
         item_NC = self.item_features(batch.candidates)
         summary = None
         if self.config.sequence:
-            summary = encode_shared(
-                self.transact, user.history, user.present, item_NC, batch.request
-            )
+            summary = self._summary(user, item_NC, batch.request)
         relevance_NH = self.candidate_side(user, batch, item_NC, summary)
         return user.level[batch.request], relevance_NH
 
@@ -188,6 +197,18 @@ class Ranker(nn.Module):
             known = torch.where(items <= self.inputs.item_count, items, 0)
             features = features + self.item_id(known)
         return features
+
+    def typical_item(self) -> Tensor:
+        """Features [1, C] of the typical item; it has no id of its own."""
+        return self.item_projection(self.typical_vector)[None]
+
+    def _summary(self, user: UserSide, item_NC: Tensor, request_N: Tensor) -> Tensor:
+        """TransAct's summary of each candidate less that of the typical item → [N, O]."""
+        requests = torch.arange(len(user.history), device=request_N.device)
+        item = torch.cat([item_NC, self.typical_item().expand(len(requests), -1)])
+        request = torch.cat([request_N, requests])
+        of_all = encode_shared(self.transact, user.history, user.present, item, request)
+        return of_all[: len(item_NC)] - of_all[len(item_NC) :][request_N]
 
     def user_side(self, batch: RankerBatch) -> UserSide:
         """Everything that all candidates of a request share."""

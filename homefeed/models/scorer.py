@@ -76,6 +76,7 @@ class Scorer:
         self.item_stats = self.item_stats.to(settings.device)
         with torch.inference_mode():  # one gather per item instead of one projection
             self.items = ranker.item_features(torch.arange(len(item_stats), device=settings.device))
+            self.typical = ranker.typical_item()
         self.fast: FastTransAct | None = None
         if ranker.config.sequence and settings.exact_algebra:
             width = ranker.config.transact.dim
@@ -109,7 +110,9 @@ class Scorer:
             return self.ranker(batch).sigmoid().cpu().numpy()
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
-        summary = self.fast(side.history[0], item_NC, self.settings.chunk)
+        with_typical = torch.cat([item_NC, self.typical])
+        summary = self.fast(side.history[0], with_typical, self.settings.chunk)
+        summary = summary[:-1] - summary[-1:]
         relevance_NH = self.ranker.candidate_side(side, batch, item_NC, summary)
         return (side.level + relevance_NH).sigmoid().cpu().numpy()
 
