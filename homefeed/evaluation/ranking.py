@@ -16,7 +16,9 @@ the probability that AUC and calibration judge.
 Shapes: n rows of the evaluation window, H heads.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +36,7 @@ from homefeed.evaluation.ranking_metrics import (
     hits_at_3,
 )
 from homefeed.models.ranker import Ranker
+from homefeed.progress import Progress
 from homefeed.training.ranker_batches import RankerData
 
 POPULARITY = "popularity"
@@ -128,9 +131,13 @@ def popularity_scores(training_set: TrainingSet, rows: np.ndarray) -> np.ndarray
     return np.stack([np.zeros_like(rates), rates], axis=1)
 
 
-@torch.inference_mode()
-def predict(ranker: Ranker, data: RankerData, requests: np.ndarray) -> np.ndarray:
-    """Scores float32 [n, 2, H] of the rows of ``requests``: logits of level and of relevance."""
+def predict(
+    ranker: Ranker, data: RankerData, requests: np.ndarray, *, show: bool = False
+) -> np.ndarray:
+    """Scores float32 [n, 2, H] of the rows of ``requests``: logits of level and of relevance.
+
+    Batches are scored side by side, one a core; each has its own place in the result.
+    """
     ranker.eval()
     size = data.set.begin[requests + 1] - data.set.begin[requests]
     begin = np.cumsum(size) - size
@@ -138,11 +145,23 @@ def predict(ranker: Ranker, data: RankerData, requests: np.ndarray) -> np.ndarra
     # By length of history, so that a batch is padded little.
     order = np.argsort(data.lengths(requests), kind="stable")
     batch = (np.cumsum(size[order]) - size[order]) // BATCH_ROWS
+    parts = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
     kind = ranker.config.user_vector
-    for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
-        features = data.batch(requests[part]).by_vector[kind]
+
+    def score(part: np.ndarray) -> int:
+        with torch.inference_mode():
+            found = torch.stack(ranker.parts(data.batch(requests[part]).by_vector[kind]), dim=1)
         place = np.concatenate([np.arange(begin[r], begin[r] + size[r]) for r in part])
-        result[place] = torch.stack(ranker.parts(features), dim=1).numpy()
+        result[place] = found.numpy()
+        return len(place)
+
+    progress = Progress(f"scores of {ranker.config.name}", len(result)) if show else None
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for rows in threads.map(score, parts):
+            if progress:
+                progress.advance(rows)
+    if progress:
+        progress.close()
     return result
 
 

@@ -133,7 +133,7 @@ def evaluate_rankers_step(
         folder.name: load_ranker(folder).bind(tables)
         for folder in sorted(p for p in rankers.iterdir() if p.is_dir())
     }
-    scores = {name: predict(each, data, requests) for name, each in loaded.items()}
+    scores = {name: predict(each, data, requests, show=True) for name, each in loaded.items()}
     report = compare_scores(scores, opened, requests)
     with writing(out) as beside:
         beside.mkdir()

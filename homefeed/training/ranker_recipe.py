@@ -18,6 +18,11 @@ def _fit(**changes: object) -> RankerFitConfig:
     return RankerFitConfig(rankers=_variants(), **changes)  # type: ignore[arg-type]
 
 
+# Some 50,000 to 100,000 rows: learned ids would know the training items by heart, and many small
+# steps fit better than few large ones (docs/lab_log.md, "Rankers").
+_FEW_ROWS = {"item_ids": False, "dropout": 0.2}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RankerRecipe:
     """Training set, and the fit of one ranker per arm: control, pinnerformer, full (real time)."""
@@ -33,7 +38,8 @@ class RankerRecipe:
     @classmethod
     def small(cls) -> "RankerRecipe":
         """A few minutes on two cores."""
-        return cls(fit=_fit(epochs=2.0, batch_rows=512))
+        fit = RankerFitConfig(rankers=_variants(**_FEW_ROWS), epochs=1.0, batch_rows=256)
+        return cls(fit=fit)
 
     @classmethod
     def base(cls) -> "RankerRecipe":
