@@ -16,7 +16,8 @@ from homefeed.config import Config, PipelinesConfig
 
 CLAIM = "homefeed-workspace"  # infra/kubernetes/base/storage.yaml
 ACCELERATOR = "nvidia.com/gpu"
-_ON_ACCELERATORS = ("exec-train-user-encoder", "exec-train-rankers")
+_TRAINING = ("exec-train-user-encoder", "exec-train-rankers")
+_EMBEDDING = ("exec-embed-snapshots", "exec-embed-day")  # their actors share one accelerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Placement:
 
     image: str = PipelinesConfig.image
     mount: str = ""  # where the claim `homefeed-workspace` is mounted; empty: nowhere
-    accelerators: int = 0  # of a training step: one for each of its Ray workers
+    accelerators: int = 0  # of a training step: one for each Ray worker; 0: none anywhere
 
     @classmethod
     def of(cls, config: Config) -> "Placement":
@@ -59,9 +60,10 @@ def place(package: Path, placement: Placement) -> None:
     executors = spec["deploymentSpec"]["executors"]
     for name, executor in executors.items():
         executor["container"]["image"] = placement.image
-        if placement.accelerators and name in _ON_ACCELERATORS:
+        if placement.accelerators and name in (*_TRAINING, *_EMBEDDING):
+            count = placement.accelerators if name in _TRAINING else 1
             resources = executor["container"].setdefault("resources", {})
-            resources["accelerator"] = _accelerator(placement.accelerators)
+            resources["accelerator"] = _accelerator(count)
     documents = [spec, *platforms]
     if placement.mount:
         documents = [spec, _platform({name: _volume(placement.mount) for name in executors})]

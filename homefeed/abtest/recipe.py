@@ -8,9 +8,6 @@ class AbTestRecipe:
     """Length, size and rule of the A/B test that ends a run."""
 
     days: int = 2  # simulated days (`world`); a re-ranking takes the evaluation days as they are
-    candidates: int = 100  # ranked per request, at most
-    k: int = 12  # items shown per request
-    users_share: float = 1.0  # of the world's users who take part
     min_effect: float = 0.0  # relative lift that is worth shipping
     confidence: float = 0.95
     bootstrap_rounds: int = 1_000  # of a paired re-ranking

@@ -91,8 +91,11 @@ def encoder_snapshots(
     encoder = load_user_encoder(encoder_path)
     vectors = item_vectors_for(encoder, store)  # the store may have gained items since the fit
     has_vector = np.any(vectors != 0, axis=1)
+    workers = config.training.embed_workers if yesterday is None else 0
+    on_cuda = config.training.device == "cuda"
     embedding = EmbeddingConfig(
-        num_workers=config.training.embed_workers if yesterday is None else 0,
+        num_workers=workers,
+        gpus_per_worker=1 / workers if on_cuda and workers else 0,  # they share one
         device=config.training.device,
     )
     progress = Progress(f"snapshots of {encoder.kind}", len(days))

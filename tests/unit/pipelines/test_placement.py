@@ -37,7 +37,7 @@ def test_every_step_runs_in_the_configured_image_and_nothing_else_changes(tmp_pa
     assert placed == plain
 
 
-def test_on_a_cluster_every_step_has_the_volume_and_training_has_accelerators(
+def test_on_a_cluster_steps_have_the_volume_and_those_with_networks_accelerators(
     tmp_path: Path,
 ) -> None:
     placement = _placement("training.num_workers=8", "storage.root=/data", profile="cluster")
@@ -46,9 +46,9 @@ def test_on_a_cluster_every_step_has_the_volume_and_training_has_accelerators(
     mounts = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(mounts) == set(executors)
     assert {m["mountPath"] for e in mounts.values() for m in e["pvcMount"]} == {"/data"}
-    accelerated = {n: e["container"]["resources"] for n, e in executors.items() if _resources(e)}
-    assert set(accelerated) == {"exec-train-user-encoder"}
-    assert accelerated["exec-train-user-encoder"]["accelerator"]["resourceCount"] == "8"
+    asked = {n: _resources(e) for n, e in executors.items() if _resources(e)}
+    counts = {name: each["accelerator"]["resourceCount"] for name, each in asked.items()}
+    assert counts == {"exec-train-user-encoder": "8", "exec-embed-snapshots": "1"}
 
 
 def _resources(executor: dict[str, Any]) -> Any:
