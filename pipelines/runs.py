@@ -1,6 +1,7 @@
 """Records of local runs: one folder a run, ``run.json`` beside its log and its artifacts."""
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,12 +28,13 @@ class Run:
     run_id: str
     pipeline: str
     arguments: dict[str, Any]
-    status: str = "running"  # running, succeeded, failed, timed out, stopped
+    status: str = "running"  # running, succeeded, failed, timed out, stopped, lost
     started: str = ""
     seconds: float = 0.0
     error: str = ""
     exit_code: int = 0
     code_version: str = ""
+    pid: int = 0  # of the process that started it and follows its log
     steps: list[Step] = field(default_factory=list)
 
     def save(self, runs: Path) -> None:
@@ -55,6 +57,7 @@ def new_run(runs: Path, pipeline: str, arguments: dict[str, Any], code_version: 
         arguments=arguments,
         started=moment.isoformat(timespec="seconds"),
         code_version=code_version,
+        pid=os.getpid(),
     )
     (runs / run_id).mkdir(parents=True)
     run.save(runs)
@@ -80,7 +83,21 @@ def list_runs(runs: Path) -> list[Run]:
     """All runs, the newest first."""
     records = [read_json(path) for path in runs.glob("*/run.json")]
     loaded = [Run(**{**r, "steps": [Step(**s) for s in r["steps"]]}) for r in records]
+    for run in loaded:
+        if run.status == "running" and run.pid and not _is_alive(run.pid):
+            run.status, run.exit_code = "lost", 2
+            run.error = "its process is gone; the same command goes on where it stopped"
     return sorted(loaded, key=lambda run: run.started + run.run_id, reverse=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process: it is there
+        return True
+    return True
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -1,5 +1,7 @@
 """Run records, and the steps that a log tells of. The logs were written by kfp.local."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,15 @@ def test_a_run_that_is_not_there_is_named_with_the_newest(tmp_path: Path) -> Non
     run = new_run(tmp_path, "daily", {}, "")
     with pytest.raises(PipelineError, match=f"no run 'x'.*{run.run_id}"):
         load_run(tmp_path, "x")
+
+
+def test_a_run_whose_process_was_killed_is_shown_as_lost(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    run = new_run(tmp_path, "daily", {}, "")
+    assert load_run(tmp_path, run.run_id).status == "running"
+    run.pid = gone.pid
+    run.save(tmp_path)
+    found = load_run(tmp_path, run.run_id)
+    assert (found.status, found.exit_code) == ("lost", 2)
+    assert "goes on where it stopped" in found.error
