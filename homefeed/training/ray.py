@@ -227,7 +227,8 @@ def _watching(metrics: Path, label: str, steps: int) -> Iterator[None]:
             lines = metrics.read_text().splitlines() if metrics.exists() else []
             if lines and lines[-1].endswith("}"):
                 last = json.loads(lines[-1])
-                progress.advance(int(last["step"]) - progress.done, f"loss {last['loss']:.3f}")
+                if new := int(last["step"]) - progress.done:
+                    progress.advance(new, f"loss {last['loss']:.3f}")
         progress.close()
 
     thread = threading.Thread(target=watch, daemon=True)
