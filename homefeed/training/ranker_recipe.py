@@ -38,8 +38,9 @@ class RankerRecipe:
     @classmethod
     def small(cls) -> "RankerRecipe":
         """A few minutes on two cores."""
-        fit = RankerFitConfig(rankers=_variants(**_FEW_ROWS), epochs=1.0, batch_rows=256)
-        return cls(fit=fit)
+        # Four shards a step, so that two workers get long and short histories alike.
+        size = {"batch_rows": 256, "shard_rows": 64}
+        return cls(fit=RankerFitConfig(rankers=_variants(**_FEW_ROWS), epochs=1.0, **size))
 
     @classmethod
     def base(cls) -> "RankerRecipe":
