@@ -161,6 +161,7 @@ def _manifest(
         preprocessing_hash="synthetic",
         users_hash=users.hash,
         items_hash=items.hash,
+        dataset="synthetic",
         dataset_fingerprint="synthetic",
         code_version="synthetic",
         realtime=release["realtime"],

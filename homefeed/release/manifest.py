@@ -66,6 +66,7 @@ class ReleaseManifest:
     preprocessing_hash: str  # how raw actions become model input
     users_hash: str  # user vocabulary
     items_hash: str  # item vocabulary
+    dataset: str  # which log: releases of two logs do not compare
     dataset_fingerprint: str
     code_version: str
     realtime: bool  # whether actions after the last publish are merged into the sequence

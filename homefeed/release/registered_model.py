@@ -77,6 +77,7 @@ class RegisteredModel:
                 HASH_TAG: manifest.release_hash,
                 "feature_service": manifest.feature_service,
                 "code_version": manifest.code_version,
+                "dataset": manifest.dataset,
                 "dataset_fingerprint": manifest.dataset_fingerprint,
             },
         )

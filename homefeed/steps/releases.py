@@ -46,7 +46,7 @@ def releases_step(
     out: Path,
     piece: Path,
 ) -> list[ReleaseManifest]:
-    """Register one release per arm; control becomes champion where there is none yet."""
+    """Register one release per arm; control becomes champion where this log has none yet."""
     where = read_config(config)
     store = SequenceStore.open(store_path)
     tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
@@ -79,6 +79,7 @@ def releases_step(
             ),
             users_hash=store.meta.users_hash,
             items_hash=store.meta.items_hash,
+            dataset=log_name(checked, store),
             dataset_fingerprint=store.meta.dataset_fingerprint,
             code_version=code_version,
             realtime=arm.realtime,
@@ -87,10 +88,8 @@ def releases_step(
         version = registry.register(manifest)
         manifests.append(manifest)
         rows.append({"arm": arm.name, "release": version, "hash": manifest.release_hash})
-    if registry.champion() is None:
-        registry.promote(
-            rows[0]["release"], "the first release: there is nothing to be better than"
-        )
+    if reason := why_first(registry, manifests[0].dataset):
+        registry.promote(rows[0]["release"], reason)
     registry.set_challenger(rows[-1]["release"], "goes into the A/B test")
     write_json(out, {"arms": rows, "champion": registry.champion()})
     text = ", ".join(f"{row['arm']} = {row['release']}" for row in rows)
@@ -101,6 +100,23 @@ def releases_step(
     ).save(piece)
     print(f"= {text}; champion {registry.champion()}")
     return manifests
+
+
+def log_name(checked: Path, store: SequenceStore) -> str:
+    """Which log this is. A growing log keeps its name; each world is a log of its own."""
+    spec = Dataset.open(checked).spec
+    return f"{spec.name} {store.meta.dataset_fingerprint[:8]}" if spec.live else spec.name
+
+
+def why_first(registry: ReleaseRegistry, dataset: str) -> str:
+    """Why control becomes champion without a test; empty where this log has a champion."""
+    champion = registry.champion()
+    if champion is None:
+        return "the first release: there is nothing to be better than"
+    other = registry.ledger.manifest(champion).dataset
+    if other == dataset:
+        return ""
+    return f"the first release of {dataset}: champion {champion} was made from {other}"
 
 
 def dataset_clock(checked: Path) -> WallClock | SimulatedClock:

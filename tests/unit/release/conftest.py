@@ -49,8 +49,8 @@ def make_manifest(workspace: Path) -> Callable[..., ReleaseManifest]:
         }
         values = {
             "preprocessing_hash": "p" * 16, "users_hash": "u" * 16, "items_hash": "i" * 16,
-            "dataset_fingerprint": "d" * 16, "code_version": "1.0+abc", "realtime": True,
-            "heads": ("click", "long_view"),
+            "dataset": "shop", "dataset_fingerprint": "d" * 16, "code_version": "1.0+abc",
+            "realtime": True, "heads": ("click", "long_view"),
         }  # fmt: skip
         return ReleaseManifest(**{**parts, **values, **changes})
 

@@ -25,6 +25,7 @@ def test_the_hash_follows_from_the_content_and_not_from_places_or_versions(make_
         {"preprocessing_hash": "0" * 16},
         {"users_hash": "0" * 16},
         {"items_hash": "0" * 16},
+        {"dataset": "other"},
         {"dataset_fingerprint": "0" * 16},
         {"code_version": "2"},
     ],
