@@ -161,7 +161,10 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
 def freshness_step(snapshots: Path, config: str, out: Path) -> None:
     """Report how old everything is that serving reads, now that the day is published."""
     where = read_config(config)
-    now_s = max(time.time(), read_json(snapshots / "lineage.json")["as_of_s"])
+    day = Day(**read_json(snapshots / "lineage.json"))
+    # The world lives in a year of its own: there, now is when the day ended.
+    is_world = Dataset.open(Path(day.checked)).spec.live
+    now_s = day.as_of_s if is_world else max(time.time(), day.as_of_s)
     rows = []
     for encoder_hash in live_encoders(where):
         newest = Snapshot.open(newest_snapshot(where.workspace, encoder_hash)).meta

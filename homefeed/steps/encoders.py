@@ -91,6 +91,7 @@ def user_encoder_step(
     store, item_encoder = SequenceStore.open(store_path), ItemEncoder.open(items)
     before_s = recipe_timeline(store, split).t0_s
     train_users = np.flatnonzero(~held_out(store, split) & (np.asarray(store.length) > 0))
+    settings = settings.for_users(len(train_users))
     identity = {"settings": user_encoder, "store": store.meta.content_hash, "code": code_version}
     run = RayRun(
         name=f"user-encoder-{hash_json(identity)}",  # a step that died goes on with this fit

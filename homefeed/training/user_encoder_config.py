@@ -1,6 +1,7 @@
 """The full configuration of a PinnerFormer fit, and its presets."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 from homefeed.models.pinnerformer import PinnerFormerConfig
 
@@ -11,6 +12,7 @@ class UserEncoderConfig:
 
     network: PinnerFormerConfig = field(default_factory=PinnerFormerConfig)
     steps: int = 2000
+    max_epochs: float = 0.0  # passes over the users, at most; 0: `steps` alone counts
     batch_users: int = 128  # of all workers together
     positions_per_user: int = 16  # each predicts one positive
     window_days: float = 28.0  # (28): how far ahead a target may lie
@@ -33,3 +35,14 @@ class UserEncoderConfig:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
         if self.num_negatives < 1 and self.max_in_batch < 1:
             raise ValueError("num_negatives and max_in_batch are both 0: nothing to tell apart")
+
+    def for_users(self, count: int) -> "UserEncoderConfig":
+        """The fit of a log with ``count`` training users: its steps bounded by ``max_epochs``.
+
+        The same steps that a large log needs make a small one's users known by heart.
+        """
+        if not self.max_epochs:
+            return self
+        most = math.ceil(self.max_epochs * count / self.batch_users)
+        steps = max(1, min(self.steps, most))
+        return replace(self, steps=steps, warmup_steps=min(self.warmup_steps, steps // 4))
