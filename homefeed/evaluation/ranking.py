@@ -41,6 +41,7 @@ from homefeed.training.ranker_batches import RankerData
 
 POPULARITY = "popularity"
 BATCH_ROWS = 1024
+MOST_THREADS = 4  # a batch in work takes up to 0.4 GB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ def predict(
 ) -> np.ndarray:
     """Scores float32 [n, 2, H] of the rows of ``requests``: logits of level and of relevance.
 
-    Batches are scored side by side, one a core; each has its own place in the result.
+    Batches are scored side by side; each has its own place in the result.
     """
     ranker.eval()
     size = data.set.begin[requests + 1] - data.set.begin[requests]
@@ -156,7 +157,7 @@ def predict(
         return len(place)
 
     progress = Progress(f"scores of {ranker.config.name}", len(result)) if show else None
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads:
         for rows in threads.map(score, parts):
             if progress:
                 progress.advance(rows)
