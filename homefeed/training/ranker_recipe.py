@@ -18,8 +18,8 @@ def _fit(**changes: object) -> RankerFitConfig:
     return RankerFitConfig(rankers=_variants(), **changes)  # type: ignore[arg-type]
 
 
-# Some 50,000 to 100,000 rows: learned ids add nothing that can be measured, and many small steps fit
-# better than few large ones (docs/lab_log.md, "Rankers").
+# Some 50,000 to 100,000 rows: learned ids add nothing that can be measured, and many small steps
+# fit better than few large ones (docs/lab_log.md, "Rankers").
 _FEW_ROWS = {"item_ids": False, "dropout": 0.2}
 
 
