@@ -107,15 +107,27 @@ class LoggingPolicy:
         keys = (user[:, None], time_s[:, None], np.arange(m))
         which = uniform(self.seed, "policy-source", *keys)
         place = uniform(self.seed, "policy-item", *keys)
-        popular = np.searchsorted(self._cum_popular, place * self._cum_popular[-1])
-        explore = np.searchsorted(self._cum_explore, place * self._cum_explore[-1])
-        cumulative = np.cumsum(self.preferences(user), axis=1)[:, None, :]
-        category = choice(cumulative, uniform(self.seed, "policy-category", *keys))
+        drawn = np.empty(which.shape, np.int64)
+        popular, explore = which < w.popular, which > w.popular + w.affinity
+        for chosen, cumulative in (
+            (popular, self._cum_popular),
+            (explore, self._cum_explore),
+        ):
+            drawn[chosen] = np.searchsorted(cumulative, place[chosen] * cumulative[-1])
+        affine = ~(popular | explore)
+        drawn[affine] = self._draw_liked(user, time_s, affine, place[affine])
+        return np.minimum(drawn, len(self.category) - 1)
+
+    def _draw_liked(
+        self, user: np.ndarray, time_s: np.ndarray, affine: np.ndarray, place: np.ndarray
+    ) -> np.ndarray:
+        """int64[A]: a draw from a liked category for each True of ``affine`` bool[B, m]."""
+        row, column = np.nonzero(affine)
+        draw = uniform(self.seed, "policy-category", user[row], time_s[row], column)
+        cumulative = np.cumsum(self.preferences(user), axis=1)
+        category = choice(cumulative[row], draw)
         low = self._cum_ordered[self._bounds[category]]
         high = self._cum_ordered[self._bounds[category + 1]]
         inside = np.searchsorted(self._cum_ordered, low + place * (high - low), side="left") - 1
         inside = np.clip(inside, self._bounds[category], self._bounds[category + 1] - 1)
-        affine = self._order[inside]
-        drawn = np.where(which < w.popular, popular, affine)
-        drawn = np.where(which > w.popular + w.affinity, explore, drawn)
-        return np.minimum(drawn, len(self.category) - 1)
+        return self._order[inside]
