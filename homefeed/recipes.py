@@ -91,8 +91,9 @@ def small() -> Recipe:
             **{"steps": 600, "max_epochs": 20.0, "batch_users": 128, "positions_per_user": 8},
             **{"num_negatives": 2048, "learning_rate": 2e-3},
         ),
-        evaluation=EvaluationConfig(modes=MODES),
+        evaluation=EvaluationConfig(modes=MODES, refresh_users=1_000),
         ranker=RankerRecipe.small(),
+        abtest=AbTestRecipe(visitors=3_000),
     )
 
 

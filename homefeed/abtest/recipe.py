@@ -8,6 +8,7 @@ class AbTestRecipe:
     """Length, size and rule of the A/B test that ends a run."""
 
     days: int = 2  # simulated days (`world`); a re-ranking takes the evaluation days as they are
+    visitors: int | None = None  # so many of the world's users, drawn, may come; None: all
     min_effect: float = 0.0  # relative lift that is worth shipping
     confidence: float = 0.95
     bootstrap_rounds: int = 1_000  # of a paired re-ranking

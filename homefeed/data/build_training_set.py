@@ -10,10 +10,11 @@ import numpy as np
 from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import DAY_S, ItemStats
-from homefeed.data.ranking_rows import RankingRows, downsample_negatives, rows_from_impressions
+from homefeed.data.ranking_rows import RankingRows, rows_from_impressions
 from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
+from homefeed.data.thinned_rows import Thinning, thinned, thinning
 from homefeed.data.training_set import TrainingSet, TrainingSetMeta, label_hash, write_meta
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
@@ -27,6 +28,8 @@ class TrainingSetConfig:
     """What goes into a training set."""
 
     keep_negatives: float = 1.0  # share of the label-free training rows that stay
+    max_training_rows: int | None = None  # impressions; above, negatives and requests are thinned
+    max_evaluation_rows: int | None = None  # impressions; above, users are drawn
     sampling: CandidateSampling = field(
         default_factory=CandidateSampling
     )  # where the set has no impressions
@@ -46,10 +49,16 @@ def build_training_set(
     User vectors are not inside: join them for ``user`` and ``time_ms`` of the result and hand
     them to ``TrainingSet.add_user_vectors``. Raises DatasetError where the windows are empty.
     """
-    has_impressions = dataset.has(IMPRESSIONS)
+    has_impressions, shares = dataset.has(IMPRESSIONS), Thinning()
     if has_impressions:
         rows = rows_from_impressions(dataset, store, timeline)
-        rows = downsample_negatives(rows, config.keep_negatives, config.seed)
+        shares = thinning(
+            rows,
+            max_training_rows=config.max_training_rows,
+            max_evaluation_rows=config.max_evaluation_rows,
+            keep_negatives=config.keep_negatives,
+        )
+        rows = thinned(rows, shares, config.seed)
     else:
         rows = rows_from_positives(store, stats, timeline, config.sampling)
     meta = TrainingSetMeta(
@@ -64,7 +73,7 @@ def build_training_set(
         label_hash=label_hash(rows.request, rows.item, rows.labels),
         has_impressions=has_impressions,
         sampling=None if has_impressions else dataclasses.asdict(config.sampling),
-        keep_negatives=config.keep_negatives if has_impressions else 1.0,
+        thinning=dataclasses.asdict(shares),
         sequences_hash=store.meta.content_hash,
         users_hash=store.meta.users_hash,
         items_hash=store.meta.items_hash,

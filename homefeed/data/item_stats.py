@@ -44,6 +44,25 @@ class Events:
         return np.stack(columns, axis=1)
 
 
+class _Running:
+    """Sums of events before a day; what was summed for an earlier day is not summed again."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self._day, self._sum = -1, 0.0
+
+    def before(self, day: int, days: int | None, items: int) -> np.ndarray:
+        """Sums float64 [items, C] over the ``days`` before ``day``; over all where None."""
+        if days is not None:
+            return self.events.totals(day - days, day, items)
+        if day < self._day:
+            self._day, self._sum = -1, 0.0
+        # Counts are whole numbers, exact in float64: their order does not matter.
+        self._sum = self._sum + self.events.totals(max(self._day, 0), day, items)
+        self._day = day
+        return self._sum
+
+
 class ItemStats:
     """Statistics as of the start of any day; make it with ``build_item_stats``."""
 
@@ -59,7 +78,7 @@ class ItemStats:
         """Exposures count [1, labels…], actions [1, is positive]; created_s int64 [I+1]."""
         self.heads, self.created_s = heads, created_s
         self.has_impressions = has_impressions
-        self._exposures, self._actions = exposures, actions
+        self._exposures, self._actions = _Running(exposures), _Running(actions)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,9 +89,9 @@ class ItemStats:
         """Statistics float32 [I+1, S] for requests of the day that holds ``time_s``."""
         day, items = int(time_s) // DAY_S, len(self.created_s)
         columns = []
-        for first_day in (day - WINDOW_DAYS, 0):
-            shown = self._exposures.totals(first_day, day, items)
-            acted = self._actions.totals(first_day, day, items)
+        for days in (WINDOW_DAYS, None):
+            shown = self._exposures.before(day, days, items)
+            acted = self._actions.before(day, days, items)
             columns += [np.log1p(shown[:, :1]), np.log1p(acted), _smoothed_rates(shown)]
         known_s = np.where(self.created_s == NO_TIME, day * DAY_S, self.created_s)
         age_days = np.maximum(day * DAY_S - known_s, 0) / DAY_S

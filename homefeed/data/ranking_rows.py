@@ -81,25 +81,6 @@ def rows_from_impressions(
     )
 
 
-def downsample_negatives(rows: RankingRows, keep: float, seed: int) -> RankingRows:
-    """Keep a share of the training rows without any label, each weighted 1 / keep.
-
-    The weights leave the expected loss as it was, so probabilities stay calibrated. Evaluation
-    rows all stay; so do requests that lose their last row.
-    """
-    if keep >= 1:
-        return rows
-    draw = np.random.default_rng(seed).random(len(rows.request))
-    negative = ~rows.labels.any(1) & (rows.split[rows.request] == TRAIN)
-    kept = ~negative | (draw < keep)
-    columns = {
-        name: getattr(rows, name)[kept] for name in ("request", "item", "position", "labels")
-    }
-    weight = np.where(negative, 1 / keep, 1.0)[kept].astype(np.float32) * rows.weight[kept]
-    per_request = {n: getattr(rows, n) for n in ("user", "time_ms", "surface", "split")}
-    return RankingRows(**per_request, **columns, weight=weight, heads=rows.heads)
-
-
 def split_of(time_ms: np.ndarray, timeline: Timeline) -> np.ndarray:
     """uint8 [R]: TRAIN for t0 < t ≤ t1, EVALUATION for t1 < t ≤ t2."""
     return np.where(timeline.evaluation(time_ms // 1000), EVALUATION, TRAIN).astype(np.uint8)

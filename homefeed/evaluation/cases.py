@@ -3,7 +3,7 @@
 Shapes: U users, T targets, S pairs of a user and an item that the user acted on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,23 @@ class Cases:
             "new": ~self.repeat,
             "new_known": self.known & ~self.repeat,
         }[name]
+
+    def sample(self, count: int | None, seed: int) -> "Cases":
+        """The cases of ``count`` of the users, drawn at random; all where there are no more."""
+        if count is None or count >= len(self.users):
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self.users), count, replace=False)
+        chosen.sort()
+        target, acted = np.isin(self.target_row, chosen), np.isin(self.acted_row, chosen)
+        targets = ("target_item", "target_time_s", "repeat", "known")
+        return replace(
+            self,
+            users=self.users[chosen],
+            target_row=np.searchsorted(chosen, self.target_row[target]),
+            acted_row=np.searchsorted(chosen, self.acted_row[acted]),
+            **{name: getattr(self, name)[target] for name in targets},
+            **{name: getattr(self, name)[acted] for name in ("acted_item", "acted_first_s")},
+        )
 
 
 VIEWS = ("all", "known", "new", "new_known")

@@ -12,7 +12,7 @@ from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
 from homefeed.evaluation.index import Columns, Topics, columns_for, sample_index
-from homefeed.evaluation.refresh import Queries, queries_for
+from homefeed.evaluation.refresh import ONCE, Queries, queries_for
 from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
 from homefeed.evaluation.scorers import EncoderModel, Model, QueryScorer
 from homefeed.progress import Progress
@@ -24,6 +24,7 @@ class EvaluationConfig:
 
     horizon_days: float = 14
     modes: tuple[str, ...] = ("once",)
+    refresh_users: int | None = None  # so many users, drawn, for the modes that embed again; all
     depths: tuple[int, ...] = (10, 50)
     coverage_depth: int = 10
     entropy_depth: int = 50
@@ -63,11 +64,15 @@ def evaluate_model(
     by_user: dict[str, np.ndarray] = {}
     measured: list[Measurement] = []
     for mode in config.modes:
-        queries = queries_for(mode, cases)
-        result = _score(scorer, queries, cases, columns, config, topics, f"{model.name}, {mode}")
-        values = _values(result, queries, cases, columns, config)
-        by_user |= {f"{mode}/{view}/{metric}": v for (view, metric), v in values.items()}
-        measured += _measure(mode, values, result, cases, config)
+        asked = cases if mode == ONCE else cases.sample(config.refresh_users, config.seed)
+        queries = queries_for(mode, asked)
+        result = _score(scorer, queries, asked, columns, config, topics, f"{model.name}, {mode}")
+        values = _values(result, queries, asked, columns, config)
+        by_user |= {
+            f"{mode}/{view}/{metric}": _of_all(value, asked, cases)
+            for (view, metric), value in values.items()
+        }
+        measured += _measure(mode, values, result, asked, config)
     encoder = getattr(model, "encoder", None)
     report = EvaluationReport(
         model=model.name,
@@ -85,6 +90,13 @@ def evaluate_model(
         measurements=tuple(measured),
     )
     return Evaluation(report, cases.users, by_user)
+
+
+def _of_all(value: np.ndarray, asked: Cases, cases: Cases) -> np.ndarray:
+    """Per-user values of the users asked → of all users, float64 [U]; NaN for the others."""
+    of_all = np.full(len(cases.users), np.nan)
+    of_all[np.searchsorted(cases.users, asked.users)] = value
+    return of_all
 
 
 def _score(

@@ -14,7 +14,8 @@ import numpy as np
 from homefeed.errors import ConfigError
 from homefeed.evaluation.cases import DAY_S, Cases
 
-MODES = ("once", "daily", "realtime")
+ONCE = "once"
+MODES = (ONCE, "daily", "realtime")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Queries:
 
 def queries_for(mode: str, cases: Cases) -> Queries:
     """The queries of a refresh mode; ConfigError for an unknown one."""
-    if mode == "once":
+    if mode == ONCE:
         rows = np.arange(len(cases.users))
         at_cutoff = np.full(len(rows), cases.cutoff_s + 1)
         return Queries(rows, at_cutoff, cases.target_row.astype(np.int64))

@@ -22,6 +22,12 @@ def training_set_piece(made: TrainingSet, spec: DatasetSpec) -> Piece:
             f"sampled candidates ({meta.sampling}). Its figures tell rankers apart on that task; "
             "they are no estimate of what a feed would get."
         )
+    if any(share < 1 for share in meta.thinning.values()):
+        notes.append(
+            f"Drawn from more: {meta.thinning['requests']:.0%} of the requests to train on, "
+            f"{meta.thinning['negatives']:.0%} of their impressions without a label (each weighted "
+            f"for those it stands for), {meta.thinning['users']:.0%} of the users to evaluate on."
+        )
     return Piece(
         title="Ranker: point-in-time training set",
         figures=[

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -23,7 +24,7 @@ from homefeed.report.pieces_data import check_piece
 from homefeed.snapshots import Snapshot
 from homefeed.steps.events import EVENTS, event_log_day
 from homefeed.steps.lineage import DAY_S, Day, end_of, name_of, newest_day
-from homefeed.steps.snapshots import SEQUENCES, encoder_snapshots, write_sequences
+from homefeed.steps.snapshots import SEQUENCES, encoder_snapshots, write_sequences, write_stats
 
 EVENT_LOG = "events"  # --data events: the day as the server logged it
 
@@ -127,14 +128,16 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     table = load_items(dataset, store.items)
     stats = build_item_stats(dataset, store, table.created_s)
     made = []
-    for encoder_hash, folder in live_encoders(where).items():
-        until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
-        before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
-        yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
-        made += [
-            {"kind": folder.name, **one}
-            for one in encoder_snapshots(folder, store, table, stats, [ends_s], where, yesterday)
-        ]
+    with TemporaryDirectory(dir=out.parent) as daily_stats:
+        stats_of = write_stats(stats, [ends_s], Path(daily_stats))
+        for encoder_hash, folder in live_encoders(where).items():
+            until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
+            before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
+            yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
+            snapshots = encoder_snapshots(
+                folder, store, table, stats_of, [ends_s], where, yesterday
+            )
+            made += [{"kind": folder.name, **one} for one in snapshots]
     watermark = described["base"]["watermark"]
     with writing(out) as beside:
         beside.mkdir()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from homefeed.progress import Progress
 from homefeed.recipes import read_config, read_section
 from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
-from homefeed.steps.encoders import ENCODERS, recipe_timeline
+from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
 from homefeed.steps.lineage import Day
 
 DAY_S = 86_400
@@ -58,13 +59,14 @@ def snapshots_step(
     span = dataset.spec.span
     last_s = span[1] if dataset.spec.live and span else timeline.t2_s + 1
     days = midnights(timeline.t0_s - 2 * DAY_S, last_s)
-    made = [
-        {"kind": kind, **described}
-        for kind in ENCODERS
-        for described in encoder_snapshots(encoders / kind, store, table, stats, days, where)
-    ]
-    with writing(out) as beside:
+    with writing(out) as beside, TemporaryDirectory(dir=out.parent) as daily_stats:
         beside.mkdir()
+        stats_of = write_stats(stats, days, Path(daily_stats))
+        made = [
+            {"kind": kind, **described}
+            for kind in ENCODERS
+            for described in encoder_snapshots(encoders / kind, store, table, stats_of, days, where)
+        ]
         write_sequences(beside / SEQUENCES, store, days[-1])
         listed = {"snapshots": made, "as_of_s": days[-1], "watermark": 0}
         write_json(beside / "snapshots.json", listed)
@@ -78,11 +80,19 @@ def snapshots_step(
     print(f"= {text}, the newest as of {newest} with {users:,} users")
 
 
+def write_stats(stats: ItemStats, days: list[int], folder: Path) -> dict[int, Path]:
+    """The items' statistics of each day as a file: all encoders' snapshots hold the same."""
+    paths = {as_of_s: folder / f"{as_of_s}.npy" for as_of_s in days}
+    for as_of_s, path in paths.items():
+        np.save(path, stats.as_of(as_of_s))
+    return paths
+
+
 def encoder_snapshots(
     encoder_path: Path,
     store: SequenceStore,
     table: ItemTable,
-    stats: ItemStats,
+    stats_of: dict[int, Path],
     days: list[int],
     config: Config,
     yesterday: UserVectors | None = None,
@@ -91,7 +101,9 @@ def encoder_snapshots(
     encoder = load_user_encoder(encoder_path)
     vectors = item_vectors_for(encoder, store)  # the store may have gained items since the fit
     has_vector = np.any(vectors != 0, axis=1)
-    workers = config.training.embed_workers if yesterday is None else 0
+    # Ray pays for a network and everybody; a mean of vectors is done before it has started.
+    is_worth_it = yesterday is None and encoder.kind == PINNERFORMER
+    workers = config.training.embed_workers if is_worth_it else 0
     on_cuda = config.training.device == "cuda"
     embedding = EmbeddingConfig(
         num_workers=workers,
@@ -102,23 +114,20 @@ def encoder_snapshots(
     for as_of_s in days:
         users, embedded = embed_day(encoder_path, store, yesterday, as_of_s, embedding)
         path = snapshot_path(config.workspace, encoder.hash, as_of_s)
-        with writing(path.with_suffix(".stats.npy")) as stats_file:
-            with stats_file.open("wb") as stream:
-                np.save(stream, stats.as_of(as_of_s))
-            snapshot = write_snapshot(
-                path,
-                users=users,
-                typed_users=store.users.typed(users.user),
-                item_vectors=vectors,
-                user_encoder_hash=encoder.hash,
-                items_hash=store.meta.items_hash,
-                users_hash=store.meta.users_hash,
-                items=store.items,
-                item_stats=stats_file,
-                index_items=np.flatnonzero(known_items(store, as_of_s, table) & has_vector),
-                embedded_users=embedded,
-                created_s=as_of_s + LAG_S,
-            )
+        snapshot = write_snapshot(
+            path,
+            users=users,
+            typed_users=store.users.typed(users.user),
+            item_vectors=vectors,
+            user_encoder_hash=encoder.hash,
+            items_hash=store.meta.items_hash,
+            users_hash=store.meta.users_hash,
+            items=store.items,
+            item_stats=stats_of[as_of_s],
+            index_items=np.flatnonzero(known_items(store, as_of_s, table) & has_vector),
+            embedded_users=embedded,
+            created_s=as_of_s + LAG_S,
+        )
         yield _described(snapshot, embedded)
         # Only the first day embeds everybody; the others are too small to be worth an actor.
         embedding = EmbeddingConfig(device=config.training.device)

@@ -22,20 +22,27 @@ def visits_step(checked: Path, started: Path, world: str, abtest: str, out: Path
         return
     config = read_section("world", world)
     users = SimulatedUsers.of(config, Dataset.open(checked))
+    share = min(1.0, (recipe.visitors or config.users) / config.users)
     counts = {"requests": 0, "actions": 0}
     with Client(begun["url"]) as client:
         for day in range(config.days, config.days + recipe.days):
-            for name, count in answer_day(client, users, day).items():
+            for name, count in answer_day(client, users, day, share).items():
                 counts[name] += count
     write_json(out, counts)
-    print(f"= {counts['requests']:,} requests, {counts['actions']:,} actions in {recipe.days} days")
+    those = f" of {share:.0%} of the users" if share < 1 else ""
+    print(
+        f"= {counts['requests']:,} requests, {counts['actions']:,} actions in {recipe.days} days"
+        f"{those}"
+    )
 
 
-def answer_day(client: Client, users: SimulatedUsers, day: int) -> dict[str, int]:
-    """One simulated day: who comes asks for a feed, looks at it, and acts."""
+def answer_day(
+    client: Client, users: SimulatedUsers, day: int, share: float = 1.0
+) -> dict[str, int]:
+    """One simulated day: who of ``share`` of the users comes asks for a feed, and acts."""
     counts = {"requests": 0, "actions": 0}
     progress = Progress(f"simulated day {day}")
-    for visit in users.visits(day):
+    for visit in users.visits(day, share):
         counts["actions"] += post(client, visit.earlier, None)
         served = client.feed(
             visit.user_id, k=visit.length, surface=visit.surface, at=float(visit.time_s)

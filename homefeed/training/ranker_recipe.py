@@ -40,7 +40,10 @@ class RankerRecipe:
         """A few minutes on two cores."""
         # Four shards a step, so that two workers get long and short histories alike.
         size = {"batch_rows": 256, "shard_rows": 64}
-        return cls(fit=RankerFitConfig(rankers=_variants(**_FEW_ROWS), epochs=1.0, **size))
+        return cls(
+            training_set=TrainingSetConfig(max_training_rows=80_000, max_evaluation_rows=100_000),
+            fit=RankerFitConfig(rankers=_variants(**_FEW_ROWS), epochs=1.0, **size),
+        )
 
     @classmethod
     def base(cls) -> "RankerRecipe":

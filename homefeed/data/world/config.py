@@ -53,7 +53,7 @@ class Laws:
 class WorldConfig:
     """A world's size and seeds. Equal configurations make equal worlds, byte for byte."""
 
-    users: int = 3_000
+    users: int = 20_000
     items: int = 3_000  # at the end of the log; more appear at the same pace while live
     days: int = 60
     live_days: int = 60  # days after the log on which the world can still be asked

@@ -82,12 +82,14 @@ class SimulatedUsers:
         """The users of the world of ``config``: callers need not import the truth."""
         return cls(World(config), seen)
 
-    def visits(self, day: int) -> Iterator[Visit]:
+    def visits(self, day: int, share: float = 1.0) -> Iterator[Visit]:
         """All requests of ``day`` (``config.days`` is the first after the log), in order of time.
 
+        With ``share`` below 1 only those of that share of the users, the same ones every day.
         Each must be answered by ``respond`` before the same user's next one is drawn.
         """
         table = self.world.visits(day)
+        table = table.take(uniform(self.world.config.log_seed, "visitor", table.user) < share)
         for number in range(len(table)):
             yield self._visit(table.take(slice(number, number + 1)), day)
 

@@ -12,7 +12,7 @@ from homefeed.data.items import load_items
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.specification import DatasetSpec
 from homefeed.snapshots import Snapshot
-from homefeed.steps.snapshots import encoder_snapshots
+from homefeed.steps.snapshots import encoder_snapshots, write_stats
 
 T0_S, DAY_S = 1_600_000_000, 86_400
 SPEC = DatasetSpec(name="log", files={"actions": "a"}, positive=("like",), neutral=("view",))
@@ -40,7 +40,8 @@ def test_a_new_item_gets_a_row_in_the_snapshot_and_no_place_in_its_index(
         training=TrainingConfig(embed_workers=0),
     )
     folder = make_encoder("mean_recent")
-    (made,) = encoder_snapshots(folder, grown, table, stats, [first_day], config)
+    stats_of = write_stats(stats, [first_day], tmp_path)
+    (made,) = encoder_snapshots(folder, grown, table, stats_of, [first_day], config)
     snapshot, new = Snapshot.open(Path(made["path"])), int(grown.items.index(999))
     assert snapshot.item_vectors.shape[0] == snapshot.item_stats.shape[0] == new + 1
     assert not snapshot.item_vectors[new].any()

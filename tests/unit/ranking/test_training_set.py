@@ -10,7 +10,7 @@ import pytest
 from homefeed.data.build_training_set import TrainingSetConfig, build_training_set
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import ItemStats, build_item_stats
-from homefeed.data.ranking_rows import EVALUATION, TRAIN, RankingRows, downsample_negatives
+from homefeed.data.ranking_rows import EVALUATION, TRAIN
 from homefeed.data.sampled_rows import CandidateSampling
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
@@ -242,31 +242,6 @@ def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set,
         opened.add_user_vectors("mean_recent", vectors[1:], day_old[1:], "abc")
     with pytest.raises(ArtifactError, match="no user vectors `pinnerformer`"):
         opened.user_vectors("pinnerformer")
-
-
-def test_dropped_negatives_are_stood_for_by_weights():
-    count = 20_000
-    generator = np.random.default_rng(0)
-    split = np.repeat([TRAIN, EVALUATION], count // 2).astype(np.uint8)
-    rows = RankingRows(
-        user=np.ones(count, np.int32),
-        time_ms=np.arange(count),
-        surface=np.zeros(count, np.uint8),
-        split=split,
-        request=np.arange(count, dtype=np.int32),
-        item=np.ones(count, np.int32),
-        position=np.ones(count, np.int32),
-        labels=(generator.random((count, 1)) < 0.1).astype(np.uint8),
-        weight=np.ones(count, np.float32),
-        heads=("like",),
-    )
-    kept = downsample_negatives(rows, 0.25, seed=1)
-    trained = kept.split[kept.request] == TRAIN
-    positives = rows.labels[: count // 2].sum()
-    assert kept.labels[trained].sum() == positives
-    assert (~trained).sum() == count // 2
-    assert kept.weight[trained].sum() == pytest.approx(count // 2, rel=0.05)
-    assert trained.sum() < 0.4 * count // 2
 
 
 def test_without_impressions_positives_stand_among_sampled_candidates(tmp_path):
