@@ -122,9 +122,9 @@ def _output(folder: Path, step: str, name: str) -> Path:
 def _next(workspace: Path, data: str) -> str:
     """Three commands to try; on `world` with the simulated time at which its log ends."""
     from homefeed.data.sequences import SequenceStore
-    from homefeed.steps.lineage import newest_day
+    from homefeed.steps.lineage import champions_log, newest_day
 
-    day = newest_day(workspace)
+    day = newest_day(workspace, champions_log(workspace))
     user = SequenceStore.open(Path(day.store)).users.ids([1])[0]
     live = data == "world"
     return NEXT.format(

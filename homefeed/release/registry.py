@@ -116,13 +116,20 @@ class ReleaseRegistry:
     def rollback(
         self, reason: str, *, run: str = "", verdict: dict[str, Any] | None = None
     ) -> LedgerEntry:
-        """Return to ``previous``. Raises ReleaseError where there is none."""
+        """Return to ``previous``. Raises ReleaseError where there is none of the same log."""
 
         def target(state: LedgerState) -> int:
             if state.previous is None:
                 raise ReleaseError(
                     f"nothing to roll back to: champion is {state.champion or 'not set'} and it "
                     "has no predecessor; promote a release with `homefeed promote`"
+                )
+            now, then = (self.ledger.manifest(v).dataset for v in (state.champion, state.previous))
+            if now != then:
+                raise ReleaseError(
+                    f"nothing to roll back to: champion {state.champion} was made from {now}, its "
+                    f"predecessor {state.previous} from {then}, which serves other users; if that "
+                    "is wanted, promote it with `homefeed promote`"
                 )
             return state.previous
 

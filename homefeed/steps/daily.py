@@ -23,7 +23,7 @@ from homefeed.report.piece import Figure, Piece, Table
 from homefeed.report.pieces_data import check_piece
 from homefeed.snapshots import Snapshot
 from homefeed.steps.events import EVENTS, event_log_day
-from homefeed.steps.lineage import DAY_S, Day, end_of, name_of, newest_day
+from homefeed.steps.lineage import DAY_S, Day, champions_log, end_of, name_of, newest_day
 from homefeed.steps.snapshots import SEQUENCES, encoder_snapshots, write_sequences, write_stats
 
 EVENT_LOG = "events"  # --data events: the day as the server logged it
@@ -36,8 +36,9 @@ def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) ->
     day after the newest published one.
     """
     where = read_config(config)
-    ends_s = end_of(date) if date else newest_day(where.workspace).as_of_s + DAY_S
-    base = newest_day(where.workspace, ends_s - DAY_S)
+    log = champions_log(where.workspace)
+    ends_s = end_of(date) if date else newest_day(where.workspace, log).as_of_s + DAY_S
+    base = newest_day(where.workspace, log, ends_s - DAY_S)
     known = Dataset.open(Path(base.checked))
     with writing(out) as beside:
         beside.mkdir()
@@ -105,8 +106,8 @@ def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:
     write_dataset(out, dataclasses.replace(known.spec, span=span), tables)
 
 
-def live_encoders(config: Config) -> dict[str, Path]:
-    """Hash → folder of every encoder that a champion, a challenger or a running test serves."""
+def live_encoders(config: Config, log: str) -> dict[str, Path]:
+    """Hash → folder of every encoder of ``log`` that a champion, a challenger or a test serves."""
     from homefeed.abtest.running import running_definitions
 
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
@@ -117,20 +118,24 @@ def live_encoders(config: Config) -> dict[str, Path]:
     releases = [registry.open(version) for version in sorted(v for v in versions if v)]
     if not releases:
         raise PipelineError("no release is live; run `homefeed run` or `homefeed promote` first")
-    return {release.encoder_hash: release.user_encoder_path for release in releases}
+    return {
+        release.encoder_hash: release.user_encoder_path
+        for release in releases
+        if release.manifest.dataset == log
+    }
 
 
 def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     """Snapshots of the day for every live encoder; only users who were active are embedded."""
     where, described = read_config(config), read_json(appended / "day.json")
-    ends_s = described["ends_s"]
+    ends_s, log = described["ends_s"], described["base"]["log"]
     store, dataset = SequenceStore.open(appended / "store"), Dataset.open(appended / "checked")
     table = load_items(dataset, store.items)
     stats = build_item_stats(dataset, store, table.created_s)
     made = []
     with TemporaryDirectory(dir=out.parent) as daily_stats:
         stats_of = write_stats(stats, [ends_s], Path(daily_stats))
-        for encoder_hash, folder in live_encoders(where).items():
+        for encoder_hash, folder in live_encoders(where, log).items():
             until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
             before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
             yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
@@ -145,6 +150,7 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
         listed = {"snapshots": made, "as_of_s": ends_s, "watermark": watermark}
         write_json(beside / "snapshots.json", listed)
         day = Day(
+            log=log,
             as_of_s=ends_s,
             checked=str(appended / "checked"),
             store=str(appended / "store"),
@@ -169,7 +175,7 @@ def freshness_step(snapshots: Path, config: str, out: Path) -> None:
     is_world = Dataset.open(Path(day.checked)).spec.live
     now_s = day.as_of_s if is_world else max(time.time(), day.as_of_s)
     rows = []
-    for encoder_hash in live_encoders(where):
+    for encoder_hash in live_encoders(where, day.log):
         newest = Snapshot.open(newest_snapshot(where.workspace, encoder_hash)).meta
         hours = (now_s - newest.as_of_s) / 3600
         rows.append({"encoder": encoder_hash, "as of": name_of(newest.as_of_s), "hours": hours})

@@ -13,6 +13,7 @@ from homefeed.release.manifest import Part, ReleaseManifest
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
+from homefeed.steps.lineage import log_name
 from homefeed.steps.snapshots import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME
 from homefeed.training.tracking import Tracking
@@ -100,12 +101,6 @@ def releases_step(
     ).save(piece)
     print(f"= {text}; champion {registry.champion()}")
     return manifests
-
-
-def log_name(checked: Path, store: SequenceStore) -> str:
-    """Which log this is. A growing log keeps its name; each world is a log of its own."""
-    spec = Dataset.open(checked).spec
-    return f"{spec.name} {store.meta.dataset_fingerprint[:8]}" if spec.live else spec.name
 
 
 def why_first(registry: ReleaseRegistry, dataset: str) -> str:

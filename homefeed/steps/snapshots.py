@@ -22,7 +22,7 @@ from homefeed.recipes import read_config, read_section
 from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
-from homefeed.steps.lineage import Day
+from homefeed.steps.lineage import Day, log_name
 
 DAY_S = 86_400
 LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of (DESIGN section 11)
@@ -70,7 +70,8 @@ def snapshots_step(
         write_sequences(beside / SEQUENCES, store, days[-1])
         listed = {"snapshots": made, "as_of_s": days[-1], "watermark": 0}
         write_json(beside / "snapshots.json", listed)
-        day = Day(as_of_s=days[-1], checked=str(checked), store=str(store_path))
+        log = log_name(checked, store)
+        day = Day(log=log, as_of_s=days[-1], checked=str(checked), store=str(store_path))
         write_json(beside / "lineage.json", asdict(day))
     newest = datetime.fromtimestamp(days[-1], UTC).strftime("%Y-%m-%d")
     users = made[-1]["users"]

@@ -174,7 +174,8 @@ def twice(lived: Lived) -> list[dict[str, Any]]:
         done = lived.run("pipeline", "run", "daily", "--date", SIMULATED, "--json")
         assert done.returncode == 0, done.stderr
         run = load_run(lived.workspace / "runs", json.loads(done.stdout)["run_id"])
-        day = read_json(lived.workspace / "lineage" / f"{SIMULATED}.json")
+        (written,) = lived.workspace.glob(f"lineage/*/{SIMULATED}.json")
+        day = read_json(written)
         store = SequenceStore.open(Path(day["store"])).meta
         users = {
             path.parent.parent.name: pl.read_parquet(path).drop("created")
@@ -189,7 +190,7 @@ def twice(lived: Lived) -> list[dict[str, Any]]:
 def test_a_daily_run_appends_what_the_server_logged_that_day(lived: Lived, twice: Any) -> None:
     first = twice[0]
     assert [s.status for s in first["run"].steps] == ["done"] * 5
-    before = read_json(sorted((lived.workspace / "lineage").glob("*.json"))[0])
+    before = read_json(sorted(lived.workspace.glob("lineage/*/*.json"))[0])
     with closing(_event_log(lived.workspace)) as log:
         (posted,) = log.execute(
             "SELECT count(*) FROM actions WHERE time_ms >= ? AND time_ms < ?",

@@ -130,6 +130,15 @@ def test_rollback_returns_to_previous_and_a_second_one_goes_further_back(three):
         three.rollback("worse")
 
 
+def test_rollback_does_not_go_back_to_another_logs_champion(registry, make_manifest):
+    registry.promote(registry.register(make_manifest("first")), "first of shop")
+    other = registry.register(make_manifest("second", dataset="newsroom"))
+    registry.promote(other, "first of newsroom")
+    with pytest.raises(ReleaseError, match="made from newsroom, its predecessor 1 from shop"):
+        registry.rollback("errors rose")
+    assert registry.champion() == other
+
+
 def test_rollback_without_any_champion_says_so(registry):
     with pytest.raises(ReleaseError, match="champion is not set"):
         registry.rollback("hm")
