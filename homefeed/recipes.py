@@ -88,12 +88,12 @@ def small() -> Recipe:
                 **{"dim": 64, "width": 64, "layers": 2, "heads": 2, "history_length": 64},
                 **{"id_embedding_dim": 32, "item_hidden": 128},
             ),
-            **{"steps": 600, "max_epochs": 20.0, "batch_users": 128, "positions_per_user": 8},
+            **{"steps": 400, "max_epochs": 20.0, "batch_users": 128, "positions_per_user": 8},
             **{"num_negatives": 2048, "learning_rate": 2e-3},
         ),
-        evaluation=EvaluationConfig(modes=MODES, refresh_users=1_000),
+        evaluation=EvaluationConfig(modes=MODES, refresh_users=500),
         ranker=RankerRecipe.small(),
-        abtest=AbTestRecipe(visitors=3_000),
+        abtest=AbTestRecipe(visitors=2_000),
     )
 
 

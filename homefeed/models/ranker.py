@@ -1,10 +1,11 @@
 """The ranker (TransAct, KDD'23): features → full-rank DCN v2 → MLP → one head per action type.
 
 Per candidate: its item (projected vector + learned id), day-lagged item statistics, the user
-vector and its match with the item in the user encoder's space, hour and day, surface, and the
-summary of TransAct over the last actions. The position at which an item was shown is not a
-feature: it is unknown when ranking. Variants are configurations: ``full``, ``pinnerformer``
-(no sequence) and ``control`` (mean of recent items, no sequence).
+vector and its match with the item in the user encoder's space, hour and day, surface, and of the
+last actions the summary of TransAct and how near the item is to them (``nearness``). The position
+at which an item was shown is not a feature: it is unknown when ranking. Variants are
+configurations: ``full``, ``pinnerformer`` (no sequence) and ``control`` (mean of recent items, no
+sequence).
 
 A logit is the sum of two parts: the user's *level* at that moment (how readily this user acts on
 anything, from the user vector and the kinds of the last actions, no candidate in it) and the
@@ -16,7 +17,7 @@ only what sets the candidate apart: the summary for a typical item (the mean vec
 candidates) is taken off it. A whole summary also tells how active the user has just been.
 
 Shapes: R requests, N candidates, A actions, C item dim, E an action's features, F features,
-H heads, S statistics, D the user vector's dim.
+H heads, S statistics, D the user vector's dim, V the item encoder's, M means of actions.
 """
 
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from homefeed.models import nearness
 from homefeed.models.dcn import DeepCross
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
 from homefeed.models.transact import TransAct, TransActConfig
@@ -90,6 +92,7 @@ class UserSide:
     present: Tensor  # (R, A) bool
     context: Tensor  # (R, F) request and user features
     vector: Tensor  # (R, D)
+    means: Tensor | None  # (R, M, V) of the last actions' item vectors; None without a sequence
     level: Tensor  # (R, H) logits that all candidates share
 
 
@@ -112,6 +115,7 @@ class Ranker(nn.Module):
         self.register_buffer("stats_mean", torch.zeros(len(inputs.stats)))
         self.register_buffer("stats_scale", torch.ones(len(inputs.stats)))
         self.register_buffer("typical_vector", torch.zeros(inputs.vector_dim))
+        self.register_buffer("typical_match", torch.zeros(inputs.user_vector_dim))
         self.cross = DeepCross(self.width, config.cross_layers, config.hidden, config.dropout)
         self.heads = nn.Linear(self.cross.outputs, len(inputs.heads))
         self.level = UserLevel(
@@ -149,7 +153,9 @@ class Ranker(nn.Module):
         width = 4 + c.surface_dim + 1  # time, surface, length of the history
         width += c.user_dim + 2 + 1 if self.reads_vector else 0  # vector, known and age, match
         width += c.transact.item_dim + len(self.inputs.stats)
-        return width + (c.transact.output_dim if c.sequence else 0)
+        if c.sequence:
+            width += nearness.width(len(self.inputs.action_types)) + c.transact.output_dim
+        return width
 
     def bind(self, tables: ItemTables) -> "Ranker":
         """Attach the items' vectors (not part of the weights); returns self."""
@@ -166,9 +172,10 @@ class Ranker(nn.Module):
         self.stats_mean.copy_(mean)
         self.stats_scale.copy_(scale.clamp(min=1e-3))
 
-    def set_typical_item(self, vector_V: Tensor) -> None:
-        """Mean vector [V] of the training set's candidates."""
+    def set_typical_item(self, vector_V: Tensor, match_D: Tensor) -> None:
+        """Mean of the training candidates: in the item encoder's space, in the user encoder's."""
         self.typical_vector.copy_(vector_V)
+        self.typical_match.copy_(match_D)
 
     def set_base_rates(self, rate_H: Tensor) -> None:
         """Start each head at its label's rate [H] in the training set."""
@@ -213,10 +220,13 @@ class Ranker(nn.Module):
     def user_side(self, batch: RankerBatch) -> UserSide:
         """Everything that all candidates of a request share."""
         present = batch.actions > 0
-        history = self.item_projection.weight.new_zeros(*batch.items.shape, 0)
+        history, means = self.item_projection.weight.new_zeros(*batch.items.shape, 0), None
         if self.config.sequence:
             history = torch.cat(
                 [self.item_features(batch.items), self.action_type(batch.actions)], dim=-1
+            )
+            means = nearness.means_of_actions(
+                self.item_vectors[batch.items], batch.actions, len(self.inputs.action_types)
             )
         known = [torch.log1p(present.sum(1, keepdim=True).float()) / 5]
         if self.reads_vector:
@@ -232,6 +242,7 @@ class Ranker(nn.Module):
             present=present,
             context=torch.cat(context, dim=-1),
             vector=batch.user_vector,
+            means=means,
             level=self.level(state, batch.actions, history),
         )
 
@@ -242,9 +253,11 @@ class Ranker(nn.Module):
         stats = (batch.stats - self.stats_mean) / self.stats_scale
         parts = [user.context[batch.request], item_NC, stats]
         if self.reads_vector:
-            item_ND = self.match_vectors[batch.candidates]
-            parts.append((user.vector[batch.request] * item_ND).sum(1, keepdim=True))
+            apart_ND = (self.match_vectors[batch.candidates] - self.typical_match) * nearness.GAIN
+            parts.append((user.vector[batch.request] * apart_ND).sum(1, keepdim=True))
         if summary_NO is not None:
+            item_NV = self.item_vectors[batch.candidates]
+            parts.append(nearness.nearness(user.means, item_NV, self.typical_vector, batch.request))
             parts.append(summary_NO)
         return self.heads(self.cross(torch.cat(parts, dim=-1)))
 

@@ -256,9 +256,16 @@ def _new_ranker(
     sample = rows[:: max(1, len(rows) // 200_000)]  # enough for means; memory stays bounded
     stats = torch.from_numpy(np.asarray(data.set.stats[sample]))
     ranker.set_normaliser(stats.mean(0), stats.std(0, correction=0))
-    vectors = np.asarray(tables.vectors)[np.asarray(data.set.item[sample])]
-    ranker.set_typical_item(torch.from_numpy(vectors.mean(axis=0, dtype=np.float64)))
     labels = np.asarray(data.set.labels[sample], np.float32)
-    weight = np.asarray(data.set.weight[sample])
+    weight, item = np.asarray(data.set.weight[sample]), np.asarray(data.set.item[sample])
+    match = (
+        tables.match[config.user_vector] if ranker.reads_vector else np.zeros((item.max() + 1, 0))
+    )
+    ranker.set_typical_item(
+        *(
+            torch.from_numpy(np.average(table[item], axis=0, weights=weight))
+            for table in (tables.vectors, match)
+        )
+    )
     ranker.set_base_rates(torch.from_numpy((labels * weight[:, None]).sum(0) / weight.sum()))
     return ranker.bind(tables)

@@ -41,7 +41,7 @@ class RankerRecipe:
         # Four shards a step, so that two workers get long and short histories alike.
         size = {"batch_rows": 256, "shard_rows": 64}
         return cls(
-            training_set=TrainingSetConfig(max_training_rows=80_000, max_evaluation_rows=100_000),
+            training_set=TrainingSetConfig(max_training_rows=50_000, max_evaluation_rows=60_000),
             fit=RankerFitConfig(rankers=_variants(**_FEW_ROWS), epochs=1.0, **size),
         )
 
