@@ -13,13 +13,13 @@ from homefeed.config import Config
 from homefeed.data.contract import Dataset
 from homefeed.steps.daily import append_step, embed_day_step
 from homefeed.steps.events import EVENTS, event_log_day
-from homefeed.steps.lineage import newest_day, remember
+from homefeed.steps.lineage import champions_log, newest_day, remember
 from loop.workspace import as_text
 
 
 def refresh(config: Config, ends_s: int) -> None:
     """Take in everything since the newest published day, up to the midnight ``ends_s``."""
-    base = newest_day(config.workspace)
+    base = newest_day(config.workspace, champions_log(config.workspace))
     folder = config.workspace / "days" / str(ends_s)
     known, day = Dataset.open(Path(base.checked)), folder / "day"
     _, watermark = event_log_day(
@@ -36,7 +36,7 @@ def refresh(config: Config, ends_s: int) -> None:
 
 def catch_up(config: Config, ends_s: int) -> None:
     """Publish the end of the log itself: a run's newest snapshot may be a day older than that."""
-    base = newest_day(config.workspace)
+    base = newest_day(config.workspace, champions_log(config.workspace))
     if base.as_of_s >= ends_s:
         return
     folder = config.workspace / "days" / str(ends_s)

@@ -13,7 +13,7 @@ from homefeed.recipes import config_json, read_section
 from homefeed.release.entries import Action
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import newest_snapshot
-from homefeed.steps.lineage import Day, newest_day, write_day
+from homefeed.steps.lineage import Day, champions_log, newest_day, write_day
 from homefeed.steps.releases import ARMS
 
 DAY_S = 86_400
@@ -33,7 +33,7 @@ def finished(root: Path) -> Finished:
     """Read a workspace. ArtifactError where it holds no finished run on `world`."""
     root = Path(root).resolve()
     world = _world(root)
-    day = newest_day(root)
+    day = newest_day(root, champions_log(root))
     if day.as_of_s > world.end_s or day.watermark:
         raise ArtifactError(
             f"{root} has gone on after its log (it stands at {day.as_of_s}, the log ends at "
