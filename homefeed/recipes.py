@@ -93,7 +93,7 @@ def small() -> Recipe:
         ),
         evaluation=EvaluationConfig(modes=MODES, refresh_users=500),
         ranker=RankerRecipe.small(),
-        abtest=AbTestRecipe(visitors=2_000),
+        abtest=AbTestRecipe(visitors=2_500),
     )
 
 
