@@ -73,6 +73,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--open-seconds", default=30.0, type=float, help="of the open loop")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--scorer-workers", default=1, type=int)
+    parser.add_argument("--scorer-threads", default=1, type=int, help="of each worker")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.seconds = min(options.seconds, MOST_SECONDS)
@@ -117,7 +118,12 @@ def case(root: Path, scorer: str, candidates: int, options: argparse.Namespace) 
     from serving.run import start_server
     from serving.settings import Settings
 
-    settings = Settings(candidates=candidates, scorer_precision=options.precision, max_in_flight=64)
+    settings = Settings(
+        candidates=candidates,
+        scorer_precision=options.precision,
+        scorer_threads=options.scorer_threads,
+        max_in_flight=64,
+    )
     with start_server(
         root,
         simulated_clock=True,

@@ -103,7 +103,7 @@ def build_rankers(
 
     from serving.rankers import Rankers
 
-    torch.set_num_threads(settings.torch_threads)
+    torch.set_num_threads(1)  # candidates are shared out instead: products are too small to cut
     catalog = Catalog(
         Source(
             wanted=lambda: wanted(settings.workspace),

@@ -99,6 +99,7 @@ def load_scorer(settings: Settings, version: int) -> "Scorer":
         ScorerSettings(
             precision=settings.scorer_precision,
             device=settings.scorer_device,
+            threads=settings.scorer_threads,
             compiled=settings.scorer_compiled,
         ),
     )

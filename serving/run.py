@@ -103,7 +103,7 @@ def start_server(
                 **os.environ,
                 **settings.to_env(),
                 **_bento_env(workspace, port, workers, scorer_workers),
-                "OMP_NUM_THREADS": str(settings.torch_threads),
+                "OMP_NUM_THREADS": "1",
             },
             cwd=Path(__file__).resolve().parents[1],
             start_new_session=True,

@@ -44,7 +44,7 @@ class Settings:
     max_in_flight: int = 32  # requests in work; the next one is answered 429
 
     poll_s: float = 2.0  # how often the ledger and the tests' definitions are looked at
-    torch_threads: int = 1  # of the scorer, per worker
+    scorer_threads: int = 1  # that share one request's candidates, per worker
     scorer_precision: str = "float32"  # float32 or bfloat16
     scorer_device: str = "cpu"  # cpu or cuda
     scorer_compiled: bool = False  # torch.compile where a C++ compiler is found
@@ -59,7 +59,7 @@ class Settings:
             "candidates",
             "max_candidates",
             "max_in_flight",
-            "torch_threads",
+            "scorer_threads",
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(

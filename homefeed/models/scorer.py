@@ -11,6 +11,7 @@ S statistics.
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class ScorerSettings:
     precision: str = "float32"  # of TransAct: float32, bfloat16 or fastest
     exact_algebra: bool = True  # False: the plain form
     chunk: int = 25  # candidates at a time: 25 x 100 x 96 floats stay in the second-level cache
+    threads: int = 1  # chunks computed side by side: a request then waits less, at the same cost
     compiled: bool = False  # torch.compile; falls back to eager where no C++ compiler is found
     device: str = "cpu"
 
@@ -56,6 +58,8 @@ class ScorerSettings:
         known = (*PRECISIONS, FASTEST)
         if self.precision not in known:
             raise ValueError(f"precision ({self.precision}) must be one of {', '.join(known)}")
+        if self.threads < 1:
+            raise ValueError(f"threads ({self.threads}) must be at least 1")
 
 
 class Scorer:
@@ -77,6 +81,7 @@ class Scorer:
         with torch.inference_mode():  # one gather per item instead of one projection
             self.items = ranker.item_features(torch.arange(len(item_stats), device=settings.device))
             self.typical = ranker.typical_item()
+        self.pool = ThreadPoolExecutor(settings.threads) if settings.threads > 1 else None
         self.fast: FastTransAct | None = None
         if ranker.config.sequence and settings.exact_algebra:
             width = ranker.config.transact.dim
@@ -111,7 +116,7 @@ class Scorer:
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
         with_typical = torch.cat([item_NC, self.typical])
-        summary = self.fast(side.history[0], with_typical, self.settings.chunk)
+        summary = self.fast(side.history[0], with_typical, self.settings.chunk, self.pool)
         summary = summary[:-1] - summary[-1:]
         relevance_NH = self.ranker.candidate_side(side, batch, item_NC, summary)
         return (side.level + relevance_NH).sigmoid().cpu().numpy()

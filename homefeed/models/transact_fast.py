@@ -16,6 +16,7 @@ Shapes: B candidates of a chunk, L actions, E features of an action, C of a cand
 """
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import torch
@@ -89,8 +90,13 @@ class FastTransAct:
             residual=F.pad(h, (0, self.config.item_dim)),
         )
 
-    def __call__(self, history_LE: Tensor, candidate_NC: Tensor, chunk: int) -> Tensor:
-        """Summaries float32 [N, output_dim] of N candidates, ``chunk`` at a time."""
+    def __call__(
+        self, history_LE: Tensor, candidate_NC: Tensor, chunk: int, pool: Executor | None = None
+    ) -> Tensor:
+        """Summaries float32 [N, output_dim] of N candidates, ``chunk`` at a time.
+
+        With a ``pool`` of threads its chunks are computed side by side: the result is the same.
+        """
         if len(history_LE) == 0:
             return self.summary[1].float().expand(len(candidate_NC), -1)
         request = self.request_side(history_LE)
@@ -101,11 +107,15 @@ class FastTransAct:
         constant_ND = F.linear(candidate_NC, self.first.value_c, self.first.value_bias)
         is_safe = own_NL.numel() == 0 or bool(own_NL.amin() > -SAFE_SPREAD)
         run = self.run_chunk if is_safe else self.direct_chunk
-        summaries = [
-            run(request, own, constant)
-            for own, constant in zip(own_NL.split(chunk), constant_ND.split(chunk), strict=True)
-        ]
-        return torch.cat(summaries).float()
+        chunks = zip(own_NL.split(chunk), constant_ND.split(chunk), strict=True)
+        if pool is None:
+            return torch.cat([run(request, own, constant) for own, constant in chunks]).float()
+
+        def in_thread(parts: tuple[Tensor, Tensor]) -> Tensor:
+            with torch.inference_mode():  # a thread's own switch
+                return run(request, *parts)
+
+        return torch.cat(list(pool.map(in_thread, chunks))).float()
 
     def chunk(self, request: RequestSide, own_BL: Tensor, constant_BD: Tensor) -> Tensor:
         """One chunk by the factored softmax → [B, output_dim]."""

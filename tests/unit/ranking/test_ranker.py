@@ -141,6 +141,14 @@ def test_sequence_user_vector_and_surface_each_matter(ranker, item_tables):
         assert np.abs(each.score(changed, CANDIDATES) - base).max() > 1e-5
 
 
+def test_threads_that_share_the_candidates_change_nothing(ranker, item_tables):
+    alone = scorer(ranker, item_tables, chunk=2)
+    shared = scorer(ranker, item_tables, chunk=2, threads=3)
+    for length in (0, 1, 9):
+        user = features(length)
+        np.testing.assert_array_equal(shared.score(user, CANDIDATES), alone.score(user, CANDIDATES))
+
+
 def test_only_the_last_hundred_actions_are_read(ranker, item_tables):
     each = scorer(ranker, item_tables)
     long = features(140)
