@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -120,6 +120,26 @@ def test_small_chunks_give_the_same_report(log, encoder, cases, topics):
         chunk_queries=2,
     )  # fmt: skip
     assert evaluate_encoder(encoder, log, cases, small, topics).report == whole
+
+
+def test_modes_that_embed_again_ask_a_sample_of_users_and_once_asks_all(
+    log, encoder, cases, topics
+):
+    config = replace(CONFIG, refresh_users=5, seed=3)
+    whole = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    found = evaluate_encoder(encoder, log, cases, config, topics)
+    sample = cases.sample(5, seed=3)
+    assert set(sample.users) < set(cases.users)
+    for mode in MODES:
+        users = found.report.find(mode, "all", "recall@3").users
+        assert users == (len(cases.users) if mode == "once" else 5)
+        name = f"{mode}/all/recall@3"
+        asked = np.isfinite(found.by_user[name])
+        assert asked.sum() == users
+        np.testing.assert_array_equal(found.by_user[name][asked], whole.by_user[name][asked])
+    assert found.report.find("realtime", "all", "recall@3").mean == pytest.approx(
+        slow_recall(encoder, log, sample, "realtime", "all", 3)
+    )
 
 
 def test_baselines_go_through_the_same_evaluation(log, cases, topics):

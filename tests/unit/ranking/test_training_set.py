@@ -226,6 +226,14 @@ def test_statistics_equal_counts_made_row_by_row(dataset, store):
                 )
 
 
+def test_statistics_of_a_day_are_the_same_whatever_days_were_asked_before(dataset, store):
+    created = np.full(store.meta.item_count + 1, -1, np.int64)
+    asked = build_item_stats(dataset, store, created)
+    for day in (9, 12, 12, 5, 10):
+        alone = build_item_stats(dataset, store, created).as_of(day * DAY_S)
+        np.testing.assert_array_equal(asked.as_of(day * DAY_S), alone)
+
+
 def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set, tmp_path):
     shutil.copytree(training_set.path, tmp_path / "joined")
     opened = TrainingSet.open(tmp_path / "joined")

@@ -34,6 +34,17 @@ def test_visits_come_in_order_of_time_and_no_arm_changes_them(world, config):
     assert times == sorted(times)
 
 
+def test_a_share_of_the_users_comes_day_after_day_and_nobody_else(world, dataset, config):
+    came, all_of_them = set(), set()
+    for day in range(config.days, config.days + 8):
+        come = {v.user_id for v in SimulatedUsers(world, dataset).visits(day, share=0.3)}
+        everybody = {v.user_id for v in SimulatedUsers(world, dataset).visits(day)}
+        assert come <= everybody
+        assert not (everybody - come) & came, "who came once comes whenever they visit"
+        came, all_of_them = came | come, all_of_them | everybody
+    assert 0.1 < len(came) / len(all_of_them) < 0.5
+
+
 def test_answering_in_batches_is_answering_one_by_one(world, dataset, config):
     one_by_one = dict(
         ((v.user_id, v.time_s), (v.earlier, actions))
