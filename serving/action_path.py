@@ -4,8 +4,8 @@ from collections.abc import Collection
 from typing import Any
 
 from homefeed.data.vocabulary import typed_id
-from serving.event_log import Action, Appended, content_event_id
 from serving.log_writer import LogWriter
+from serving.logged import Action, Appended, content_event_id
 from serving.requests import RequestError, parse_action
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from homefeed.data.vocabulary import typed_id
 from serving.candidates import SOURCES, Candidates
-from serving.event_log import Exposure
 from serving.http import Stages
+from serving.logged import Exposure
 from serving.requests import RankingRequest
 from serving.served import Assigned, ServedRelease
 from serving.user_state import UserState

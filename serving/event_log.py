@@ -11,11 +11,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from homefeed.artifacts import hash_json
 from homefeed.errors import ArtifactError, BusyError, StorageError
+from serving.logged import Action, Appended, Exposure
 
 LOG_VERSION = 1
 
@@ -43,62 +42,6 @@ _EXPOSURE_COLUMNS = (
     "request_id, endpoint, user_id, time_ms, surface, test, arm, release_version, release_hash, "
     "degraded, items"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
-    """One action as it was posted; ids are typed strings (``i:7``, ``s:abc``)."""
-
-    event_id: str
-    user_id: str
-    item_id: str
-    action_type: str
-    time_ms: int
-    duration_s: float = 0.0
-    surface: str = ""
-    request_id: str | None = None
-    arrived_ms: int
-    seq: int = 0  # given by the log
-
-    @property
-    def available_ms(self) -> int:
-        """It counts for a request only if this is strictly before the request (section 11)."""
-        return max(self.time_ms + round(self.duration_s * 1000), self.arrived_ms)
-
-    def same_event(self, other: "Action") -> bool:
-        """Whether both tell of one event, whenever each arrived."""
-        mine = (self.user_id, self.item_id, self.action_type, self.time_ms)
-        return mine == (other.user_id, other.item_id, other.action_type, other.time_ms)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exposure:
-    """What one request was shown, by which arm and release, at which time."""
-
-    request_id: str
-    endpoint: str  # feed or rank
-    user_id: str
-    time_ms: int
-    surface: str = ""
-    test: str | None = None
-    arm: str | None = None
-    release_version: int | None = None
-    release_hash: str | None = None
-    degraded: str | None = None
-    items: tuple[tuple[str, float | None, str], ...] = ()  # typed id, score, source; best first
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What became of one posted action: ``accepted``, ``duplicate`` or ``conflict``."""
-
-    status: str
-    seq: int
-
-
-def content_event_id(*content: object) -> str:
-    """The event id of an action that came without one: equal content, equal id."""
-    return f"content-{hash_json(content)}"
 
 
 class EventLog:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serving.event_log import Action, Appended, EventLog, Exposure
+from serving.event_log import EventLog
 from serving.explain import ExplanationStore
+from serving.logged import Action, Appended, Exposure
 
 logger = logging.getLogger("homefeed.serving")
 

@@ -7,7 +7,7 @@ is in the row or after the watermark, never in both and never in neither (DESIGN
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from serving.event_log import Action
+from serving.logged import Action
 
 
 @dataclass(frozen=True, slots=True)

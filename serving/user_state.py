@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from serving.dependency import Dependency, DependencyError
-from serving.event_log import Action, EventLog
+from serving.event_log import EventLog
+from serving.logged import Action
 from serving.sequence import PastAction, merge
 from serving.settings import Settings
 

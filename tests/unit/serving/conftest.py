@@ -10,10 +10,11 @@ from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.scorer import Scorer
 from homefeed.models.transact import TransActConfig
 from homefeed.retrieval import ItemIndex
-from serving.event_log import Action, EventLog
+from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.ids import IdTable
 from serving.log_writer import LogWriter
+from serving.logged import Action
 from serving.rankers import Rankers
 from serving.request_path import LivePath
 from serving.scoring import InProcessScoring

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from homefeed.errors import ArtifactError, StorageError
-from serving.event_log import Action, EventLog, Exposure, content_event_id
+from serving.event_log import EventLog
+from serving.logged import Action, Exposure, content_event_id
 
 
 def test_an_event_is_recorded_once(log, make_action):
@@ -79,7 +80,8 @@ def test_equal_content_gives_an_equal_event_id():
 
 WRITER = """
 import sys
-from serving.event_log import Action, EventLog
+from serving.event_log import EventLog
+from serving.logged import Action
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 log = EventLog(path)
 for n in range(count):

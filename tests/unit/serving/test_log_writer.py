@@ -3,9 +3,10 @@ import asyncio
 import pytest
 
 from homefeed.errors import StorageError
-from serving.event_log import EventLog, Exposure
+from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.log_writer import LogWriter
+from serving.logged import Exposure
 
 
 @pytest.fixture

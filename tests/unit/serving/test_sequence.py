@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.event_log import Action
+from serving.logged import Action
 from serving.sequence import PastAction, merge
 
 
