@@ -51,6 +51,7 @@ class ServingConfig:
     host: str = "127.0.0.1"
     port: int = 3000
     scorer: str = "service"  # service: a process of its own; in_process: inside the CPU service
+    scorer_threads: int = 1  # that share one request's candidates
     poll_s: float = 2.0  # how often the ledger and the running tests are looked at
     feature_budget_ms: float = 50.0  # beyond it the answer degrades and says so
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _FIELDS = {
     "serving.poll_s": "poll_s",
     "serving.feature_budget_ms": "features_budget_ms",
+    "serving.scorer_threads": "scorer_threads",
     "storage.online_store": "online_store",
     "storage.redis": "redis",
     "storage.feast_registry": "feast_registry",
