@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from homefeed.errors import require_count
+
 
 @dataclass(frozen=True, kw_only=True)
 class AbTestRecipe:
@@ -13,3 +15,6 @@ class AbTestRecipe:
     confidence: float = 0.95
     bootstrap_rounds: int = 1_000  # of a paired re-ranking
     salt: str = "lifecycle"
+
+    def __post_init__(self) -> None:
+        require_count("abtest.visitors", self.visitors)

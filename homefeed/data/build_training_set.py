@@ -16,6 +16,7 @@ from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
 from homefeed.data.thinned_rows import Thinning, thinned, thinning
 from homefeed.data.training_set import TrainingSet, TrainingSetMeta, label_hash, write_meta
+from homefeed.errors import require_count
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
 
@@ -34,6 +35,10 @@ class TrainingSetConfig:
         default_factory=CandidateSampling
     )  # where the set has no impressions
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_training_rows", "max_evaluation_rows"):
+            require_count(f"ranker.training_set.{name}", getattr(self, name))
 
 
 def build_training_set(

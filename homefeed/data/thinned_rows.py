@@ -61,8 +61,10 @@ def thinned(rows: RankingRows, shares: Thinning, seed: int) -> RankingRows:
     generator = np.random.default_rng(seed)
     in_training = rows.split == TRAIN
     chosen_user = generator.random(int(rows.user.max(initial=0)) + 1) < shares.users
-    chosen_request = generator.random(len(rows.user)) < shares.requests
-    kept_request = np.where(in_training, chosen_request, chosen_user[rows.user])
+    draw = generator.random(len(rows.user))
+    # Users without an index are many people: each of their requests is drawn by itself.
+    judged = np.where(rows.user > 0, chosen_user[rows.user], draw < shares.users)
+    kept_request = np.where(in_training, draw < shares.requests, judged)
     negative = ~rows.labels.any(1) & in_training[rows.request]
     drawn = generator.random(len(rows.request)) < shares.negatives
     kept = kept_request[rows.request] & (~negative | drawn)

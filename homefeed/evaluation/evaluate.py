@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homefeed.errors import require_count
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
@@ -33,6 +34,9 @@ class EvaluationConfig:
     seed: int = 0
     memory_mb: int = 256  # bounds the score matrix of a chunk and its copies
     chunk_queries: int = 512  # at most so many histories are embedded at once
+
+    def __post_init__(self) -> None:
+        require_count("evaluation.refresh_users", self.refresh_users)
 
 
 @dataclass

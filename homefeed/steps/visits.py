@@ -22,7 +22,7 @@ def visits_step(checked: Path, started: Path, world: str, abtest: str, out: Path
         return
     config = read_section("world", world)
     users = SimulatedUsers.of(config, Dataset.open(checked))
-    share = min(1.0, (recipe.visitors or config.users) / config.users)
+    share = 1.0 if recipe.visitors is None else min(1.0, recipe.visitors / config.users)
     counts = {"requests": 0, "actions": 0}
     with Client(begun["url"]) as client:
         for day in range(config.days, config.days + recipe.days):

@@ -169,3 +169,19 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 def test_json_is_one_document_whatever_the_values_are(homefeed: Any) -> None:
     for words in (("history",), ("config", "show"), ("doctor",), ("ab", "status")):
         json.loads(homefeed(*words, "--json").out)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "abtest.visitors",
+        "evaluation.refresh_users",
+        "ranker.training_set.max_training_rows",
+        "ranker.training_set.max_evaluation_rows",
+    ],
+)
+def test_a_bound_of_none_at_all_is_refused_before_anything_runs(homefeed: Any, key: str) -> None:
+    found = homefeed("config", "show", "--recipe", "small", "--set", f"{key}=0")
+    assert found.code == 2
+    assert f"{key} is 0; give 1 or more, or null" in found.err
+    assert recipe("small", (f"{key}=null",))

@@ -1,5 +1,7 @@
 """Thinned rows: bounded, unbiased, and whole where lists must stay whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,3 +91,11 @@ def test_every_row_that_stays_is_unchanged_and_an_evaluated_users_list_is_whole(
     user = rows.user[rows.request]
     for one in np.unique(user[at[_of(kept, EVALUATION)]]):
         assert np.isin(np.flatnonzero(judged & (user == one)), at).all()
+
+
+def test_users_without_an_index_are_many_people_and_not_drawn_as_one():
+    rows = _rows(4_000, 5, 0.1)
+    unknown = replace(rows, user=np.zeros_like(rows.user))
+    kept = thinned(unknown, Thinning(users=0.3), seed=4)
+    share = _of(kept, EVALUATION).sum() / _of(rows, EVALUATION).sum()
+    assert share == pytest.approx(0.3, abs=0.05)
