@@ -50,7 +50,7 @@ class ScorerSettings:
     precision: str = "float32"  # of TransAct: float32, bfloat16 or fastest
     exact_algebra: bool = True  # False: the plain form
     chunk: int = 25  # candidates at a time: 25 x 100 x 96 floats stay in the second-level cache
-    threads: int = 1  # chunks computed side by side: a request then waits less, at the same cost
+    threads: int = 1  # chunks computed side by side: sooner done where cores are idle
     compiled: bool = False  # torch.compile; falls back to eager where no C++ compiler is found
     device: str = "cpu"
 

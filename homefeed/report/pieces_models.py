@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from homefeed.evaluation.report import Evaluation, compare
+from homefeed.evaluation.report import Evaluation, EvaluationReport, compare
 from homefeed.report.piece import Bar, Figure, Line, Piece, Plot, Table, interval
 
 HEADLINE = "recall@10"
@@ -59,6 +59,7 @@ def evaluation_piece(evaluations: Sequence[Evaluation]) -> Piece:
             "Ties count against a model. Refresh modes: once at the cut-off, daily with a full "
             "day's lag, realtime before each positive.",
             f"Interest entropy counts: {r.topics}.",
+            *_drawn(r),
         ],
         plots=[
             Plot(
@@ -69,6 +70,13 @@ def evaluation_piece(evaluations: Sequence[Evaluation]) -> Piece:
         ],
         tables=[Table(title="All measurements", rows=rows)],
     )
+
+
+def _drawn(report: EvaluationReport) -> list[str]:
+    """Says so where a refresh mode was judged on a part of the users."""
+    recall = [m for m in report.measurements if m.view == "all" and m.metric == "recall@10"]
+    parts = [f"{m.mode} {m.users:,}" for m in recall if m.users < report.users]
+    return [f"Users drawn for the modes that embed again: {', '.join(parts)}."] if parts else []
 
 
 def _value(evaluation: Evaluation) -> float:

@@ -13,6 +13,7 @@ from homefeed.evaluation.index import Topics, topics_of
 from homefeed.evaluation.refresh import MODES, queries_for
 from homefeed.evaluation.report import Evaluation, compare
 from homefeed.evaluation.scorers import distinct_rows
+from homefeed.report.pieces_models import evaluation_piece
 
 DAY_S = 86_400
 T0_S = 1_600_000_000
@@ -140,6 +141,17 @@ def test_modes_that_embed_again_ask_a_sample_of_users_and_once_asks_all(
     assert found.report.find("realtime", "all", "recall@3").mean == pytest.approx(
         slow_recall(encoder, log, sample, "realtime", "all", 3)
     )
+
+
+def test_the_report_says_where_a_mode_was_judged_on_a_part_of_the_users(
+    log, encoder, cases, topics
+):
+    config = replace(CONFIG, depths=(10,))
+    whole = evaluate_encoder(encoder, log, cases, config, topics)
+    drawn = evaluate_encoder(encoder, log, cases, replace(config, refresh_users=5), topics)
+    said = "Users drawn for the modes that embed again: daily 5, realtime 5."
+    assert said in evaluation_piece([drawn]).notes
+    assert not any("drawn" in note for note in evaluation_piece([whole]).notes)
 
 
 def test_baselines_go_through_the_same_evaluation(log, cases, topics):
