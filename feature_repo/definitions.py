@@ -28,10 +28,12 @@ VECTOR_FEATURES = (VECTOR, VECTOR_AS_OF)
 
 ITEM_IDS, ACTION_TYPES, SURFACES = "item_ids", "action_types", "surfaces"
 TIMES, DURATIONS, FLAGS = "times_s", "durations_s", "flags"
+SHOWN_ITEMS, SHOWN_TIMES = "shown_items", "shown_ms"
 WATERMARK = "watermark"
 SEQUENCE_AS_OF = "sequence_as_of_s"
 SEQUENCE_LISTS = (ITEM_IDS, ACTION_TYPES, SURFACES, TIMES, DURATIONS, FLAGS)
-SEQUENCE_FEATURES = (*SEQUENCE_LISTS, WATERMARK, SEQUENCE_AS_OF)
+SHOWN_LISTS = (SHOWN_ITEMS, SHOWN_TIMES)
+SEQUENCE_FEATURES = (*SEQUENCE_LISTS, *SHOWN_LISTS, WATERMARK, SEQUENCE_AS_OF)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ def _sequence_view(user: "feast.Entity", offline: Path) -> "feast.FeatureView":
         TIMES: Array(Int64),
         DURATIONS: Array(Float32),
         FLAGS: Array(Int32),
+        SHOWN_ITEMS: Array(String),
+        SHOWN_TIMES: Array(Int64),
         WATERMARK: Int64,
         SEQUENCE_AS_OF: Int64,
     }

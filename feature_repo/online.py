@@ -15,6 +15,8 @@ from feature_repo.definitions import (
     SEQUENCE_AS_OF,
     SEQUENCE_FEATURES,
     SEQUENCE_VIEW,
+    SHOWN_ITEMS,
+    SHOWN_TIMES,
     SURFACES,
     TIMES,
     VECTOR,
@@ -37,6 +39,8 @@ class OnlineSequence:
     times_s: np.ndarray  # int64 [L]
     durations_s: np.ndarray  # float32 [L]
     flags: np.ndarray  # uint8 [L], bits of schema.ActionFlag
+    shown_items: tuple[str, ...] = ()  # typed ids that impressions showed lately, newest first
+    shown_ms: tuple[int, ...] = ()  # when each of them was last shown
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -126,6 +130,7 @@ def describe(features: OnlineFeatures, views: Sequence["FeatureView"]) -> dict[s
             "age_s": features.sequence_age_s,
             "watermark": features.watermark,
             "length": 0 if sequence is None else len(sequence),
+            "shown_lately": 0 if sequence is None else len(sequence.shown_items),
             "actions": [] if sequence is None else _actions(sequence),
         },
     }
@@ -168,6 +173,8 @@ def _sequence(row: dict[str, Any]) -> OnlineSequence:
         times_s=np.array(row[TIMES].int64_list_val.val, dtype=np.int64),
         durations_s=np.array(row[DURATIONS].float_list_val.val, dtype=np.float32),
         flags=np.array(row[FLAGS].int32_list_val.val, dtype=np.uint8),
+        shown_items=tuple(row[SHOWN_ITEMS].string_list_val.val),
+        shown_ms=tuple(row[SHOWN_TIMES].int64_list_val.val),
     )
 
 

@@ -12,6 +12,8 @@ from feature_repo.definitions import (
     FLAGS,
     ITEM_IDS,
     JOIN_KEY,
+    SHOWN_ITEMS,
+    SHOWN_TIMES,
     SURFACES,
     TIMES,
     VECTOR,
@@ -66,6 +68,8 @@ def require_sequences(
             and sequence.times_s.tolist() == wanted[TIMES]
             and sequence.durations_s.tobytes() == np.array(wanted[DURATIONS], "f4").tobytes()
             and sequence.flags.tolist() == wanted[FLAGS]
+            and list(sequence.shown_items) == wanted[SHOWN_ITEMS]
+            and list(sequence.shown_ms) == wanted[SHOWN_TIMES]
         )
         if not equal:
             raise _different(view, wanted[JOIN_KEY])

@@ -13,6 +13,8 @@ from feature_repo.definitions import (
     JOIN_KEY,
     SEQUENCE_AS_OF,
     SEQUENCE_LISTS,
+    SHOWN_ITEMS,
+    SHOWN_TIMES,
     TIMES,
     VECTOR,
     VECTOR_AS_OF,
@@ -27,6 +29,8 @@ SEQUENCE_SCHEMA: dict[str, pl.DataType] = {
     TIMES: pl.List(pl.Int64()),
     DURATIONS: pl.List(pl.Float32()),
     FLAGS: pl.List(pl.Int32()),
+    SHOWN_ITEMS: pl.List(pl.String()),
+    SHOWN_TIMES: pl.List(pl.Int64()),
 }
 
 
@@ -84,7 +88,7 @@ def vector_rows(parquet: Path, as_of_s: int, dim: int) -> Rows:
 
 
 def sequence_rows(frame: pl.DataFrame, as_of_s: int, watermark: int, length: int) -> Rows:
-    """Check a frame of SEQUENCE_SCHEMA (lists newest first, all lists of a user equally long).
+    """Check a frame of SEQUENCE_SCHEMA (lists newest first, a user's action lists equally long).
 
     Raises FeatureStoreError: missing column, wrong type, lists that differ, too long, wrong order.
     """
@@ -99,6 +103,8 @@ def sequence_rows(frame: pl.DataFrame, as_of_s: int, watermark: int, length: int
     sizes = frame.select(pl.col(name).list.len() for name in SEQUENCE_LISTS)
     if frame.height and (sizes.max_horizontal() != sizes.min_horizontal()).any():
         raise FeatureStoreError("the lists of one user's sequence differ in length")
+    if (frame[SHOWN_ITEMS].list.len() != frame[SHOWN_TIMES].list.len()).any():
+        raise FeatureStoreError("one user's shown items and their times differ in number")
     if frame.height and sizes[TIMES].max() > length:
         raise FeatureStoreError(
             f"a sequence has {sizes[TIMES].max()} actions, the store keeps {length}; cut it first"
@@ -139,6 +145,8 @@ def _encode_sequences(frame: pl.DataFrame) -> Encoded:
     columns[TIMES] = list(integer_lists(frame[TIMES], "int64_list_val"))
     columns[DURATIONS] = list(float_lists(frame[DURATIONS]))
     columns[FLAGS] = list(integer_lists(frame[FLAGS], "int32_list_val"))
+    columns[SHOWN_ITEMS] = list(text_lists(frame[SHOWN_ITEMS]))
+    columns[SHOWN_TIMES] = list(integer_lists(frame[SHOWN_TIMES], "int64_list_val"))
     columns |= {name: list(integers(frame[name])) for name in (WATERMARK, SEQUENCE_AS_OF)}
     return Encoded(frame[JOIN_KEY].to_list(), columns)
 

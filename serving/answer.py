@@ -90,10 +90,11 @@ def explanation(
             "watermark": state.watermark,
             "sequence_length": len(state.sequence),
             "merged_from_log": state.merged_from_log,
+            "shown_before": len(state.shown_ms),
         },
         "filters": {
             "acted_on": len(state.seen),
-            "shown_lately": len(state.shown),
+            "shown_lately": len(state.hidden),
         },
         "candidates_per_source": dict(zip(SOURCES, per_source, strict=True)),
         "degraded": answer["degraded"],

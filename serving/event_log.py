@@ -101,14 +101,23 @@ class EventLog:
         )
         return [_action(row) for row in rows.fetchall()[::-1]]
 
-    def shown_to(self, user_id: str, *, since_ms: int, before_ms: int) -> set[str]:
-        """Typed ids of the items that feeds showed this user in ``[since, before]``."""
+    def shown_to(
+        self, user_id: str, *, since_ms: int, before_ms: int, feeds: int = 200
+    ) -> dict[str, int]:
+        """Typed items that feeds showed this user in ``[since, before]`` → when last, ms.
+
+        The newest ``feeds`` are looked at: a user who never stops must not slow every request.
+        """
         rows = self._connection().execute(
-            "SELECT items FROM exposures WHERE user_id = ? AND time_ms >= ? AND time_ms <= ? "
-            "AND endpoint = 'feed'",
-            (user_id, since_ms, before_ms),
+            "SELECT time_ms, items FROM exposures WHERE user_id = ? AND time_ms >= ? "
+            "AND time_ms <= ? AND endpoint = 'feed' ORDER BY time_ms DESC LIMIT ?",
+            (user_id, since_ms, before_ms, feeds),
         )
-        return {item[0] for (items,) in rows for item in json.loads(items)}
+        return {
+            item[0]: time_ms
+            for time_ms, items in rows.fetchall()[::-1]
+            for item in json.loads(items)
+        }
 
     def actions(self, *, after: int = 0, upto: int | None = None) -> Iterable[Action]:
         """All actions with ``after < seq <= upto``, in order: what the daily pipeline reads."""

@@ -47,6 +47,7 @@ def stored_user(features: OnlineFeatures) -> StoredUser | None:
         vector_age_s=features.vector_age_s,
         why_no_vector=None if vector is not None else _why_no_vector(features),
         row=() if features.sequence is None else _chronological(features.sequence),
+        shown_ms=_shown(features.sequence),
         watermark=features.watermark,
     )
 
@@ -59,6 +60,12 @@ def _why_no_vector(features: OnlineFeatures) -> str:
     if features.vector_age_s <= 0:
         return "the user's vector was made after this request's time"
     return f"the user's vector is {features.vector_age_s / 86_400:.1f} days old"
+
+
+def _shown(sequence: OnlineSequence | None) -> dict[str, int]:
+    if sequence is None:
+        return {}
+    return dict(zip(sequence.shown_items, sequence.shown_ms, strict=True))
 
 
 def _chronological(sequence: OnlineSequence) -> list[PastAction]:

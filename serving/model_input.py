@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from homefeed.data.familiarity import NEVER_MS, familiarity
 from serving.scoring import ScoreRequest
 from serving.served import ServedRelease
 from serving.user_state import UserState
@@ -27,4 +28,16 @@ def score_request(
         items=np.fromiter((item for item, _ in past), np.int32, count),
         actions=np.fromiter(types, np.uint8, count),
         candidates=items,
+        familiarity=_familiarity(release, state, items, time_ms),
     )
+
+
+def _familiarity(
+    release: ServedRelease, state: UserState, items: np.ndarray, time_ms: int
+) -> np.ndarray:
+    """What the user had to do with ``items`` int32 [N] before, float32 [N, F]."""
+    acted_on = np.isin(items, release.items.indices_of_typed(state.seen))
+    known = release.items.indices_of_typed(state.shown_ms)
+    shown_of = dict(zip(known.tolist(), state.shown_ms.values(), strict=True))
+    shown_ms = np.array([shown_of.get(item, NEVER_MS) for item in items.tolist()], np.int64)
+    return familiarity(acted_on, shown_ms, time_ms)

@@ -39,7 +39,7 @@ class Rankers:
             vector=request.vector,
             vector_age_s=request.vector_age_s,
         )
-        return scorer.score(user, request.candidates)
+        return scorer.score(user, request.candidates, request.familiarity)
 
     def loaded(self) -> Mapping[int, str]:
         """Release version → the key of what can be scored now."""

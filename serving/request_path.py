@@ -116,7 +116,7 @@ class LivePath:
             recent_share=self._settings.recent_share,
         )
         acted_on = set(release.items.indices_of_typed(state.seen).tolist())
-        shown = set(release.items.indices_of_typed(state.shown).tolist())
+        shown = set(release.items.indices_of_typed(state.hidden).tolist())
         found = retrieve(release, state.vector, acted_on | shown, mix)
         if len(found) < request.k:  # a small catalogue: what was only shown may come back
             found = retrieve(release, state.vector, acted_on, mix)

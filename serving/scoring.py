@@ -32,6 +32,7 @@ class ScoreRequest:
     items: np.ndarray  # int32 [L], newest first
     actions: np.ndarray  # uint8 [L]
     candidates: np.ndarray  # int32 [N]
+    familiarity: np.ndarray  # float32 [N, F], homefeed.data.familiarity.FEATURES
 
     def to_message(self) -> dict[str, Any]:
         """Plain values and arrays, as they cross between the services."""

@@ -4,12 +4,13 @@ Shapes: D dimension of the user's vector.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from homefeed.data.familiarity import REMEMBERED_S
 from serving.dependency import Dependency, DependencyError
 from serving.event_log import EventLog
 from serving.logged import Action
@@ -25,6 +26,7 @@ class StoredUser:
     vector_age_s: float | None = None  # at the request; also where it is too old
     why_no_vector: str | None = None
     row: Sequence[PastAction] = ()  # the published sequence, oldest first
+    shown_ms: Mapping[str, int] = field(default_factory=dict)  # typed item → last showing in a log
     watermark: int = 0  # the log's number up to which the row holds every action
 
 
@@ -44,7 +46,8 @@ class UserState:
     vector_age_s: float | None
     sequence: Sequence[PastAction]  # counted actions, oldest first
     seen: frozenset[str]  # typed items acted on, whenever
-    shown: frozenset[str]  # typed items that feeds showed lately
+    shown_ms: Mapping[str, int]  # typed item → when it was last shown, as far as remembered
+    hidden: frozenset[str]  # of these, what was shown within the window of `shown_window_s`
     watermark: int = 0
     merged_from_log: int = 0
     realtime_failed: bool = False
@@ -77,19 +80,19 @@ class UserReads:
             elif isinstance(outcome, BaseException):
                 raise outcome
         failed_log = isinstance(logged, DependencyError)
-        actions, shown = ([], frozenset()) if failed_log else logged
+        actions, shown_ms = ([], {}) if failed_log else logged
         features = None if isinstance(stored, DependencyError) else stored
         if features is None and not isinstance(stored, DependencyError):
             reasons.append("the feature store does not know this user")
         return self._state(
-            features or StoredUser(), actions, shown, request_ms, realtime, failed_log, reasons
+            features or StoredUser(), actions, shown_ms, request_ms, realtime, failed_log, reasons
         )
 
     def _state(
         self,
         stored: StoredUser,
         logged: Sequence[Action],
-        shown: frozenset[str],
+        shown_ms: Mapping[str, int],
         request_ms: int,
         realtime: bool,
         failed_log: bool,
@@ -105,19 +108,22 @@ class UserReads:
             length=self._settings.history_length,
         )
         in_row = {action.item_id for action in stored.row}
+        shown_ms = {**stored.shown_ms, **shown_ms}  # the log goes on from what was published
+        window_ms = request_ms - round(self._settings.shown_window_s * 1000)
         return UserState(
             vector=stored.vector,
             vector_age_s=stored.vector_age_s,
             sequence=sequence,
             seen=frozenset(in_row.union(action.item_id for action in logged)),
-            shown=shown,
+            shown_ms=shown_ms,
+            hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),
             watermark=stored.watermark,
             merged_from_log=sum(a.seq > stored.watermark for a in logged) if realtime else 0,
             realtime_failed=failed_log and realtime,
             reasons=tuple(reasons),
         )
 
-    def _read_log(self, user_id: str, request_ms: int) -> tuple[list[Action], frozenset[str]]:
-        since_ms = request_ms - round(self._settings.shown_window_s * 1000)
-        shown = self._log.shown_to(user_id, since_ms=since_ms, before_ms=request_ms)
-        return self._log.actions_of(user_id), frozenset(shown)
+    def _read_log(self, user_id: str, request_ms: int) -> tuple[list[Action], dict[str, int]]:
+        since_ms = request_ms - round(1000 * max(self._settings.shown_window_s, REMEMBERED_S))
+        shown_ms = self._log.shown_to(user_id, since_ms=since_ms, before_ms=request_ms)
+        return self._log.actions_of(user_id), shown_ms

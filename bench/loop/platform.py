@@ -8,6 +8,7 @@ no second process: a request costs what its work costs.
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,8 +45,9 @@ class Platform(Protocol):
 
 
 def settings_of(config: Config, candidates: int, utility: str) -> Settings:
-    """The server's settings, with budgets that never cut."""
-    return Settings(
+    """The server's settings (``HOMEFEED_*`` counts), with budgets that never cut."""
+    return replace(
+        Settings.from_env(),
         workspace=config.workspace,
         simulated_clock=True,
         candidates=candidates,

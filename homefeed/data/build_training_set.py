@@ -9,13 +9,21 @@ import numpy as np
 
 from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
+from homefeed.data.familiarity import FEATURES, NEVER_MS, REMEMBERED_S, acted_on, familiarity
 from homefeed.data.item_stats import DAY_S, ItemStats
 from homefeed.data.ranking_rows import RankingRows, rows_from_impressions
 from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
 from homefeed.data.sequences import SequenceStore
+from homefeed.data.showings import Showings
 from homefeed.data.splits import Timeline
 from homefeed.data.thinned_rows import Thinning, thinned, thinning
-from homefeed.data.training_set import TrainingSet, TrainingSetMeta, label_hash, write_meta
+from homefeed.data.training_set import (
+    TrainingSet,
+    TrainingSetMeta,
+    label_hash,
+    load_array,
+    write_meta,
+)
 from homefeed.errors import require_count
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
@@ -92,6 +100,8 @@ def build_training_set(
             np.save(beside / f"{name}.npy", getattr(rows, name))
         _write_actions(beside / "actions.npy", rows, store)
         _write_stats(beside / "stats.npy", rows, stats)
+        shown_ms = _last_shown(rows, dataset, store) if has_impressions else None
+        _write_familiarity(beside, rows, shown_ms, store)
         write_meta(beside, meta)
         TrainingSet.open(beside).verify(store)
     return TrainingSet.open(out)
@@ -120,4 +130,29 @@ def _write_stats(path: Path, rows: RankingRows, stats: ItemStats) -> None:
     bounds = np.flatnonzero(np.diff(day, prepend=-1, append=-1))
     for first, last in itertools.pairwise(bounds):
         table[first:last] = stats.as_of(int(day[first]) * DAY_S)[rows.item[first:last]]
+    table.flush()
+
+
+def _last_shown(rows: RankingRows, dataset: Dataset, store: SequenceStore) -> np.ndarray:
+    """When each row's item was last shown to its user before the request, int64 [n] ms."""
+    first_ms, last_ms = int(rows.time_ms.min()), int(rows.time_ms.max())
+    showings = Showings.read(dataset, store, first_ms - 1000 * REMEMBERED_S, last_ms)
+    return showings.last_before(rows.user[rows.request], rows.item, rows.time_ms[rows.request])
+
+
+def _write_familiarity(
+    folder: Path, rows: RankingRows, shown_ms: np.ndarray | None, store: SequenceStore
+) -> None:
+    """What the user had to do with every row's item before, a chunk at a time."""
+    count = len(rows.request)
+    actions = load_array(folder / "actions.npy")
+    table = np.lib.format.open_memmap(
+        folder / "familiarity.npy", mode="w+", dtype=np.float32, shape=(count, len(FEATURES))
+    )
+    for first in range(0, count, CHUNK_REQUESTS):
+        part = slice(first, first + CHUNK_REQUESTS)
+        request, item = rows.request[part], rows.item[part]
+        shown = np.full(len(item), NEVER_MS) if shown_ms is None else shown_ms[part]
+        acted = acted_on(actions, request, item, store)
+        table[part] = familiarity(acted, shown, rows.time_ms[request])
     table.flush()

@@ -2,9 +2,11 @@
 
 A folder of flat arrays, memory-mapped. Per request: user, time, surface, split, the store
 positions of the last actions, and one user vector per encoder. Per row (a candidate of a
-request): item, position, labels, weight and the item's statistics of that day.
+request): item, position, labels, weight, the item's statistics of that day, and how familiar the
+user is with it.
 
-Shapes: R requests, n rows, H heads, S statistics, A = 100 actions, D a user vector's dim.
+Shapes: R requests, n rows, H heads, S statistics, F familiarity features, A = 100 actions, D a
+user vector's dim.
 """
 
 import dataclasses
@@ -24,7 +26,7 @@ from homefeed.schema import TRAINING_SET_VERSION
 
 META_FILE = "meta.json"
 PER_REQUEST = ("user", "time_ms", "surface", "split", "actions")
-PER_ROW = ("request", "item", "position", "labels", "weight", "stats")
+PER_ROW = ("request", "item", "position", "labels", "weight", "stats", "familiarity")
 CHECK_REQUESTS = 16_384
 
 
@@ -65,6 +67,7 @@ class TrainingSet:
     labels: np.ndarray  # uint8 [n, H]
     weight: np.ndarray  # float32 [n]
     stats: np.ndarray  # float32 [n, S]
+    familiarity: np.ndarray  # float32 [n, F], columns of familiarity.FEATURES
 
     def __init__(self, path: Path, meta: TrainingSetMeta) -> None:
         self.path, self.meta = path, meta

@@ -1,8 +1,9 @@
 """The ranker (TransAct, KDD'23): features → full-rank DCN v2 → MLP → one head per action type.
 
-Per candidate: its item (projected vector + learned id), day-lagged item statistics, the user
-vector and its match with the item in the user encoder's space, hour and day, surface, and of the
-last actions the summary of TransAct and how near the item is to them (``nearness``). The position
+Per candidate: its item (projected vector + learned id), day-lagged item statistics, how familiar
+the user is with it (``data.familiarity``), the user vector and its match with the item in the user
+encoder's space, hour and day, surface, and of the last actions the summary of TransAct and how
+near the item is to them (``nearness``). The position
 at which an item was shown is not a feature: it is unknown when ranking. Variants are
 configurations: ``full``, ``pinnerformer`` (no sequence) and ``control`` (mean of recent items, no
 sequence).
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from homefeed.data.familiarity import FEATURES
 from homefeed.models import nearness
 from homefeed.models.dcn import DeepCross
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
@@ -152,7 +154,7 @@ class Ranker(nn.Module):
         c = self.config
         width = 4 + c.surface_dim + 1  # time, surface, length of the history
         width += c.user_dim + 2 + 1 if self.reads_vector else 0  # vector, known and age, match
-        width += c.transact.item_dim + len(self.inputs.stats)
+        width += c.transact.item_dim + len(self.inputs.stats) + len(FEATURES)
         if c.sequence:
             width += nearness.width(len(self.inputs.action_types)) + c.transact.output_dim
         return width
@@ -251,7 +253,7 @@ class Ranker(nn.Module):
     ) -> Tensor:
         """Relevance [N, H] from the user side, the items [N, C] and TransAct's summary [N, O]."""
         stats = (batch.stats - self.stats_mean) / self.stats_scale
-        parts = [user.context[batch.request], item_NC, stats]
+        parts = [user.context[batch.request], item_NC, stats, batch.familiarity]
         if self.reads_vector:
             apart_ND = (self.match_vectors[batch.candidates] - self.typical_match) * nearness.GAIN
             parts.append((user.vector[batch.request] * apart_ND).sum(1, keepdim=True))

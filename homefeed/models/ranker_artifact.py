@@ -13,7 +13,7 @@ from homefeed.errors import ArtifactError
 from homefeed.models.ranker import Ranker, RankerConfig, RankerInputs
 from homefeed.models.transact import TransActConfig
 
-RANKER_VERSION = 4
+RANKER_VERSION = 5
 DESCRIPTION, WEIGHTS = "ranker.json", "weights.pt"
 
 

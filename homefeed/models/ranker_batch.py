@@ -1,7 +1,7 @@
 """What a ranker reads: R requests with their users, and N candidates that point to them.
 
 Shapes: R requests, N candidates of all requests, A actions (longest history of the batch), D the
-user vector's dim, S item statistics.
+user vector's dim, S item statistics, F familiarity features.
 """
 
 from dataclasses import dataclass, fields
@@ -24,6 +24,7 @@ class RankerBatch:
     request: Tensor  # (N,) int64 row of the user side
     candidates: Tensor  # (N,) int64 item index
     stats: Tensor  # (N, S) float32 item statistics as of the request's day
+    familiarity: Tensor  # (N, F) float32, homefeed.data.familiarity.FEATURES
 
     def to(self, device: torch.device | str) -> "RankerBatch":
         """The same batch on another device."""

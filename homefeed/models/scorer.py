@@ -5,7 +5,7 @@ The plain form (``ScorerSettings(exact_algebra=False)``) is the ranker's own ``f
 reference that tests hold the fast form to.
 
 Shapes: N candidates, A actions (at most the ranker's history), D user vector, I items, H heads,
-S statistics.
+S statistics, F familiarity features.
 """
 
 import logging
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from homefeed.data.familiarity import FEATURES
 from homefeed.errors import ArtifactError
 from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import load_ranker
@@ -107,10 +108,16 @@ class Scorer:
         return self.ranker.inputs.heads
 
     @torch.inference_mode()
-    def score(self, user: UserFeatures, candidates: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [N, H] of ``candidates``, item indices int [N]."""
+    def score(
+        self, user: UserFeatures, candidates: np.ndarray, familiarity: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Probabilities float32 [N, H] of ``candidates``, item indices int [N].
+
+        ``familiarity`` float32 [N, F] are ``data.familiarity``'s features; None where the user has
+        had nothing to do with any of them.
+        """
         candidate_N = torch.from_numpy(np.asarray(candidates, np.int64)).to(self.settings.device)
-        batch = self._batch(user, candidate_N)
+        batch = self._batch(user, candidate_N, familiarity)
         if self.fast is None:
             return self.ranker(batch).sigmoid().cpu().numpy()
         side = self.ranker.user_side(batch)
@@ -134,8 +141,12 @@ class Scorer:
             user = UserFeatures(request_time_s=0, items=items[:length], actions=actions[:length])
             self.score(user, np.arange(2 * self.settings.chunk + 1) % count + 1)
 
-    def _batch(self, user: UserFeatures, candidate_N: Tensor) -> RankerBatch:
+    def _batch(
+        self, user: UserFeatures, candidate_N: Tensor, familiarity: np.ndarray | None
+    ) -> RankerBatch:
         inputs, device = self.ranker.inputs, self.settings.device
+        if familiarity is None:
+            familiarity = np.zeros((len(candidate_N), len(FEATURES)), np.float32)
         actions = np.asarray(user.actions, np.int64)
         kept = np.flatnonzero(actions > 0)[:HISTORY]  # padding is left out, not masked
         # A type that the ranker has not met has no embedding: the row is left out as well.
@@ -157,6 +168,7 @@ class Scorer:
             request=torch.zeros(len(candidate_N), dtype=torch.int64, device=device),
             candidates=candidate_N,
             stats=self.item_stats[candidate_N],
+            familiarity=torch.from_numpy(np.asarray(familiarity, np.float32)).to(device),
         )
 
 

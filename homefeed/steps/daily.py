@@ -24,7 +24,8 @@ from homefeed.report.pieces_data import check_piece
 from homefeed.snapshots import Snapshot
 from homefeed.steps.events import EVENTS, event_log_day
 from homefeed.steps.lineage import DAY_S, Day, champions_log, end_of, name_of, newest_day
-from homefeed.steps.snapshots import SEQUENCES, encoder_snapshots, write_sequences, write_stats
+from homefeed.steps.sequences import SEQUENCES, write_sequences
+from homefeed.steps.snapshots import encoder_snapshots, write_stats
 
 EVENT_LOG = "events"  # --data events: the day as the server logged it
 
@@ -146,7 +147,7 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     watermark = described["base"]["watermark"]
     with writing(out) as beside:
         beside.mkdir()
-        write_sequences(beside / SEQUENCES, store, ends_s)
+        write_sequences(beside / SEQUENCES, store, dataset, ends_s)
         listed = {"snapshots": made, "as_of_s": ends_s, "watermark": watermark}
         write_json(beside / "snapshots.json", listed)
         day = Day(

@@ -14,7 +14,7 @@ from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
 from homefeed.steps.lineage import log_name
-from homefeed.steps.snapshots import SEQUENCE_LENGTH
+from homefeed.steps.sequences import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME
 from homefeed.training.tracking import Tracking
 

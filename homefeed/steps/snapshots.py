@@ -1,4 +1,4 @@
-"""Dated snapshots of every live encoder, and users' last actions for the feature store."""
+"""Dated snapshots of every live encoder."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -23,11 +23,10 @@ from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
 from homefeed.steps.lineage import Day, log_name
+from homefeed.steps.sequences import SEQUENCES, write_sequences
 
 DAY_S = 86_400
 LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of (DESIGN section 11)
-SEQUENCE_LENGTH = 100  # actions in the feature store's row
-SEQUENCES = "sequences.parquet"
 
 
 def midnights(first_s: int, last_s: int) -> list[int]:
@@ -67,7 +66,7 @@ def snapshots_step(
             for kind in ENCODERS
             for described in encoder_snapshots(encoders / kind, store, table, stats_of, days, where)
         ]
-        write_sequences(beside / SEQUENCES, store, days[-1])
+        write_sequences(beside / SEQUENCES, store, dataset, days[-1])
         listed = {"snapshots": made, "as_of_s": days[-1], "watermark": 0}
         write_json(beside / "snapshots.json", listed)
         log = log_name(checked, store)
@@ -148,30 +147,3 @@ def _described(snapshot: Snapshot, embedded: int) -> dict:
         "users": m.user_count,
         "embedded": embedded,
     }
-
-
-def write_sequences(path: Path, store: SequenceStore, as_of_s: int) -> None:
-    """Users' last actions available by ``as_of_s``, newest first, as the feature store has them.
-
-    Times that the log does not know stay marked by their flag; ids are typed.
-    """
-    import polars as pl
-
-    users = np.flatnonzero(np.asarray(store.length) > 0).astype(np.int32)
-    before_s = np.full(len(users), as_of_s + 1, np.int64)
-    positions = store.last_available(users, before_s, SEQUENCE_LENGTH)  # [U, L]
-    row, column = np.nonzero(positions >= 0)
-    at = positions[row, column]
-    item_ids = np.array(["", *store.items.typed(np.arange(1, store.meta.item_count + 1))], object)
-    columns = {
-        "item_ids": item_ids[store.item[at]],
-        "action_types": np.array(store.meta.action_types, object)[store.action[at]],
-        "surfaces": np.array(store.meta.surfaces, object)[store.surface[at]],
-        "times_s": store.time_s[at].astype(np.int64),
-        "durations_s": store.duration[at].astype(np.float32),
-        "flags": store.flags[at].astype(np.int32),
-    }
-    frame = pl.DataFrame({"row": row, **{k: pl.Series(k, list(v)) for k, v in columns.items()}})
-    lists = frame.group_by("row", maintain_order=True).agg(pl.all())
-    typed = store.users.typed(users[lists["row"].to_numpy()])
-    lists.drop("row").insert_column(0, pl.Series("user_id", typed)).write_parquet(path)

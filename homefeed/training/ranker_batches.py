@@ -82,6 +82,7 @@ class RankerData:
             "request": torch.from_numpy(np.repeat(np.arange(len(requests)), count)),
             "candidates": _tensor(self.set.item[rows], np.int64),
             "stats": _tensor(self.set.stats[rows], np.float32),
+            "familiarity": _tensor(self.set.familiarity[rows], np.float32),
         }
         none = {
             "user_vector": torch.zeros(len(requests), 0),

@@ -1,0 +1,46 @@
+"""How familiar a user is with a candidate: acted on before, and shown how lately.
+
+A log is full of repeats: what is near a user's taste was shown, passed over and shown again, or
+liked and done with. A ranker that is not told takes their low rates for a dislike of what is near
+(docs/lab_log.md, "What was shown before"). Training and serving compute these two features here,
+from what was known strictly before the request: actions that were available, showings at an
+earlier millisecond.
+
+Shapes: n rows (candidates of requests), A actions of a request.
+"""
+
+import numpy as np
+
+from homefeed.data.sequences import SequenceStore
+
+FEATURES = ("acted_on", "shown_lately")
+DAY_S = 86_400
+REMEMBERED_S = 14 * DAY_S  # an older showing counts as none
+FADING_S = 7 * DAY_S  # a showing this old weighs 1/e
+NEVER_MS = -1
+
+
+def familiarity(
+    acted_on: np.ndarray, shown_ms: np.ndarray, request_ms: np.ndarray | int
+) -> np.ndarray:
+    """Features float32 [n, 2] of candidates.
+
+    ``acted_on`` bool [n]; ``shown_ms`` int64 [n] is the last showing before the request, NEVER_MS
+    where there was none; ``request_ms`` int64 [n] or one time for all.
+    """
+    age_s = (np.asarray(request_ms) - shown_ms) / 1000
+    counts = (shown_ms != NEVER_MS) & (age_s > 0) & (age_s <= REMEMBERED_S)
+    lately = np.where(counts, np.exp(-np.clip(age_s, 0, REMEMBERED_S) / FADING_S), 0.0)
+    return np.stack([np.asarray(acted_on, bool), lately], axis=1).astype(np.float32)
+
+
+def acted_on(
+    actions: np.ndarray, request: np.ndarray, item: np.ndarray, store: SequenceStore
+) -> np.ndarray:
+    """bool [n]: whether ``item`` [n] is among the ``actions`` int64 [R, A] of its ``request``.
+
+    Actions are positions in the store's columns, -1 is padding.
+    """
+    of_row = actions[request]  # [n, A]
+    items = np.where(of_row >= 0, store.item[np.maximum(of_row, 0)], 0)
+    return ((items == item[:, None]) & (item[:, None] > 0)).any(axis=1)
