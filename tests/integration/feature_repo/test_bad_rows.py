@@ -41,6 +41,7 @@ def test_a_missing_snapshot_file_is_named(tmp_path):
         (pl.col("user_id").str.replace("s:", ""), "not a typed id"),
         (pl.col("times_s").list.reverse(), "newest first"),
         (pl.col("flags").list.head(2), "differ in length"),
+        (pl.col("shown_ms").list.head(1), "differ in number"),
         (pl.col("item_ids").list.eval(pl.element().str.len_chars()).alias("flags"), None),
         (pl.lit("x").alias("times_s"), "another type"),
     ],

@@ -122,6 +122,8 @@ def test_sequences_come_back_as_they_went_with_their_watermark(store, sequences)
         assert features.sequence.times_s.tolist() == frame["times_s"][2].to_list()
         assert features.sequence.durations_s.tolist() == [0.5, 1.5, 2.5, 3.5]
         assert len(features.sequence) == 4
+        assert features.sequence.shown_items == ("i:2", "s:é")
+        assert features.sequence.shown_ms == tuple(frame["shown_ms"][2])
 
 
 def test_an_older_sequence_does_not_take_the_watermark_back(store, sequences):

@@ -111,6 +111,7 @@ def test_several_requests_of_one_batch_score_as_alone(ranker, item_tables):
         request=torch.arange(3).repeat_interleave(6),
         candidates=torch.from_numpy(CANDIDATES).repeat(3),
         stats=torch.from_numpy(statistics()[CANDIDATES]).repeat(3, 1),
+        familiarity=torch.zeros(18, 2),
     )
     with torch.no_grad():
         together = ranker(batch).sigmoid().numpy()
@@ -120,7 +121,7 @@ def test_several_requests_of_one_batch_score_as_alone(ranker, item_tables):
 def test_the_level_is_the_same_for_every_candidate_and_moves_no_order(ranker, item_tables):
     each, user = scorer(ranker, item_tables, exact_algebra=False), features(8)
     with torch.no_grad():
-        batch = each._batch(user, torch.from_numpy(CANDIDATES))
+        batch = each._batch(user, torch.from_numpy(CANDIDATES), None)
         level, relevance = ranker.parts(batch)
         assert torch.equal(level, level[:1].expand_as(level))
         torch.testing.assert_close(level + relevance, ranker(batch))

@@ -1,6 +1,7 @@
 """Nothing in a training set may be as young as its request, however it could get there."""
 
 import dataclasses
+import math
 import shutil
 
 import numpy as np
@@ -282,3 +283,27 @@ def test_an_empty_window_is_one_clear_error(tmp_path):
         made(tmp_path, [action(1, 5, NOON)], [shown(1, 5, NOON)], empty)
     with pytest.raises(DatasetError, match="no positive actions between"):
         made(tmp_path / "other", [action(1, 5, NOON)], None, empty)
+
+
+def test_a_training_row_knows_earlier_showings_and_actions_and_no_later_ones(tmp_path):
+    day_before = NOON - 86_400
+    impressions = [
+        shown(1, 5, day_before),  # before t0 + a day: a request of its own, and a showing
+        shown(1, 5, NOON),
+        shown(1, 6, NOON),
+        shown(1, 6, NOON + 60),
+        shown(2, 6, NOON - 60),  # another user's
+    ]
+    actions = [action(1, 9, NOON - 30), action(1, 6, NOON + 10), action(2, 5, NOON - 90)]
+    _, store, _, found = made(tmp_path, actions, impressions)
+    item, time_s = store.items.ids(np.asarray(found.item)), found.time_s[found.request]
+    user = store.users.ids(np.asarray(found.user)[found.request])
+    told = {
+        (u, i, t): row
+        for u, i, t, row in zip(user, item, time_s, found.familiarity.tolist(), strict=True)
+    }
+    assert told[1, 5, day_before] == [0, 0]
+    assert told[1, 5, NOON] == [0, pytest.approx(math.exp(-1 / 7))]
+    assert told[1, 6, NOON] == [0, 0]  # shown and acted on at this time or later, by others before
+    assert told[1, 6, NOON + 60] == [1, pytest.approx(1, abs=1e-3)]
+    assert told[2, 6, NOON - 60] == [0, 0]
