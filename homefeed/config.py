@@ -65,7 +65,7 @@ class PipelinesConfig:
     namespace: str = "kubeflow"
     image: str = "homefeed:latest"
     daily_cron: str = "0 0 2 * * *"  # six fields, seconds first: every night at two
-    step_timeout_s: int = 7200  # a local run that takes longer is ended
+    run_timeout_s: int = 7200  # a local run that takes longer is ended
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,8 +64,10 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
         yield []
         return
     from homefeed_cli.serve import server_settings
+    from serving.in_use import require_unserved
     from serving.run import start_server
 
+    require_unserved(config.workspace)
     _set_events_aside(config.workspace)
     port = _free_port(config)
     if not args.json:

@@ -64,7 +64,7 @@ def run_pipeline(
         if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
             address = stack.enter_context(_ray_head(config, temporary, environment))
             environment["HOMEFEED_RAY_ADDRESS_FILE"] = str(address)
-        return _follow(run, runs, environment, config.pipelines.step_timeout_s, listen)
+        return _follow(run, runs, environment, config.pipelines.run_timeout_s, listen)
 
 
 def only_writer(workspace: Path) -> AcquireReturnProxy:
@@ -154,7 +154,7 @@ def _close(run: Run, reader: LogReader, code: int | None, timed_out: bool, limit
         run.error, run.exit_code = "interrupted", 130
     elif timed_out:
         run.status, run.exit_code = "timed out", 2
-        run.error = f"took longer than {limit_s} s (pipelines.step_timeout_s)"
+        run.error = f"took longer than {limit_s} s (pipelines.run_timeout_s)"
     elif code == 0:
         run.status = "succeeded"
     else:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from serving.catalog import Catalog, Source
 from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.features import OnlineReader, store_settings
 from serving.http import Edge
+from serving.in_use import held
 from serving.loading import load_scorer, load_served, release_key
 from serving.log_writer import LogWriter
 from serving.request_path import LivePath
@@ -31,6 +32,7 @@ class Worker:
     catalog: Catalog[ServedRelease]
     writer: LogWriter
     path: LivePath
+    lease: IO[str]  # that the event log is open
 
     def open(self, edge: Edge, observe: Callable) -> None:
         """Connect the edge, and begin to follow the ledger."""
@@ -41,10 +43,12 @@ class Worker:
         """Stop following, and write what is queued."""
         self.catalog.stop()
         self.writer.close()
+        self.lease.close()
 
 
 def build_worker(settings: Settings, scoring: Scoring, on_change: Callable[[], None]) -> Worker:
     """A worker whose catalog serves a release only when ``scoring`` has loaded it too."""
+    lease = held(settings.workspace)
     log = EventLog(settings.event_log_path, synchronous=settings.durable_sync)
     explanations = ExplanationStore(settings.explain_path, limit=settings.explanations)
     features = OnlineReader(settings.workspace / "feast", store_settings(settings))
@@ -81,7 +85,7 @@ def build_worker(settings: Settings, scoring: Scoring, on_change: Callable[[], N
         writer=writer,
         explanations=explanations,
     )
-    return Worker(settings=settings, catalog=catalog, writer=writer, path=path)
+    return Worker(settings=settings, catalog=catalog, writer=writer, path=path, lease=lease)
 
 
 def served_of(catalog: Catalog[ServedRelease]) -> Served:

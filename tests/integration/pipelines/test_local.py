@@ -80,10 +80,10 @@ def test_a_run_beyond_its_time_is_ended_with_all_that_it_started(
     config: Config, monkeypatch: pytest.MonkeyPatch, alive: Any
 ) -> None:
     monkeypatch.setattr(local, "CHILD", (sys.executable, str(HERE / "stubborn.py")))
-    limited = dataclasses.replace(config, pipelines=PipelinesConfig(step_timeout_s=6))
+    limited = dataclasses.replace(config, pipelines=PipelinesConfig(run_timeout_s=6))
     run = run_pipeline("toy", {}, limited, "", lambda line, step: None)
     assert (run.status, run.exit_code, run.failed_step) == ("timed out", 2, "train-forever")
-    assert run.error == "took longer than 6 s (pipelines.step_timeout_s)"
+    assert run.error == "took longer than 6 s (pipelines.run_timeout_s)"
     process = config.workspace / "runs" / run.run_id / "processes"
     assert not alive(int(process.read_text()))
 

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from homefeed.config import load_config
-from pipelines import compiled
 from pipelines.compiled import compile_pipeline, version_name
 from pipelines.placement import Placement, place
 
@@ -83,20 +81,6 @@ def test_a_placed_step_is_what_kfp_itself_would_have_written(tmp_path: Path) -> 
     compiler.Compiler().compile(pipeline(False), str(ours))
     place(ours, Placement(image="image:2", mount="/data", accelerators=4))
     assert _documents(ours) == _documents(theirs)
-
-
-def test_a_version_is_named_by_project_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "commit", lambda: "0123456789ab")
-    assert version_name() == "0.1.0-0123456789ab"
-
-
-def test_two_edited_trees_of_one_commit_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "commit", lambda: "0123456789ab-dirty")
-    monkeypatch.setattr(compiled, "code_version", lambda: "0.1.0+aaaaaabbbbbb")
-    first = version_name()
-    monkeypatch.setattr(compiled, "code_version", lambda: "0.1.0+ccccccbbbbbb")
-    assert first == "0.1.0-0123456789ab-dirty-aaaaaa"
-    assert version_name() == "0.1.0-0123456789ab-dirty-cccccc"
 
 
 def test_another_image_or_another_volume_is_another_version() -> None:
