@@ -36,7 +36,7 @@ CONFIG = RankerFitConfig(
     ),
     batch_rows=64,
     shard_rows=32,
-    learning_rate=0.003,
+    learning_rate=0.01,
     level_epochs=0.05,
 )
 
@@ -81,6 +81,7 @@ def test_ten_seeded_steps_give_the_golden_losses(tmp_path: Path, golden: Any) ->
     timeline = Timeline(t0_s=4 * DAY_S, t1_s=8 * DAY_S, t2_s=10 * DAY_S)
     training_set = build_training_set(dataset, store, stats, timeline, tmp_path / "training_set")
     vectors = np.random.default_rng(0).standard_normal((store.meta.item_count + 1, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # as item encoders give them
     tables = ItemTables(vectors=vectors.astype(np.float32), match={})
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
