@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.testing
 import pytest
 import yaml
 
@@ -109,6 +110,41 @@ def test_it_ends_with_the_summary_a_report_and_three_commands(lived: Lived) -> N
     assert not re.search(r"""(src|href)=["']https?:""", page), "it opens without a network"
     advised = lived.out.split("next:")[1]
     assert len(re.findall(r"^  homefeed ", advised, re.MULTILINE)) == 3
+
+
+@pytest.fixture(scope="module")
+def looped(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two simulated days under two arms, in process and over HTTP, before anything goes on."""
+    program = Path(__file__).parents[2] / "bench" / "closed_loop.py"
+    folders = {}
+    for way, more in (("in process", []), ("over http", ["--http"])):
+        folders[way] = tmp_path_factory.mktemp("lives")
+        words = f"--workspace {lived.workspace} --arms control,realtime --days 2 --draws 3 --jobs 1"
+        command = [
+            sys.executable,
+            str(program),
+            *words.split(),
+            "--lives",
+            str(folders[way]),
+            *more,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert "the truth: every user under both arms" in done.stdout
+    return folders
+
+
+@pytest.mark.parametrize("arm", ["control", "realtime"])
+def test_simulated_users_are_shown_the_same_pages_in_process_and_over_http(
+    looped: dict[str, Path], arm: str
+) -> None:
+    pages = {
+        way: pl.read_parquet(folder / arm / "pages" / "*.parquet").drop("request_id")
+        for way, folder in looped.items()
+    }
+    assert pages["in process"]["day"].n_unique() == 2  # with a night's refresh between them
+    assert pages["in process"]["shown"].sum() > 0
+    polars.testing.assert_frame_equal(pages["in process"], pages["over http"])
 
 
 def test_nothing_half_written_and_no_process_is_left(lived: Lived) -> None:
