@@ -2,11 +2,10 @@
 
 Per candidate: its item (projected vector + learned id), day-lagged item statistics, how familiar
 the user is with it (``data.familiarity``), the user vector and its match with the item in the user
-encoder's space, hour and day, surface, and of the last actions the summary of TransAct and how
-near the item is to them (``nearness``). The position
-at which an item was shown is not a feature: it is unknown when ranking. Variants are
-configurations: ``full``, ``pinnerformer`` (no sequence) and ``control`` (mean of recent items, no
-sequence).
+encoder's space, hour and day, surface, and of the last actions the summary of TransAct and how near
+the item is to them (``nearness``). The position at which an item was shown is not a feature: it is
+unknown when ranking. Variants are configurations: ``full``, ``pinnerformer`` (no sequence) and
+``control`` (mean of recent items, no sequence).
 
 A logit is the sum of two parts: the user's *level* at that moment (how readily this user acts on
 anything, from the user vector and the kinds of the last actions, no candidate in it) and the
