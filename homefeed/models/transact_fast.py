@@ -5,7 +5,8 @@ exp(A) — once per request — times exp(v) — once per candidate —, so its 
 of the shared [L, L] table with the candidate's weighted values. Values and output projections are
 folded into one matrix. In later layers queries and keys are folded: with one head,
 q_s · k_t = x_s (Wq' Wk) x_t + (bq' Wk) x_t + terms that the softmax cancels, and the output
-projection is folded into the values'. Dropout is absent: this is inference only.
+projection is folded into the values'. Dropout is absent: this is inference only, so sums are made in
+place, which saves a twentieth.
 
 Cost per candidate at L = 100, D = 96, FFN 32, two layers: 11.9 MFLOP instead of 24.8.
 
@@ -121,7 +122,7 @@ class FastTransAct:
         """One chunk by the factored softmax → [B, output_dim]."""
         weight_BL = own_BL.exp().to(self.dtype)
         x_BLD = torch.matmul(request.weight, weight_BL[:, :, None] * request.value)
-        x_BLD = x_BLD / (weight_BL @ request.weight.T)[:, :, None]
+        x_BLD /= (weight_BL @ request.weight.T)[:, :, None]
         return self._after_first(x_BLD, request, constant_BD)
 
     def direct_chunk(self, request: RequestSide, own_BL: Tensor, constant_BD: Tensor) -> Tensor:
@@ -130,14 +131,16 @@ class FastTransAct:
         return self._after_first(torch.matmul(weights, request.value), request, constant_BD)
 
     def _after_first(self, x_BLD: Tensor, request: RequestSide, constant_BD: Tensor) -> Tensor:
-        x_BLD = x_BLD + request.residual + constant_BD[:, None, :]
+        """Everything behind the first attention; writes into ``x_BLD``, which is the caller's own."""
+        x_BLD += request.residual
+        x_BLD += constant_BD[:, None, :]
         x_BLD = self.tails[0](x_BLD)
         for layer, tail in zip(self.later, self.tails[1:], strict=True):
             scores = torch.bmm(
                 F.linear(x_BLD, layer.score, layer.score_bias), x_BLD.transpose(1, 2)
             )
             mixed = torch.bmm(torch.softmax(scores, dim=-1), x_BLD)
-            x_BLD = tail(x_BLD + F.linear(mixed, layer.value, layer.value_bias))
+            x_BLD = tail(F.linear(mixed, layer.value, layer.value_bias).add_(x_BLD))
         return self._read_out(x_BLD)
 
     def _read_out(self, x_BLD: Tensor) -> Tensor:
@@ -192,8 +195,8 @@ def _tail(layer: EncoderLayer, dtype: torch.dtype) -> Callable[[Tensor], Tensor]
 
     def tail(x_BLD: Tensor) -> Tensor:
         x_BLD = F.layer_norm(x_BLD, shape, *norm1, eps)
-        ffn = F.linear(F.relu(F.linear(x_BLD, *inner)), *outer)
-        return F.layer_norm(x_BLD + ffn, shape, *norm2, eps)
+        ffn = F.linear(F.linear(x_BLD, *inner).relu_(), *outer)
+        return F.layer_norm(ffn.add_(x_BLD), shape, *norm2, eps)
 
     return tail
 
