@@ -104,13 +104,13 @@ class EventLog:
     def shown_to(
         self, user_id: str, *, since_ms: int, before_ms: int, feeds: int = 200
     ) -> dict[str, int]:
-        """Typed items that feeds showed this user in ``[since, before]`` → when last, ms.
+        """Typed items that feeds showed this user in ``[since, before)`` → when last, ms.
 
         The newest ``feeds`` are looked at: a user who never stops must not slow every request.
         """
         rows = self._connection().execute(
             "SELECT time_ms, items FROM exposures WHERE user_id = ? AND time_ms >= ? "
-            "AND time_ms <= ? AND endpoint = 'feed' ORDER BY time_ms DESC LIMIT ?",
+            "AND time_ms < ? AND endpoint = 'feed' ORDER BY time_ms DESC LIMIT ?",
             (user_id, since_ms, before_ms, feeds),
         )
         return {

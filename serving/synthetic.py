@@ -31,6 +31,7 @@ from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 ACTION_TYPES = ("", "click", "like", "hide")
 SURFACES = ("", "home", "related")
 HEADS = ("click", "like")
+SHOWN = 60  # items that each user was shown lately
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,7 @@ def _publish(
     length = sizes.actions_per_user
     drawn = random.integers(1, sizes.num_items + 1, size=(sizes.num_users, length))
     ages = np.sort(random.integers(60, 5 * 86_400, size=(sizes.num_users, length)), axis=1)
+    shown = random.integers(1, sizes.num_items + 1, size=(sizes.num_users, SHOWN))
     frame = pl.DataFrame(
         {
             "user_id": [f"i:{user + 1}" for user in range(sizes.num_users)],
@@ -192,6 +194,8 @@ def _publish(
             "times_s": (sizes.as_of_s - ages).tolist(),
             "durations_s": [[1.0] * length] * sizes.num_users,
             "flags": [[1] * length] * sizes.num_users,
+            "shown_items": [[f"i:{sizes.item_id(int(i))}" for i in row] for row in shown],
+            "shown_ms": [[1000 * (sizes.as_of_s - 3 * 86_400)] * SHOWN] * sizes.num_users,
         }
     )
     store.publish_sequences(frame, sizes.as_of_s, 0, created_s=sizes.as_of_s)

@@ -5,7 +5,7 @@ exp(A) — once per request — times exp(v) — once per candidate —, so its 
 of the shared [L, L] table with the candidate's weighted values. Values and output projections are
 folded into one matrix. In later layers queries and keys are folded: with one head,
 q_s · k_t = x_s (Wq' Wk) x_t + (bq' Wk) x_t + terms that the softmax cancels, and the output
-projection is folded into the values'. Dropout is absent: this is inference only, so sums are made in
+projection is folded into the values'. This is inference only: no dropout, and sums are made in
 place, which saves a twentieth.
 
 Cost per candidate at L = 100, D = 96, FFN 32, two layers: 11.9 MFLOP instead of 24.8.
@@ -131,7 +131,7 @@ class FastTransAct:
         return self._after_first(torch.matmul(weights, request.value), request, constant_BD)
 
     def _after_first(self, x_BLD: Tensor, request: RequestSide, constant_BD: Tensor) -> Tensor:
-        """Everything behind the first attention; writes into ``x_BLD``, which is the caller's own."""
+        """All behind the first attention; writes into ``x_BLD``, which its caller has made."""
         x_BLD += request.residual
         x_BLD += constant_BD[:, None, :]
         x_BLD = self.tails[0](x_BLD)

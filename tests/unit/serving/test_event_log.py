@@ -70,7 +70,8 @@ def test_exposures_are_kept_with_their_items_and_test(log):
     log.append([], [shown])
     assert list(log.exposures()) == [shown, other]
     assert list(log.exposures(test="t")) == [shown]
-    assert log.shown_to("i:7", since_ms=5_000, before_ms=5_000) == {"i:1": 5_000, "i:2": 5_000}
+    assert log.shown_to("i:7", since_ms=5_000, before_ms=5_001) == {"i:1": 5_000, "i:2": 5_000}
+    assert log.shown_to("i:7", since_ms=1, before_ms=5_000) == {}, "strictly before"
     assert log.shown_to("i:7", since_ms=5_001, before_ms=9_000) == {}
 
 
