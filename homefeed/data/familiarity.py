@@ -21,17 +21,17 @@ NEVER_MS = -1
 
 
 def familiarity(
-    acted_on: np.ndarray, shown_ms: np.ndarray, request_ms: np.ndarray | int
+    acted: np.ndarray, shown_ms: np.ndarray, request_ms: np.ndarray | int
 ) -> np.ndarray:
-    """Features float32 [n, 2] of candidates.
+    """Features float32 [n, 2] of candidates, columns as FEATURES.
 
-    ``acted_on`` bool [n]; ``shown_ms`` int64 [n] is the last showing before the request, NEVER_MS
+    ``acted`` bool [n] is ``acted_on``'s; ``shown_ms`` int64 [n] is the last showing before the request, NEVER_MS
     where there was none; ``request_ms`` int64 [n] or one time for all.
     """
     age_s = (np.asarray(request_ms) - shown_ms) / 1000
     counts = (shown_ms != NEVER_MS) & (age_s > 0) & (age_s <= REMEMBERED_S)
     lately = np.where(counts, np.exp(-np.clip(age_s, 0, REMEMBERED_S) / FADING_S), 0.0)
-    return np.stack([np.asarray(acted_on, bool), lately], axis=1).astype(np.float32)
+    return np.stack([np.asarray(acted, bool), lately], axis=1).astype(np.float32)
 
 
 def acted_on(
