@@ -8,6 +8,7 @@ the analysis under test never sees it.
 import contextlib
 import io
 import os
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -61,10 +62,10 @@ def live(life: Life) -> dict[str, Any]:
     first, done, spent = life.source.world.days, 0, Counter()
     try:
         for day in range(first, first + life.days):
-            if time.time() > life.until_s or os.getppid() != parent:
-                break  # nobody waits for an orphan
+            if time.time() > life.until_s:
+                break
             start, cpu = time.perf_counter(), time.process_time()
-            pages = live_day(platform, users, day)
+            pages = live_day(platform, users, day, parent)
             _write(life.out / PAGES / f"{day:04}.parquet", pages)
             done += 1
             spent["requests"] += len(pages)
@@ -89,10 +90,17 @@ def live(life: Life) -> dict[str, Any]:
     return {"arm": life.arm, "version": version, "days": done, **spent}
 
 
-def live_day(platform: Platform, users: SimulatedUsers, day: int) -> list[dict[str, Any]]:
-    """One simulated day: each page with what is truly expected of it, and how it was answered."""
+def live_day(
+    platform: Platform, users: SimulatedUsers, day: int, parent: int
+) -> list[dict[str, Any]]:
+    """One simulated day: each page with what is truly expected of it, and how it was answered.
+
+    Ends the process where its ``parent`` has gone: nobody waits for an orphan.
+    """
     pages = []
     for visit in users.visits(day):
+        if os.getppid() != parent:
+            sys.exit("the program that started this life has ended")
         post(platform, visit.earlier, None)
         answer = platform.feed(
             visit.user_id, k=visit.length, surface=visit.surface, at=float(visit.time_s)

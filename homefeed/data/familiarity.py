@@ -25,8 +25,8 @@ def familiarity(
 ) -> np.ndarray:
     """Features float32 [n, 2] of candidates, columns as FEATURES.
 
-    ``acted`` bool [n] is ``acted_on``'s; ``shown_ms`` int64 [n] is the last showing before the request, NEVER_MS
-    where there was none; ``request_ms`` int64 [n] or one time for all.
+    ``acted`` bool [n] is what ``acted_on`` gives; ``shown_ms`` int64 [n] is the last showing before
+    the request, NEVER_MS where there was none; ``request_ms`` int64 [n] or one time for all.
     """
     age_s = (np.asarray(request_ms) - shown_ms) / 1000
     counts = (shown_ms != NEVER_MS) & (age_s > 0) & (age_s <= REMEMBERED_S)
