@@ -9,7 +9,7 @@ import numpy as np
 
 from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
-from homefeed.data.familiarity import FEATURES, NEVER_MS, REMEMBERED_S, acted_on, familiarity
+from homefeed.data.familiarity import FEATURES, REMEMBERED_S, acted_on, familiarity
 from homefeed.data.item_stats import DAY_S, ItemStats
 from homefeed.data.ranking_rows import RankingRows, rows_from_impressions
 from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
@@ -100,8 +100,11 @@ def build_training_set(
             np.save(beside / f"{name}.npy", getattr(rows, name))
         _write_actions(beside / "actions.npy", rows, store)
         _write_stats(beside / "stats.npy", rows, stats)
-        shown_ms = _last_shown(rows, dataset, store) if has_impressions else None
-        _write_familiarity(beside, rows, shown_ms, store)
+        if has_impressions:
+            _write_familiarity(beside, rows, _last_shown(rows, dataset, store), store)
+        else:  # a sampled candidate was never met, and a positive often was: no fair comparison
+            unmet = np.zeros((len(rows.request), len(FEATURES)), np.float32)
+            np.save(beside / "familiarity.npy", unmet)
         write_meta(beside, meta)
         TrainingSet.open(beside).verify(store)
     return TrainingSet.open(out)
@@ -141,7 +144,7 @@ def _last_shown(rows: RankingRows, dataset: Dataset, store: SequenceStore) -> np
 
 
 def _write_familiarity(
-    folder: Path, rows: RankingRows, shown_ms: np.ndarray | None, store: SequenceStore
+    folder: Path, rows: RankingRows, shown_ms: np.ndarray, store: SequenceStore
 ) -> None:
     """What the user had to do with every row's item before, a chunk at a time."""
     count = len(rows.request)
@@ -152,7 +155,6 @@ def _write_familiarity(
     for first in range(0, count, CHUNK_REQUESTS):
         part = slice(first, first + CHUNK_REQUESTS)
         request, item = rows.request[part], rows.item[part]
-        shown = np.full(len(item), NEVER_MS) if shown_ms is None else shown_ms[part]
         acted = acted_on(actions, request, item, store)
-        table[part] = familiarity(acted, shown, rows.time_ms[request])
+        table[part] = familiarity(acted, shown_ms[part], rows.time_ms[request])
     table.flush()

@@ -115,6 +115,7 @@ class Ranker(nn.Module):
             self.user_projection = nn.Linear(inputs.user_vector_dim, config.user_dim, bias=False)
         self.register_buffer("stats_mean", torch.zeros(len(inputs.stats)))
         self.register_buffer("stats_scale", torch.ones(len(inputs.stats)))
+        self.register_buffer("told", torch.ones(len(FEATURES)))
         self.register_buffer("typical_vector", torch.zeros(inputs.vector_dim))
         self.register_buffer("typical_match", torch.zeros(inputs.user_vector_dim))
         self.cross = DeepCross(self.width, config.cross_layers, config.hidden, config.dropout)
@@ -172,6 +173,10 @@ class Ranker(nn.Module):
         """Mean and standard deviation [S] of the item statistics in the training set."""
         self.stats_mean.copy_(mean)
         self.stats_scale.copy_(scale.clamp(min=1e-3))
+
+    def set_told(self, met_F: Tensor) -> None:
+        """Which features of familiarity the training set holds: serving may bring others too."""
+        self.told.copy_(met_F)
 
     def set_typical_item(self, vector_V: Tensor, match_D: Tensor) -> None:
         """Mean of the training candidates: in the item encoder's space, in the user encoder's."""
@@ -252,7 +257,7 @@ class Ranker(nn.Module):
     ) -> Tensor:
         """Relevance [N, H] from the user side, the items [N, C] and TransAct's summary [N, O]."""
         stats = (batch.stats - self.stats_mean) / self.stats_scale
-        parts = [user.context[batch.request], item_NC, stats, batch.familiarity]
+        parts = [user.context[batch.request], item_NC, stats, batch.familiarity * self.told]
         if self.reads_vector:
             apart_ND = (self.match_vectors[batch.candidates] - self.typical_match) * nearness.GAIN
             parts.append((user.vector[batch.request] * apart_ND).sum(1, keepdim=True))

@@ -256,6 +256,7 @@ def _new_ranker(
     sample = rows[:: max(1, len(rows) // 200_000)]  # enough for means; memory stays bounded
     stats = torch.from_numpy(np.asarray(data.set.stats[sample]))
     ranker.set_normaliser(stats.mean(0), stats.std(0, correction=0))
+    ranker.set_told(torch.from_numpy((np.asarray(data.set.familiarity[rows]) != 0).any(axis=0)))
     labels = np.asarray(data.set.labels[sample], np.float32)
     weight, item = np.asarray(data.set.weight[sample]), np.asarray(data.set.item[sample])
     match = (

@@ -118,6 +118,21 @@ def test_several_requests_of_one_batch_score_as_alone(ranker, item_tables):
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
 
 
+def test_what_training_never_told_is_not_read_at_serving(ranker, item_tables):
+    told = np.eye(2, dtype=np.float32)[[0, 1, 1, 0, 1, 0]]
+    each, user = scorer(ranker, item_tables), features(8)
+    plain = each.score(user, CANDIDATES)
+    assert np.abs(each.score(user, CANDIDATES, told) - plain).max() > 1e-4
+    ranker.set_told(torch.tensor([True, False]))
+    without = told * np.array([1, 0], np.float32)
+    np.testing.assert_array_equal(
+        each.score(user, CANDIDATES, told), each.score(user, CANDIDATES, without)
+    )
+    assert np.abs(each.score(user, CANDIDATES, told) - plain).max() > 1e-4
+    ranker.set_told(torch.zeros(2))
+    np.testing.assert_array_equal(each.score(user, CANDIDATES, told), plain)
+
+
 def test_the_level_is_the_same_for_every_candidate_and_moves_no_order(ranker, item_tables):
     each, user = scorer(ranker, item_tables, exact_algebra=False), features(8)
     with torch.no_grad():

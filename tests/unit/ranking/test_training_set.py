@@ -264,6 +264,7 @@ def test_without_impressions_positives_stand_among_sampled_candidates(tmp_path):
     _, _, stats, training_set = made(tmp_path, actions, None, sampling=sampling)
     meta = training_set.meta
     assert not meta.has_impressions
+    assert not np.asarray(training_set.familiarity).any(), "a sampled candidate was never met"
     assert meta.sampling == dataclasses.asdict(sampling)
     request, item = np.asarray(training_set.request), np.asarray(training_set.item)
     positives = np.bincount(request, weights=training_set.labels[:, 0])
