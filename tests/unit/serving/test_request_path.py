@@ -43,6 +43,20 @@ def known(world):
     return world
 
 
+def user_seven(world):
+    """What the scorer is given of user 7 as ``known`` makes them, at AT_MS."""
+    from homefeed.models.scorer import UserFeatures
+
+    return UserFeatures(
+        request_time_s=AT_MS // 1000,
+        items=np.array([3]),
+        actions=np.array([1]),
+        surface=1,
+        vector=world.vectors[3],
+        vector_age_s=86_400.0,
+    )
+
+
 def test_a_known_user_gets_scored_items_best_first_and_a_full_answer(known):
     answer = feed(known)
     scores = [item["score"] for item in answer["items"]]
@@ -54,18 +68,8 @@ def test_a_known_user_gets_scored_items_best_first_and_a_full_answer(known):
 
 
 def test_the_scores_are_those_of_the_ranker_for_the_same_features(known):
-    from homefeed.models.scorer import UserFeatures
-
     answer = feed(known, candidates=(1010, 1020, 1030), k=3)
-    user = UserFeatures(
-        request_time_s=AT_MS // 1000,
-        items=np.array([3]),
-        actions=np.array([1]),
-        surface=1,
-        vector=known.vectors[3],
-        vector_age_s=86_400.0,
-    )
-    heads = known.scorers[1].score(user, np.array([10, 20, 30]))
+    heads = known.scorers[1].score(user_seven(known), np.array([10, 20, 30]))
     wanted = dict(zip((1010, 1020, 1030), heads.sum(axis=1), strict=True))
     for item in answer["items"]:
         assert item["score"] == pytest.approx(wanted[item["item_id"]], abs=1e-5)
@@ -283,7 +287,6 @@ def test_requests_at_once_are_all_logged(known):
 
 def test_the_ranker_is_told_what_was_shown_and_acted_on_before(known):
     from homefeed.data.familiarity import familiarity
-    from homefeed.models.scorer import UserFeatures
 
     day_ago, five_days_ago = AT_MS - DAY_MS - 1, AT_MS - 5 * DAY_MS
     known.users.rows["i:7"] = StoredUser(
@@ -295,19 +298,11 @@ def test_the_ranker_is_told_what_was_shown_and_acted_on_before(known):
     again = items(feed(known, k=3, time_ms=day_ago))  # the log's showing is the newer one
     candidates = (1003, 1010, 1020, 1030, *again)
     answer = feed(known, candidates=candidates, k=len(candidates))
-    user = UserFeatures(
-        request_time_s=AT_MS // 1000,
-        items=np.array([3]),
-        actions=np.array([1]),
-        surface=1,
-        vector=known.vectors[3],
-        vector_age_s=86_400.0,
-    )
     index = np.array(candidates) - 1000
     last_ms = np.array([-1, five_days_ago, five_days_ago, -1, day_ago, day_ago, day_ago])
     last_ms = np.where(np.isin(index, np.array(again) - 1000), day_ago, last_ms)
     told = familiarity(index == 3, last_ms, AT_MS)
-    wanted = known.scorers[1].score(user, index, told).sum(axis=1)
+    wanted = known.scorers[1].score(user_seven(known), index, told).sum(axis=1)
     got = {item["item_id"]: item["score"] for item in answer["items"]}
     for item, score in zip(candidates, wanted, strict=True):
         assert got[item] == pytest.approx(score, abs=1e-5)
