@@ -103,7 +103,14 @@ def log(tmp_path) -> EventLog:
 @pytest.fixture
 def world(tmp_path, log, make_release, scorer, item_vectors):
     """A request path over real parts; ``served`` and ``users`` can be changed by a test."""
-    settings = Settings(workspace=tmp_path, simulated_clock=True, candidates=20, k=5)
+    settings = Settings(
+        workspace=tmp_path,
+        simulated_clock=True,
+        candidates=20,
+        k=5,
+        features_budget_ms=5_000,  # a busy machine is not what these tests are about
+        log_budget_ms=5_000,
+    )
     explanations = ExplanationStore(tmp_path / "explain.db", limit=100)
     writer = LogWriter(log, explanations)
     users = Users()
