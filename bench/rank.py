@@ -194,9 +194,11 @@ def list_hits(
         user, candidates = request(rng, actions), rng.integers(1, ITEMS + 1, LIST)
         for name, form in forms.items():
             scores[name].append(form.score(user, candidates)[:, 0])
-        odds = scores["ours f32"][-1]
-        steep = (np.log(odds / (1 - odds)) - np.log(odds / (1 - odds)).mean()) / odds.std() * 0.2
-        labels.append(rng.random(LIST) < 1 / (1 + np.exp(-(steep - 1))))
+        # Labels follow the scores, as a fitted ranker's do; a drawn one's may round to 0 or 1.
+        chance = np.clip(scores["ours f32"][-1].astype(np.float64), 1e-6, 1 - 1e-6)
+        logit = np.log(chance / (1 - chance))
+        appeal = (logit - logit.mean()) / logit.std()
+        labels.append(rng.random(LIST) < 1 / (1 + np.exp(1 - appeal)))
     group, label = np.repeat(np.arange(lists), LIST), np.concatenate(labels)
     hits = {
         name: float(hits_at_3(np.concatenate(s), label, group, group).value.mean())

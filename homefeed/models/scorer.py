@@ -142,7 +142,7 @@ class Scorer:
             self.score(user, np.arange(2 * self.settings.chunk + 1) % count + 1)
 
     def _batch(
-        self, user: UserFeatures, candidate_N: Tensor, familiarity: np.ndarray | None
+        self, user: UserFeatures, candidate_N: Tensor, familiarity: np.ndarray | None = None
     ) -> RankerBatch:
         inputs, device = self.ranker.inputs, self.settings.device
         if familiarity is None:

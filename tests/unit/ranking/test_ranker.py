@@ -136,7 +136,7 @@ def test_what_training_never_told_is_not_read_at_serving(ranker, item_tables):
 def test_the_level_is_the_same_for_every_candidate_and_moves_no_order(ranker, item_tables):
     each, user = scorer(ranker, item_tables, exact_algebra=False), features(8)
     with torch.no_grad():
-        batch = each._batch(user, torch.from_numpy(CANDIDATES), None)
+        batch = each._batch(user, torch.from_numpy(CANDIDATES))
         level, relevance = ranker.parts(batch)
         assert torch.equal(level, level[:1].expand_as(level))
         torch.testing.assert_close(level + relevance, ranker(batch))
