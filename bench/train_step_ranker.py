@@ -34,6 +34,7 @@ import torch
 from rank import gflops, stock_encoder
 from torch import nn
 
+from homefeed.data.familiarity import FEATURES
 from homefeed.data.training_set import TrainingSet
 from homefeed.models.ranker import variant
 from homefeed.models.ranker_batch import ItemTables
@@ -75,6 +76,7 @@ class SyntheticSet(TrainingSet):
         self.labels = (rng.random((rows, HEADS)) < 0.2).astype(np.uint8)
         self.weight = np.ones(rows, np.float32)
         self.stats = rng.normal(size=(rows, STATS)).astype(np.float32)
+        self.familiarity = rng.random((rows, len(FEATURES))).astype(np.float32)
         self.store = synthetic_store(int(length.sum()), rng)
 
 
