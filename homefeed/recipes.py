@@ -86,10 +86,10 @@ def small() -> Recipe:
         user_encoder=UserEncoderConfig(
             network=PinnerFormerConfig(
                 **{"dim": 64, "width": 64, "layers": 2, "heads": 2, "history_length": 64},
-                **{"id_embedding_dim": 32, "item_hidden": 128},
+                **{"id_embedding_dim": 32, "item_hidden": 128, "history_mean": True},
             ),
             **{"steps": 400, "max_epochs": 20.0, "batch_users": 128, "positions_per_user": 8},
-            **{"num_negatives": 2048, "learning_rate": 2e-3},
+            **{"num_negatives": 2048, "learning_rate": 4e-3},
         ),
         evaluation=EvaluationConfig(modes=MODES, refresh_users=500),
         ranker=RankerRecipe.small(),

@@ -77,6 +77,18 @@ def queries_at(histories: PackedHistories, token: Tensor) -> Queries:
     return Queries(token=token.to(device), groups=tuple(groups))
 
 
+def means_until(x_TD: Tensor, queries: Queries) -> Tensor:
+    """Mean over each read token and the older tokens of its row: [T, D] → [Q, D] float32."""
+    means = []
+    for g in queries.groups:
+        seen = g.visible[:, 0].to(x_TD.dtype)  # (rows, most, L)
+        tokens = x_TD[g.group.tokens]
+        (x_B1LD,) = _grid(tokens, g.group.slot, len(seen), g.group.longest, 1, 1)
+        mean = torch.bmm(seen, x_B1LD[:, 0]).float() / seen.sum(-1, keepdim=True)
+        means.append(_ungrid(mean[:, None], g.slot))
+    return torch.cat(means)
+
+
 class CausalAttention(nn.Module):
     """Multi-head self-attention over packed histories.
 

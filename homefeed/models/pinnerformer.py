@@ -13,6 +13,8 @@ What deliberately differs:
   action IS (item, type, surface, duration) never reaches an older output; how many newer actions
   there are, and when the newest happened, does (it does in the paper, too).
 - Actions without a known time keep their place in the order; their time features are zero.
+- With ``history_mean`` the mean of the item vectors of all actions so far is added before the
+  user's L2 norm (ADR 0009): what a short fit cannot teach the blocks to carry.
 
 Shapes: B rows, T tokens, Q read tokens, K items, I catalogue, F frozen width, H width, D dim.
 """
@@ -25,7 +27,7 @@ from torch.nn import functional as F
 
 from homefeed.models.history import PackedHistories
 from homefeed.models.keyed_dropout import KeyedDropout, keyed_mask
-from homefeed.models.layers import Block, mlp, queries_at
+from homefeed.models.layers import Block, means_until, mlp, queries_at
 from homefeed.models.time_encoding import ActionTimes
 
 
@@ -43,6 +45,7 @@ class PinnerFormerConfig:
     item_hidden: int = 256  # of the item tower's MLP
     dropout: float = 0.1  # on tokens and on both branches of each block
     id_dropout: float = 0.0  # share of items that a step reads without their learned id
+    history_mean: bool = False  # not published: add the mean of the history's item vectors
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -90,7 +93,11 @@ class ItemTower(nn.Module):
 
     def forward(self, item_K: Tensor, step_key: int | None = None) -> Tensor:
         """Item indices [K] → unit vectors [K, D] float32."""
-        return F.normalize(self.mlp(self.inputs(item_K, step_key)).float(), dim=-1)
+        return self.vectors(self.inputs(item_K, step_key))
+
+    def vectors(self, inputs_KX: Tensor) -> Tensor:
+        """What ``inputs`` gave [K, F + E] → unit vectors [K, D] float32."""
+        return F.normalize(self.mlp(inputs_KX).float(), dim=-1)
 
 
 class PinnerFormer(nn.Module):
@@ -162,18 +169,22 @@ class PinnerFormer(nn.Module):
         ``key_T`` int32 [T] and ``step_key`` key the dropouts in training (keyed_dropout.py).
         """
         queries = queries_at(histories, read_Q)
-        x = self._tokens(histories, step_key)  # (T, H)
+        item_TX = self.items.inputs(histories.item, step_key)
+        x = self._tokens(histories, item_TX)  # (T, H)
         x = self.token_dropout(x, key_T)
         for block in self.blocks[:-1]:
             x = block(x, histories, key_T)
         x = self.blocks[-1].at(x, queries, key_T)  # (Q, H)
-        return F.normalize(self.out(self.out_norm(x)).float(), dim=-1)
+        user_QD = self.out(self.out_norm(x)).float()
+        if self.config.history_mean:
+            user_QD = user_QD + means_until(self.items.vectors(item_TX), queries)
+        return F.normalize(user_QD, dim=-1)
 
-    def _tokens(self, h: PackedHistories, step_key: int | None) -> Tensor:
+    def _tokens(self, h: PackedHistories, item_TX: Tensor) -> Tensor:
         """Concatenate the features of each action and project them once (A.2)."""
         features = torch.cat(
             (
-                self.items.inputs(h.item, step_key),
+                item_TX,
                 self.actions(h.action),
                 self.surfaces(h.surface),
                 torch.log1p(h.duration)[:, None],

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from homefeed.models.history import HistoryBatch, pack
-from homefeed.models.layers import Block, CausalAttention, queries_at
+from homefeed.models.layers import Block, CausalAttention, means_until, queries_at
 
 
 def _histories(lengths: list[int]):
@@ -69,6 +69,20 @@ def test_reading_some_tokens_equals_reading_all(lengths, seed, share, with_dropo
     expected = block(x, histories, key)[token]
     found = block.at(x, queries_at(histories, token), key)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 9), st.floats(0.05, 1))
+def test_a_mean_until_a_token_is_the_mean_of_its_row_so_far(lengths, seed, share) -> None:
+    torch.manual_seed(seed)
+    tokens = sum(lengths)
+    chosen = np.flatnonzero(np.random.default_rng(seed).random(tokens) < share)
+    token = torch.from_numpy(chosen if len(chosen) else np.array([0]))
+    x = torch.randn(tokens, 3)
+    histories = _histories(lengths)
+    found = means_until(x, queries_at(histories, token))
+    for t, mean in zip(token.tolist(), found, strict=True):
+        first = t - int(histories.place[t])
+        torch.testing.assert_close(mean, x[first : t + 1].mean(0), atol=1e-6, rtol=1e-5)
 
 
 def test_gradients_of_the_read_tokens_are_those_of_the_whole_block() -> None:

@@ -28,6 +28,8 @@ def _network(seed: int = 0, **changes) -> PinnerFormer:
 
 
 NETWORK = _network()
+NETWORKS = [NETWORK, _network(history_mean=True)]
+both = pytest.mark.parametrize("net", NETWORKS, ids=["published", "history_mean"])
 
 
 def _batch(lengths: list[int], seed: int) -> HistoryBatch:
@@ -63,11 +65,12 @@ def _everywhere(net: PinnerFormer, batch: HistoryBatch) -> dict[tuple[int, int],
 lengths_of_rows = st.lists(st.integers(1, 12), min_size=1, max_size=5)
 
 
+@both
 @settings(max_examples=40)
 @given(lengths_of_rows, st.integers(0, 99), st.data())
-def test_what_a_newer_action_is_never_moves_an_older_output(lengths, seed, data) -> None:
+def test_what_a_newer_action_is_never_moves_an_older_output(net, lengths, seed, data) -> None:
     batch = _batch(lengths, seed)
-    before = _everywhere(NETWORK, batch)
+    before = _everywhere(net, batch)
     row = data.draw(st.integers(0, len(lengths) - 1))
     place = data.draw(st.integers(0, lengths[row] - 1))
     changed = {
@@ -78,7 +81,7 @@ def test_what_a_newer_action_is_never_moves_an_older_output(lengths, seed, data)
     }
     for name, value in changed.items():
         getattr(batch, name)[row, place] = value
-    after = _everywhere(NETWORK, batch)
+    after = _everywhere(net, batch)
     for key, vector in after.items():
         if key[0] != row or key[1] < place:
             torch.testing.assert_close(vector, before[key], atol=1e-6, rtol=1e-5)
@@ -103,11 +106,12 @@ def test_an_older_action_moves_the_newer_outputs() -> None:
     assert all(not torch.allclose(after[0, p], before[0, p], atol=1e-5) for p in range(1, 6))
 
 
+@both
 @settings(max_examples=40)
 @given(lengths_of_rows, st.integers(0, 99), st.integers(0, 5))
-def test_what_stands_in_the_padding_never_changes_an_output(lengths, seed, wider) -> None:
+def test_what_stands_in_the_padding_never_changes_an_output(net, lengths, seed, wider) -> None:
     batch = _batch(lengths, seed)
-    before = _everywhere(NETWORK, batch)
+    before = _everywhere(net, batch)
     shape = (len(lengths), max(lengths) + wider)
     inside = torch.arange(shape[1]) < batch.length[:, None]
 
@@ -119,24 +123,39 @@ def test_what_stands_in_the_padding_never_changes_an_output(lengths, seed, wider
 
     columns = ("item", "action", "surface", "time_s", "duration", "time_known")
     padded = HistoryBatch(**{c: filled(c) for c in columns}, length=batch.length)
-    after = _everywhere(NETWORK, padded)
+    after = _everywhere(net, padded)
     assert after.keys() == before.keys()
     for key, vector in after.items():
         torch.testing.assert_close(vector, before[key], atol=1e-6, rtol=1e-5)
 
 
+@both
 @settings(max_examples=40)
 @given(lengths_of_rows, st.integers(0, 99), st.randoms(use_true_random=False))
-def test_permuting_the_batch_permutes_the_outputs(lengths, seed, random) -> None:
+def test_permuting_the_batch_permutes_the_outputs(net, lengths, seed, random) -> None:
     batch = _batch(lengths, seed)
     order = list(range(len(lengths)))
     random.shuffle(order)
     columns = ("item", "action", "surface", "time_s", "duration", "time_known", "length")
     shuffled = HistoryBatch(**{c: getattr(batch, c)[order] for c in columns})
-    before, after = _everywhere(NETWORK, batch), _everywhere(NETWORK, shuffled)
+    before, after = _everywhere(net, batch), _everywhere(net, shuffled)
     for (row, place), vector in after.items():
         expected = before[order[row], place]
         torch.testing.assert_close(vector, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_history_mean_adds_the_mean_of_the_item_vectors_up_to_each_action() -> None:
+    batch = _batch([4, 1, 9], 2)
+    plain, net = (_network(history_mean=mean) for mean in (False, True))  # of the same weights
+    raw: list[torch.Tensor] = []
+    plain.out.register_forward_hook(lambda module, inputs, output: raw.append(output))
+    keys = list(_everywhere(plain, batch))
+    for (row, place), out in zip(keys, raw[0], strict=True):
+        with torch.no_grad():
+            vectors = plain.embed_items(batch.item[row, : place + 1])
+        expected = torch.nn.functional.normalize(out + vectors.mean(0), dim=0)
+        found = _everywhere(net, batch)[row, place]
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_an_unknown_time_is_not_read() -> None:
