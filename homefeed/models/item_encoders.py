@@ -19,7 +19,7 @@ from scipy import sparse
 from homefeed.artifacts import hash_json, read_json, write_json, writing
 from homefeed.data.items import NO_TIME, ItemTable, unit_rows
 from homefeed.errors import ArtifactError, ConfigError
-from homefeed.schema import ENCODER_VERSION, ActionFlag
+from homefeed.schema import ITEM_ENCODER_VERSION, ActionFlag
 
 ORIGIN = ("kind", "before_s", "seed", "items_hash")  # fields that the hash covers
 KINDS = ("svd", "content", "svd+content", "none")
@@ -47,7 +47,7 @@ class ItemEncoder:
     def hash(self) -> str:
         """16 hexadecimal digits over the origin and every byte of the vectors."""
         digest = hashlib.blake2b(np.ascontiguousarray(self.vectors).tobytes(), digest_size=8)
-        return hash_json([ENCODER_VERSION, self._origin(), digest.hexdigest()])
+        return hash_json([ITEM_ENCODER_VERSION, self._origin(), digest.hexdigest()])
 
     def _origin(self) -> dict:
         plain = {name: getattr(self, name) for name in ORIGIN}
@@ -58,14 +58,19 @@ class ItemEncoder:
         with writing(path) as beside:
             beside.mkdir()
             np.save(beside / "vectors.npy", self.vectors)
-            described = {"version": ENCODER_VERSION, "hash": self.hash, **self._origin()}
+            described = {"version": ITEM_ENCODER_VERSION, "hash": self.hash, **self._origin()}
             write_json(beside / "item_encoder.json", described)
 
     @classmethod
     def open(cls, path: Path) -> "ItemEncoder":
-        """Read what ``save`` wrote; ArtifactError where it is missing, truncated or altered."""
+        """Read what ``save`` wrote; ArtifactError where missing, altered or of another version."""
         path = Path(path)
         described = read_json(path / "item_encoder.json")
+        if described.get("version") != ITEM_ENCODER_VERSION:
+            raise ArtifactError(
+                f"item encoder {path} has version {described.get('version')}, this code reads "
+                f"version {ITEM_ENCODER_VERSION}; fit it again"
+            )
         try:
             vectors = np.load(path / "vectors.npy")
             encoder = cls(vectors=vectors, **{name: described[name] for name in ORIGIN})

@@ -21,7 +21,7 @@ from homefeed.artifacts import hash_json, read_json, write_json, writing
 from homefeed.errors import ArtifactError
 from homefeed.models.history import HistoryBatch, pack
 from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
-from homefeed.schema import ENCODER_VERSION
+from homefeed.schema import USER_ENCODER_VERSION
 
 DESCRIPTION, WEIGHTS, ITEM_INPUTS = "encoder.json", "weights.pt", "item_inputs.npy"
 _ITEMS_AT_ONCE = 65_536
@@ -184,10 +184,10 @@ def load_user_encoder(folder: Path, *, device: str = "cpu") -> UserEncoder:
     """Load any saved encoder; ArtifactError where it is missing, altered, or of another version."""
     folder = Path(folder)
     described = read_json(folder / DESCRIPTION)
-    if described.get("version") != ENCODER_VERSION:
+    if described.get("version") != USER_ENCODER_VERSION:
         raise ArtifactError(
             f"user encoder {folder} has version {described.get('version')}, this code reads "
-            f"version {ENCODER_VERSION}; train it again"
+            f"version {USER_ENCODER_VERSION}; train it again"
         )
     origin = EncoderOrigin(**_tuples(described["origin"]))
     config, kind = described["config"], described["kind"]
@@ -226,7 +226,12 @@ def _network(config: dict, origin: EncoderOrigin, frozen: Tensor) -> PinnerForme
 
 
 def _description(kind: str, config: dict, origin: EncoderOrigin) -> dict[str, Any]:
-    return {"kind": kind, "version": ENCODER_VERSION, "config": config, "origin": asdict(origin)}
+    return {
+        "kind": kind,
+        "version": USER_ENCODER_VERSION,
+        "config": config,
+        "origin": asdict(origin),
+    }
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

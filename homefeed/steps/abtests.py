@@ -98,7 +98,10 @@ def start_step(
 
 
 def wait_for_arms(url: str, definition: Definition, timeout_s: float = READY_TIMEOUT_S) -> None:
-    """Return when /readyz lists the test with the releases of its arms."""
+    """Return when /readyz is ready and lists the test with the releases of its arms.
+
+    Who stands outside the test is answered by the champion: without it the server is not ready.
+    """
     import httpx
 
     wanted = {name: arm.release for name, arm in definition.arms.items()}
@@ -108,7 +111,8 @@ def wait_for_arms(url: str, definition: Definition, timeout_s: float = READY_TIM
             ready = httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).json()
             tests = {t["name"]: t["arms"] for t in ready.get("tests", [])}
             found = tests.get(definition.name)
-            if found and {k: _release_of(v) for k, v in found.items()} == wanted:
+            arms_stand = found and {k: _release_of(v) for k, v in found.items()} == wanted
+            if arms_stand and ready["ready"]:
                 return
             said = str(ready)
         except (httpx.HTTPError, ValueError) as error:

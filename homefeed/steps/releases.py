@@ -7,11 +7,12 @@ from homefeed.artifacts import hash_json, read_json, write_json
 from homefeed.clock import SimulatedClock, WallClock
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
-from homefeed.models.ranker_artifact import describe_ranker
+from homefeed.models.ranker_artifact import RANKER_VERSION, describe_ranker
 from homefeed.recipes import read_config
 from homefeed.release.manifest import Part, ReleaseManifest
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
+from homefeed.schema import ITEM_ENCODER_VERSION, USER_ENCODER_VERSION
 from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
 from homefeed.steps.lineage import log_name
 from homefeed.steps.sequences import SEQUENCE_LENGTH
@@ -47,7 +48,7 @@ def releases_step(
     out: Path,
     piece: Path,
 ) -> list[ReleaseManifest]:
-    """Register one release per arm; control becomes champion where this log has none yet."""
+    """Register one release per arm; control becomes champion where none could serve this log."""
     where = read_config(config)
     store = SequenceStore.open(store_path)
     tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
@@ -104,14 +105,34 @@ def releases_step(
 
 
 def why_first(registry: ReleaseRegistry, dataset: str) -> str:
-    """Why control becomes champion without a test; empty where this log has a champion."""
+    """Why control becomes champion without a test; empty where a champion can serve this log."""
     champion = registry.champion()
     if champion is None:
         return "the first release: there is nothing to be better than"
-    other = registry.ledger.manifest(champion).dataset
-    if other == dataset:
-        return ""
-    return f"the first release of {dataset}: champion {champion} was made from {other}"
+    manifest = registry.ledger.manifest(champion)
+    if manifest.dataset != dataset:
+        made_from = f"champion {champion} was made from {manifest.dataset}"
+        return f"the first release of {dataset}: {made_from}"
+    return _of_another_version(champion, manifest, registry.workspace)
+
+
+def _of_another_version(champion: int, manifest: ReleaseManifest, workspace: Path) -> str:
+    """Which part of the champion this code cannot read, so that it cannot serve; empty: none.
+
+    A part that is missing or damaged is no reason: it may be there again tomorrow.
+    """
+    parts = (
+        (manifest.item_encoder, "item_encoder.json", ITEM_ENCODER_VERSION),
+        (manifest.user_encoder, "encoder.json", USER_ENCODER_VERSION),
+        (manifest.ranker, "ranker.json", RANKER_VERSION),
+    )
+    for part, file, reads in parts:
+        described = part.path(workspace) / file
+        found = read_json(described).get("version", reads) if described.is_file() else reads
+        if found != reads:
+            has = f"the {part.name} of champion {champion} has version {found}"
+            return f"{has}, this code reads version {reads}"
+    return ""
 
 
 def dataset_clock(checked: Path) -> WallClock | SimulatedClock:
