@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -162,6 +164,12 @@ def test_a_saved_encoder_opens_equal_and_an_altered_one_is_refused(make_log, tmp
     opened = ItemEncoder.open(tmp_path / "encoder")
     assert opened.hash == encoder.hash
     assert np.array_equal(opened.vectors, encoder.vectors)
+    described = tmp_path / "encoder" / "item_encoder.json"
+    values = json.loads(described.read_text())
+    described.write_text(json.dumps({**values, "version": 0}))
+    with pytest.raises(ArtifactError, match="has version 0, this code reads version"):
+        ItemEncoder.open(tmp_path / "encoder")
+    described.write_text(json.dumps(values))
     np.save(tmp_path / "encoder" / "vectors.npy", encoder.vectors + 1)
     with pytest.raises(ArtifactError, match="fit it again"):
         ItemEncoder.open(tmp_path / "encoder")
