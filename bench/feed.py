@@ -52,15 +52,14 @@ def main() -> None:
             as_of_s=AS_OF_S,
         )
         write_workspace(sizes)
-        limits = {
-            count: ranker_alone(sizes.root, count, options.seconds) for count in options.candidates
-        }
-        cases = [
-            case(sizes.root, scorer, count, options)
-            for scorer in options.scorer
-            for count in options.candidates
-        ]
-    report(limits, cases)
+        limits, cases = {}, []
+        for count in options.candidates:
+            limits[count] = ranker_alone(sizes.root, count, options.seconds)
+            tell_limit(count, limits[count])
+        for scorer in options.scorer:
+            for count in options.candidates:
+                cases.append(case(sizes.root, scorer, count, options))
+                tell_case(cases[-1])
     if options.json:
         options.json.write_text(json.dumps({"ranker_alone": limits, "cases": cases}, indent=2))
 
@@ -203,27 +202,30 @@ def percentile(values: list[float], share: float) -> float:
     return float(np.percentile(values, share)) if values else float("nan")
 
 
-def report(limits: dict, cases: list[dict]) -> None:
-    for count, limit in limits.items():
-        print(
-            f"ranker alone, {count} candidates x {ACTIONS} actions, one thread: "
-            f"{limit['cpu_ms']:.1f} CPU-ms, p50 {limit['p50_ms']:.1f} ms, p99 {limit['p99_ms']:.1f}"
-        )
-    for each in cases:
-        half = each["at_half"]
-        print(
-            f"\n{each['candidates']} candidates, scorer: {each['scorer']}, "
-            f"load average {each['load_average']:.1f} on {os.cpu_count()} cores\n"
-            f"  capacity {each['capacity_per_s']:.1f} feeds/s; at half of it "
-            f"({half['requests']} requests): p50 {half['p50_ms']:.1f} ms, "
-            f"p99 {half['p99_ms']:.1f} ms; statuses {half['statuses']}"
-            f"; smallest answer {each['empty_answer_p50_ms']:.2f} ms"
-        )
-        stages = each["stages_ms"].items()
-        print(
-            "  stages, p50/p99 ms: "
-            + ", ".join(f"{n} {v['p50']:.2f}/{v['p99']:.2f}" for n, v in stages)
-        )
+def tell_limit(count: int, limit: dict) -> None:
+    print(
+        f"ranker alone, {count} candidates x {ACTIONS} actions, one thread: "
+        f"{limit['cpu_ms']:.1f} CPU-ms, p50 {limit['p50_ms']:.1f} ms, p99 {limit['p99_ms']:.1f}",
+        flush=True,
+    )
+
+
+def tell_case(told: dict) -> None:
+    half = told["at_half"]
+    print(
+        f"\n{told['candidates']} candidates, scorer: {told['scorer']}, "
+        f"load average {told['load_average']:.1f} on {os.cpu_count()} cores\n"
+        f"  capacity {told['capacity_per_s']:.1f} feeds/s; at half of it "
+        f"({half['requests']} requests): p50 {half['p50_ms']:.1f} ms, "
+        f"p99 {half['p99_ms']:.1f} ms; statuses {half['statuses']}"
+        f"; smallest answer {told['empty_answer_p50_ms']:.2f} ms"
+    )
+    stages = told["stages_ms"].items()
+    print(
+        "  stages, p50/p99 ms: "
+        + ", ".join(f"{n} {v['p50']:.2f}/{v['p99']:.2f}" for n, v in stages),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 """Simulated users of `world` answer the live server over HTTP, day after simulated day."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import read_json, write_json
 from homefeed.client import Client
 from homefeed.data.contract import Dataset
-from homefeed.data.world.live import Action, SimulatedUsers
+from homefeed.data.world.live import Action, SimulatedUsers, Visit
 from homefeed.errors import ServerError
 from homefeed.progress import Progress
 from homefeed.recipes import read_section
+
+# Requests under way at once: while the scorer works on one, the other is assigned, read, answered.
+IN_FLIGHT = 2
 
 
 def visits_step(checked: Path, started: Path, world: str, abtest: str, out: Path) -> None:
@@ -39,18 +43,28 @@ def visits_step(checked: Path, started: Path, world: str, abtest: str, out: Path
 def answer_day(
     client: Client, users: SimulatedUsers, day: int, share: float = 1.0
 ) -> dict[str, int]:
-    """One simulated day: who of ``share`` of the users comes asks for a feed, and acts."""
+    """One simulated day: who of ``share`` of the users comes asks for a feed, and acts.
+
+    Different users' requests overlap; a user's own follow one another.
+    """
     counts = {"requests": 0, "actions": 0}
     progress = Progress(f"simulated day {day}")
-    for visit in users.visits(day, share):
-        counts["actions"] += post(client, visit.earlier, None)
-        served = client.feed(
-            visit.user_id, k=visit.length, surface=visit.surface, at=float(visit.time_s)
-        )
-        items = [item["item_id"] for item in served["items"]]
-        counts["actions"] += post(client, users.respond(visit, items), served["request_id"])
-        counts["requests"] += 1
-        progress.advance()
+
+    def ask(visit: Visit) -> tuple[int, dict[str, Any]]:
+        earlier = post(client, visit.earlier, None)
+        at = float(visit.time_s)
+        return earlier, client.feed(visit.user_id, k=visit.length, surface=visit.surface, at=at)
+
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        for visits in users.rounds(day, share):
+            posted = []
+            for visit, (earlier, served) in zip(visits, threads.map(ask, visits), strict=True):
+                actions = users.respond(visit, [item["item_id"] for item in served["items"]])
+                posted.append(threads.submit(post, client, actions, served["request_id"]))
+                counts["requests"] += 1
+                counts["actions"] += earlier
+                progress.advance()
+            counts["actions"] += sum(done.result() for done in posted)
     progress.close()
     return counts
 

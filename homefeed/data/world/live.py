@@ -88,21 +88,24 @@ class SimulatedUsers:
         With ``share`` below 1 only those of that share of the users, the same ones every day.
         Each must be answered by ``respond`` before the same user's next one is drawn.
         """
-        table = self.world.visits(day)
-        table = table.take(uniform(self.world.config.log_seed, "visitor", table.user) < share)
+        table = self._visitors(day, share)
         for number in range(len(table)):
             yield self._visit(table.take(slice(number, number + 1)), day)
 
-    def rounds(self, day: int) -> Iterator[list[Visit]]:
+    def rounds(self, day: int, share: float = 1.0) -> Iterator[list[Visit]]:
         """The same requests in batches: every user's first of the day, then every second one, ….
 
         The users of a batch are all different, so a batch may be answered together; times run
         forward for each user, not between users. Answer all of a batch before the next is drawn.
         """
-        table = self.world.visits(day)
+        table = self._visitors(day, share)
         for number in range(int(table.order.max(initial=-1)) + 1):
             rows = np.flatnonzero(table.order == number)
             yield [self._visit(table.take(slice(r, r + 1)), day) for r in rows.tolist()]
+
+    def _visitors(self, day: int, share: float) -> Visits:
+        table = self.world.visits(day)
+        return table.take(uniform(self.world.config.log_seed, "visitor", table.user) < share)
 
     def _visit(self, row: Visits, day: int) -> Visit:
         user, time_s = int(row.user[0]), int(row.time_s[0])
