@@ -30,7 +30,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q homefeed homefeed_cli components pipelines feature_repo serving
 	@touch $@
 
-run: $(VENV)/.ready ## the whole lifecycle: DATA=world (default), a name, or a folder
+run: $(VENV)/.ready ## the whole lifecycle: DATA=world (default), a folder, or a sequence file
 	@$(BIN)/homefeed run --data "$(DATA)" $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 test: $(VENV)/.ready ## lint, import contracts and all tests
@@ -46,7 +46,7 @@ check: $(VENV)/.ready ## the quick part: lint, import contracts, unit tests
 format: $(VENV)/.ready ## format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.ready ## all benchmarks, one after the other
+bench: $(VENV)/.ready ## the benchmarks of speed, one after the other
 	@for b in sequences train_step embed rank feed; do $(BIN)/python bench/$$b.py || exit 1; done
 
 clean: ## remove the environment and everything local

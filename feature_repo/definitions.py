@@ -1,7 +1,7 @@
 """The declarations: one template for a live encoder's view, one shared sequence view.
 
 A user vector's view is named by its encoder's hash and a release's feature service pins it, so
-two releases live side by side and neither can read the other's vectors (DESIGN section 6).
+two releases live side by side and neither can read the other's vectors.
 """
 
 from collections.abc import Iterable

@@ -23,7 +23,7 @@ class WallClock:
 
 @dataclass
 class SimulatedClock:
-    """A clock that stands where it was set (DESIGN section 11)."""
+    """A clock that stands where it was set."""
 
     time_s: float
 

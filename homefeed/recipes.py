@@ -23,7 +23,7 @@ from homefeed.training.user_encoder_config import UserEncoderConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SequencesRecipe:
-    """How the sequence store is built, and how its span is cut into fits (DESIGN section 11)."""
+    """How the sequence store is built, and how its span is cut into fits."""
 
     memory_mb: int = 512
     evaluation_days: float | None = None  # None: by the length of the log

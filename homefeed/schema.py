@@ -2,7 +2,7 @@
 
 from enum import IntFlag
 
-# --- columns of the dataset contract (DESIGN section 3) ---
+# --- columns of the dataset contract ---
 USER_ID = "user_id"
 ITEM_ID = "item_id"
 ACTION_TYPE = "action_type"

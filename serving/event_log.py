@@ -2,7 +2,7 @@
 
 Every action gets a sequence number. SQLite lets one transaction write at a time and numbers rows
 inside it, so numbers become visible in their order: who has read number n has read all up to n.
-That makes the number a watermark (DESIGN section 8): a published sequence row that carries n
+That makes the number a watermark: a published sequence row that carries n
 holds every action up to n, and what comes after n is merged on read.
 """
 

@@ -30,7 +30,7 @@ from serving.served import Served, ServedRelease
 from serving.settings import Settings
 from serving.user_state import UserReads, UserState
 
-# How far an answer fell short, from the least to the most (DESIGN section 8).
+# How far an answer fell short, from the least to the most.
 NO_REALTIME = "no_realtime_actions"
 NO_EMBEDDING = "no_user_embedding"
 POPULAR_ITEMS = "popular_items"

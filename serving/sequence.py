@@ -1,7 +1,7 @@
 """One user's sequence at a request: the feature store's last row, and the log after it.
 
 The row carries the log's number up to which it holds every action (its watermark), so an action
-is in the row or after the watermark, never in both and never in neither (DESIGN section 8).
+is in the row or after the watermark, never in both and never in neither.
 """
 
 from collections.abc import Iterable, Sequence

@@ -21,7 +21,7 @@ PREFIX = "HOMEFEED_"
 class Settings:
     """One server's settings; each field is the variable ``HOMEFEED_<FIELD IN CAPITALS>``."""
 
-    workspace: Path = Path(".homefeed")  # the local state folder (DESIGN section 10)
+    workspace: Path = Path(".homefeed")  # the local state folder
     simulated_clock: bool = False  # a request may carry its own time, `at`
 
     k: int = 20  # items in a feed when the request does not say
@@ -45,7 +45,7 @@ class Settings:
 
     poll_s: float = 2.0  # how often the ledger and the tests' definitions are looked at
     scorer_threads: int = 1  # that share one request's candidates, per worker
-    scorer_precision: str = "float32"  # float32 or bfloat16
+    scorer_precision: str = "float32"  # float32, bfloat16 or fastest
     scorer_device: str = "cpu"  # cpu or cuda
     scorer_compiled: bool = False  # torch.compile where a C++ compiler is found
     utility: str = ""  # head=weight,...: what orders a feed; empty: all heads alike

@@ -1,4 +1,4 @@
-"""A/B tests: definition → assignment → exposure → analysis → verdict (DESIGN section 9).
+"""A/B tests: definition → assignment → exposure → analysis → verdict.
 
 Fixed horizon, one look at the end. CUPED and always-valid intervals are not built yet.
 """

@@ -1,4 +1,4 @@
-"""The dataset contract (DESIGN section 3): a folder with ``dataset.yaml`` and its tables.
+"""The dataset contract: a folder with ``dataset.yaml`` and its tables.
 
 ``resolve`` turns what a person typed after ``DATA=`` into a Dataset; ``Dataset.scan`` gives the
 rows in canonical form, whoever wrote them.

@@ -1,6 +1,6 @@
 """Who and when is held out: fits follow one another in time, and some users are never fitted on.
 
-Encoders learn from t ≤ t0, rankers from t0 < t ≤ t1, evaluation is t1 < t ≤ t2 (DESIGN §11).
+Encoders learn from t ≤ t0, rankers from t0 < t ≤ t1, evaluation is t1 < t ≤ t2.
 """
 
 import hashlib

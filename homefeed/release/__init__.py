@@ -1,4 +1,4 @@
-"""Releases: things that must agree travel together (DESIGN section 6).
+"""Releases: things that must agree travel together.
 
 ``ReleaseRegistry`` has the verbs; ``ReleaseManifest`` is what a release is; ``gate.decide`` says
 whether a challenger may be promoted. MLflow is imported here and in training/tracking.py only.

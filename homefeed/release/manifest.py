@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseManifest:
-    """Everything that must travel together (DESIGN section 6)."""
+    """Everything that must travel together."""
 
     item_encoder: Part
     user_encoder: Part

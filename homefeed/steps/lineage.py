@@ -78,7 +78,7 @@ def newest_day(workspace: Path, log: str, before_s: int | None = None) -> Day:
     if not usable:
         raise PipelineError(
             f"no published day of the log `{log}` in {workspace} to go on from; run `homefeed "
-            "pipeline run embeddings` first"
+            "pipeline run ranking` on that log first"
         )
     return max(usable, key=lambda day: day.as_of_s)
 

@@ -26,7 +26,7 @@ from homefeed.steps.lineage import Day, log_name
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
 DAY_S = 86_400
-LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of (DESIGN section 11)
+LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of
 
 
 def midnights(first_s: int, last_s: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The sequence store: one row of memory-mapped actions per user (DESIGN section 4)."""
+"""The sequence store: one row of memory-mapped actions per user."""
 
 from homefeed.data.sequences.append import append_sequences
 from homefeed.data.sequences.build import build_sequences

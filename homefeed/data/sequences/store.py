@@ -1,4 +1,4 @@
-"""The sequence store: every user's whole timeline, memory-mapped (DESIGN section 4).
+"""The sequence store: every user's whole timeline, memory-mapped.
 
 Processes on one machine that open the same store share its pages. The rows of one user are
 contiguous and chronological; a *position* is a row number of the store.
