@@ -32,7 +32,7 @@ import polars as pl
 
 from feature_repo.client import FeatureStore
 from feature_repo.connection import entity_key
-from feature_repo.definitions import SEQUENCE_VIEW, EncoderView, ReleaseService, view_name
+from feature_repo.definitions import EncoderView, ReleaseService, sequence_view_name, view_name
 from feature_repo.rows import Rows, sequence_rows, vector_rows
 from feature_repo.settings import ONLINE_FILE
 from feature_repo.writers import entity_key_bytes
@@ -99,7 +99,7 @@ class Bench:
     def publish_sequences(self) -> dict:
         rows = sequence_rows(self.sequences, self.second, 1, LENGTH)
         return self._published(
-            SEQUENCE_VIEW,
+            sequence_view_name(""),
             rows,
             lambda as_of_s: self.store.publish_sequences(self.sequences, as_of_s, 1),
         )
@@ -153,7 +153,7 @@ class Bench:
         service = feast_store.get_feature_service(SERVICE)
         database = sqlite3.connect(self.store.connection.root / ONLINE_FILE)
         select = 'SELECT feature_name, value FROM "homefeed_{}" WHERE entity_key = ?'
-        selects = [select.format(view) for view in (view_name(ENCODER), SEQUENCE_VIEW)]
+        selects = [select.format(view) for view in (view_name(ENCODER), sequence_view_name(""))]
         ways = {
             "ours": lambda user: self.store.read_online(SERVICE, user),
             "peer": lambda user: feast_store.get_online_features(

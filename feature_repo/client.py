@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 
 from feature_repo.connection import FeastConnection
-from feature_repo.definitions import SEQUENCE_VIEW, EncoderView, ReleaseService
+from feature_repo.definitions import EncoderView, ReleaseService, sequence_view_name
 from feature_repo.offline import PointInTime, point_in_time_vectors, write_part
 from feature_repo.online import OnlineFeatures, describe, read_online
 from feature_repo.read_back import require_sequences, require_vectors
 from feature_repo.rows import Rows, sequence_rows, vector_rows
 from feature_repo.settings import StoreSettings
-from feature_repo.writers import write_online
+from feature_repo.writers import forget_newer, write_online
 from homefeed.artifacts import read_json
 from homefeed.clock import Clock, WallClock
 from homefeed.release.opened import require_bound
@@ -59,14 +59,17 @@ class FeatureStore:
     # --- declarations ---
 
     def apply(
-        self, encoders: Sequence[EncoderView], services: Iterable[ReleaseService] = ()
+        self,
+        encoders: Sequence[EncoderView],
+        services: Iterable[ReleaseService] = (),
+        logs: Iterable[str] = (),
     ) -> None:
-        """Declare live encoders and the feature services of releases that use them.
+        """Declare live encoders, the feature services of releases, and logs with sequences.
 
         Adds to what is there; the same again changes nothing. Raises FeatureStoreError where a
         service needs an encoder that is not among ``encoders``.
         """
-        self.connection.apply(list(encoders), list(services))
+        self.connection.apply(list(encoders), list(services), list(logs))
 
     def retire(self, keep: Iterable[str]) -> list[str]:
         """Drop the vectors and services of all encoders but those with the hashes ``keep``."""
@@ -116,18 +119,36 @@ class FeatureStore:
         return self._publish(view, rows, created_s, require_vectors if online else None)
 
     def publish_sequences(
-        self, frame: pl.DataFrame, as_of_s: int, watermark: int, *, created_s: int | None = None
+        self,
+        frame: pl.DataFrame,
+        as_of_s: int,
+        watermark: int,
+        *,
+        log: str = "",
+        created_s: int | None = None,
     ) -> PublishReport:
-        """Publish users' last actions (rows.SEQUENCE_SCHEMA, newest first).
+        """Publish the last actions of a log's users (rows.SEQUENCE_SCHEMA, newest first).
 
         ``watermark`` is the event log's sequence number up to which the log is inside. Online
         only: the past of sequences is the sequence store's, from which training reads them.
         Raises as ``publish_user_vectors`` does.
         """
-        view = self.connection.view(SEQUENCE_VIEW)
+        view = self.connection.view(sequence_view_name(log))
         length = self.connection.settings.sequence_length
         rows = sequence_rows(frame, as_of_s, watermark, length)
         return self._publish(view, rows, created_s, require_sequences, offline=False)
+
+    def go_back(self, encoder_hashes: Iterable[str], log: str, as_of_s: int) -> None:
+        """Forget online rows newer than ``as_of_s``, of these encoders and of this log's users.
+
+        For a log that is served again from its end: newer rows are of days that are undone, hide
+        the older ones that are published now, and no request may read them yet. SQLite only.
+        """
+        views = [self.connection.encoder_view(each) for each in encoder_hashes]
+        views.append(self.connection.view(sequence_view_name(log)))
+        with self.connection.lock("publish"):
+            for view in views:
+                forget_newer(self.connection, view, as_of_s)
 
     def _publish(
         self,

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from feature_repo.definitions import (
     JOIN_KEY,
-    SEQUENCE_VIEW,
+    SEQUENCE_VIEWS,
     EncoderView,
     ReleaseService,
     declarations,
@@ -54,12 +54,18 @@ class FeastConnection:
 
     # --- declarations ---
 
-    def apply(self, encoders: Sequence[EncoderView], services: Iterable[ReleaseService]) -> None:
-        """Declare encoders and services beside those that are there; again is no change."""
+    def apply(
+        self,
+        encoders: Sequence[EncoderView],
+        services: Sequence[ReleaseService],
+        logs: Sequence[str],
+    ) -> None:
+        """Declare encoders, services and logs beside those there are; again is no change."""
         with self.lock("registry"), self._registry_copy() as store:
             for encoder in encoders:
                 _require_same_encoder(store, encoder)
-            objects = declarations(encoders, services, self.offline, self.settings.vector_ttl_s)
+            ttl_s = self.settings.vector_ttl_s
+            objects = declarations(encoders, services, logs, self.offline, ttl_s)
             store.apply(objects)
         if self.settings.online_store == "sqlite":
             with closing(sqlite3.connect(self.root / ONLINE_FILE)) as connection:
@@ -71,7 +77,8 @@ class FeastConnection:
             views = [
                 view
                 for view in store.list_feature_views()
-                if view.name != SEQUENCE_VIEW and view.tags.get("encoder_hash") not in keep
+                if not view.name.startswith(SEQUENCE_VIEWS)
+                and view.tags.get("encoder_hash") not in keep
             ]
             names = {view.name for view in views}
             services = [

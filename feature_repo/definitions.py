@@ -1,15 +1,17 @@
-"""The declarations: one template for a live encoder's view, one shared sequence view.
+"""The declarations: one template for a live encoder's view, one for a log's sequences.
 
 A user vector's view is named by its encoder's hash and a release's feature service pins it, so
-two releases live side by side and neither can read the other's vectors.
+two releases live side by side and neither can read the other's vectors. All releases of one log
+share its sequences; another log's users may have the same ids, so its sequences are another view.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from homefeed.artifacts import hash_json
 from homefeed.errors import FeatureStoreError
 from homefeed.release.manifest import SHORT, ReleaseManifest
 
@@ -20,7 +22,7 @@ ENTITY = "user"
 JOIN_KEY = "user_id"  # a typed string: "i:17" or "s:anna"
 EVENT_TIME = "event_timestamp"  # as-of time: everything in the row was available before it
 CREATED_TIME = "created_timestamp"  # when the row could be read: repairs come later
-SEQUENCE_VIEW = "user_sequence"
+SEQUENCE_VIEWS = "user_sequence_"  # how their names begin
 
 VECTOR = "vector"
 VECTOR_AS_OF = "vector_as_of_s"
@@ -51,15 +53,20 @@ class EncoderView:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseService:
-    """A release's feature service: which encoder's vectors it may read."""
+    """A release's feature service: which encoder's vectors and which log's sequences it reads."""
 
     name: str
     encoder_hash: str
+    log: str = ""  # the name of the log; see homefeed.steps.lineage
 
     @classmethod
     def of(cls, manifest: ReleaseManifest) -> "ReleaseService":
         """The feature service of a release."""
-        return cls(name=manifest.feature_service, encoder_hash=manifest.user_encoder.hash)
+        return cls(
+            name=manifest.feature_service,
+            encoder_hash=manifest.user_encoder.hash,
+            log=manifest.dataset,
+        )
 
 
 def view_name(encoder_hash: str) -> str:
@@ -67,18 +74,25 @@ def view_name(encoder_hash: str) -> str:
     return f"user_embedding_{encoder_hash[:SHORT]}"
 
 
+def sequence_view_name(log: str) -> str:
+    """Feature view of the sequences of one log's users."""
+    return f"{SEQUENCE_VIEWS}{hash_json(log)[:SHORT]}"
+
+
 def declarations(
     encoders: Iterable[EncoderView],
-    services: Iterable[ReleaseService],
+    services: Sequence[ReleaseService],
+    logs: Iterable[str],
     offline: Path,
     vector_ttl_s: int,
 ) -> list:
-    """Feast objects for the live encoders and releases; ``offline`` holds a folder per view."""
+    """Feast objects for live encoders, releases and logs; ``offline`` holds a folder per view."""
     import feast
     from feast.value_type import ValueType
 
     user = feast.Entity(name=ENTITY, join_keys=[JOIN_KEY], value_type=ValueType.STRING)
-    sequences = _sequence_view(user, offline)
+    named = {*logs, *(service.log for service in services)}
+    sequences = {log: _sequence_view(log, user, offline) for log in sorted(named)}
     views = {each.hash: _vector_view(each, user, offline, vector_ttl_s) for each in encoders}
     bound = []
     for service in services:
@@ -88,9 +102,9 @@ def declarations(
                 f"{service.encoder_hash}, which is not among the live encoders "
                 f"({', '.join(views) or 'none'}); apply it together with its encoder"
             )
-        pinned = [views[service.encoder_hash], sequences]
+        pinned = [views[service.encoder_hash], sequences[service.log]]
         bound.append(feast.FeatureService(name=service.name, features=pinned))
-    return [user, sequences, *views.values(), *bound]
+    return [user, *sequences.values(), *views.values(), *bound]
 
 
 def _vector_view(
@@ -113,10 +127,11 @@ def _vector_view(
     )
 
 
-def _sequence_view(user: "feast.Entity", offline: Path) -> "feast.FeatureView":
+def _sequence_view(log: str, user: "feast.Entity", offline: Path) -> "feast.FeatureView":
     from feast import FeatureView, Field
     from feast.types import Array, Float32, Int32, Int64, String
 
+    name = sequence_view_name(log)
     types = {
         ITEM_IDS: Array(String),
         ACTION_TYPES: Array(String),
@@ -130,14 +145,15 @@ def _sequence_view(user: "feast.Entity", offline: Path) -> "feast.FeatureView":
         SEQUENCE_AS_OF: Int64,
     }
     return FeatureView(
-        name=SEQUENCE_VIEW,
+        name=name,
         entities=[user],
         ttl=timedelta(0),  # a sequence does not expire: the event log continues it
         schema=[
             Field(name=JOIN_KEY, dtype=String),
-            *(Field(name=name, dtype=dtype) for name, dtype in types.items()),
+            *(Field(name=field, dtype=dtype) for field, dtype in types.items()),
         ],
-        source=_source(SEQUENCE_VIEW, offline),
+        source=_source(name, offline),
+        tags={"log": log},
     )
 
 

@@ -14,7 +14,7 @@ from feature_repo.definitions import (
     ITEM_IDS,
     SEQUENCE_AS_OF,
     SEQUENCE_FEATURES,
-    SEQUENCE_VIEW,
+    SEQUENCE_VIEWS,
     SHOWN_ITEMS,
     SHOWN_TIMES,
     SURFACES,
@@ -77,7 +77,7 @@ def read_online(
     vectors: list[dict[str, Any] | None] = [None] * len(users)
     sequences: list[dict[str, Any] | None] = [None] * len(users)
     for view in connection.service_views(service):
-        if view.name == SEQUENCE_VIEW:
+        if view.name.startswith(SEQUENCE_VIEWS):
             sequences = connection.online_rows(view, SEQUENCE_FEATURES, users)
         else:
             vectors = connection.online_rows(view, VECTOR_FEATURES, users)
@@ -111,7 +111,8 @@ def stored_sequences(
 
 def describe(features: OnlineFeatures, views: Sequence["FeatureView"]) -> dict[str, Any]:
     """Plain values for ``homefeed features get``: what an arm reads, with ages and versions."""
-    vector_view = next((view for view in views if view.name != SEQUENCE_VIEW), None)
+    sequences = next((v for v in views if v.name.startswith(SEQUENCE_VIEWS)), None)
+    vector_view = next((view for view in views if view is not sequences), None)
     vector, sequence = features.vector, features.sequence
     return {
         "user": features.user,
@@ -125,7 +126,7 @@ def describe(features: OnlineFeatures, views: Sequence["FeatureView"]) -> dict[s
             "values": None if vector is None else vector.tolist(),
         },
         "sequence": {
-            "view": SEQUENCE_VIEW,
+            "view": sequences.name if sequences else None,
             "as_of_s": features.sequence_as_of_s,
             "age_s": features.sequence_age_s,
             "watermark": features.watermark,

@@ -42,7 +42,10 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
         raise FeatureStoreError(f"{snapshots} lists no snapshot; run the embedding step again")
     store = feature_store(config)
     views = {s["encoder_hash"]: EncoderView(hash=s["encoder_hash"], dim=s["dim"]) for s in found}
-    store.apply(list(views.values()))
+    log = read_json(snapshots / "lineage.json")["log"]
+    store.apply(list(views.values()), logs=[log])
+    if listed.get("goes_back"):
+        store.go_back(views, log, listed["as_of_s"])
     newest = {s["encoder_hash"]: s["as_of_s"] for s in found}  # older days go offline only
     reports = [
         store.publish_snapshot(
@@ -55,7 +58,9 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
     ]
     sequences = pl.read_parquet(snapshots / "sequences.parquet")
     as_of_s, watermark = listed["as_of_s"], listed["watermark"]
-    reports.append(store.publish_sequences(sequences, as_of_s, watermark, created_s=as_of_s))
+    reports.append(
+        store.publish_sequences(sequences, as_of_s, watermark, log=log, created_s=as_of_s)
+    )
     rows = [{name: getattr(r, name) for name in r.__dataclass_fields__} for r in reports]
     write_json(out, rows)
     return rows

@@ -79,6 +79,20 @@ def _to_sqlite(
     return written
 
 
+def forget_newer(connection: FeastConnection, view: "FeatureView", as_of_s: int) -> None:
+    """Delete a view's rows with a later as-of time from SQLite; other stores keep theirs."""
+    path = connection.root / ONLINE_FILE
+    if connection.settings.online_store != "sqlite" or not path.exists():
+        return
+    table = f"{connection.store().config.project}_{view.name}"
+    statement = f'DELETE FROM "{table}" WHERE event_ts > ?'
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database, database:
+            database.execute(statement, (_feast_timestamp(as_of_s),))
+    except sqlite3.Error as error:
+        raise _translated(error, str(path)) from error
+
+
 def entity_key_bytes(user: str) -> bytes:
     """Feast's key bytes (entity_key_serialization_version 3) of a typed user id."""
     name, text = JOIN_KEY.encode(), user.encode()

@@ -50,7 +50,8 @@ def place(package: Path, placement: Placement) -> None:
     """Put the placement onto a compiled pipeline, in place.
 
     The image replaces the base image of every executor. Volume and accelerators are written as
-    ``kfp.kubernetes.mount_pvc`` and ``PipelineTask.set_accelerator_*`` write them.
+    ``kfp.kubernetes.mount_pvc`` and ``PipelineTask.set_accelerator_*`` write them. On a cluster the
+    check of the data never comes from the cache.
     """
     if placement == Placement():
         return
@@ -66,9 +67,17 @@ def place(package: Path, placement: Placement) -> None:
             resources["accelerator"] = _accelerator(count)
     documents = [spec, *platforms]
     if placement.mount:
+        _always_check(spec)
         documents = [spec, _platform({name: _volume(placement.mount) for name in executors})]
     body = yaml.dump_all(documents, sort_keys=True, allow_unicode=True)
     package.write_text(heading + body, encoding="utf-8")
+
+
+def _always_check(spec: dict[str, Any]) -> None:
+    """Data on a cluster grow under the same name, and no fingerprint of them is passed."""
+    tasks = spec["root"]["dag"]["tasks"]
+    if "check-data" in tasks:
+        tasks["check-data"]["cachingOptions"] = {}
 
 
 def _accelerator(count: int) -> dict[str, str]:

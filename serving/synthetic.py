@@ -198,7 +198,8 @@ def _publish(
             "shown_ms": [[1000 * (sizes.as_of_s - 3 * 86_400)] * SHOWN] * sizes.num_users,
         }
     )
-    store.publish_sequences(frame, sizes.as_of_s, 0, created_s=sizes.as_of_s)
+    log = manifests[0].dataset
+    store.publish_sequences(frame, sizes.as_of_s, 0, log=log, created_s=sizes.as_of_s)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

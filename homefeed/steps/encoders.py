@@ -92,7 +92,10 @@ def user_encoder_step(
     before_s = recipe_timeline(store, split).t0_s
     train_users = np.flatnonzero(~held_out(store, split) & (np.asarray(store.length) > 0))
     settings = settings.for_users(len(train_users))
-    identity = {"settings": user_encoder, "store": store.meta.content_hash, "code": code_version}
+    identity = {
+        **{"settings": user_encoder, "split": sequences, "code": code_version},
+        **{"store": store.meta.content_hash, "items": item_encoder.hash},
+    }
     run = RayRun(
         name=f"user-encoder-{hash_json(identity)}",  # a step that died goes on with this fit
         storage=where.workspace / "ray",

@@ -75,7 +75,8 @@ def train_rankers_step(
     """Train one ranker per arm in one fit; track and register them."""
     settings, where = read_section("ranker", ranker), read_config(config)
     meta = TrainingSet.open(training_set).meta
-    identity = {"settings": ranker, "set": meta.label_hash, "code": code_version}
+    made_from = {"set": meta.label_hash, "store": meta.sequences_hash}
+    identity = {"settings": ranker, "code": code_version, **made_from}
     run = RayRun(
         name=f"rankers-{hash_json([identity, _hashes(encoders)])}",
         storage=where.workspace / "ray",

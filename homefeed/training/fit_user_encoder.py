@@ -5,6 +5,7 @@ log Q) is a function of (seed, step) and computed alike everywhere; dropout is k
 place; user weights are global; gradients are summed, not averaged. Only rounding is left.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -80,11 +81,14 @@ class UserEncoderFit:
         self.probabilities = SampleProbabilities(config.sketch_width)
         self.autocast = precision == "bf16"
         self.step = 0
+        # The vectors are no weights: a checkpoint would fit others of the same width as well.
+        frozen = hashlib.blake2b(np.ascontiguousarray(item_vectors, np.float32), digest_size=8)
         self.hash = hash_json(
             {
                 "config": asdict(config),
                 "store": store.meta.content_hash,
                 "before_s": before_s,
+                "items": frozen.hexdigest(),
                 "users": hash_json(np.sort(train_users).tolist()),
             }
         )

@@ -17,6 +17,7 @@ DAY_S = 86_400
 NOON_S = 20_000 * DAY_S + DAY_S // 2
 TODAY_S = 20_000 * DAY_S
 OLD, NEW = "aaaa1111" * 2, "bbbb2222" * 2
+DIM = 8  # as in conftest
 
 
 def test_two_releases_read_their_own_vectors_and_never_the_others(
@@ -131,6 +132,35 @@ def test_an_older_sequence_does_not_take_the_watermark_back(store, sequences):
     report = store.publish_sequences(sequences(newest_s=NOON_S - 900), NOON_S - 800, watermark=30)
     assert (report.written, report.kept_newer) == (0, 3)
     assert store.read_online("release_old", "s:ü0").watermark == 41
+
+
+def test_users_of_two_logs_with_the_same_ids_have_sequences_of_their_own(store, sequences):
+    store.apply(
+        [EncoderView(hash=OLD, dim=DIM)],
+        [ReleaseService(name="release_shop", encoder_hash=OLD, log="shop")],
+    )
+    store.publish_sequences(sequences(), NOON_S - 10, watermark=41)
+    store.publish_sequences(sequences(), NOON_S - 900, watermark=7, log="shop")
+    assert store.read_online("release_old", "s:ü0").watermark == 41
+    assert store.read_online("release_shop", "s:ü0").watermark == 7
+
+
+def test_a_log_that_goes_back_to_its_end_is_not_hidden_by_days_that_are_undone(
+    store, settings, sequences, write_vectors, random_vectors
+):
+    if settings.online_store != "sqlite":
+        pytest.skip("only the local store goes back")
+    for as_of_s, watermark, seed in ((NOON_S - 900, 0, 1), (NOON_S - 10, 41, 2)):
+        store.publish_user_vectors(OLD, write_vectors(random_vectors(seed)), as_of_s)
+        store.publish_sequences(sequences(), as_of_s, watermark)
+    store.publish_user_vectors(NEW, write_vectors(random_vectors(3)), NOON_S - 10)
+    store.go_back([OLD], "", NOON_S - 900)
+    store.publish_user_vectors(OLD, write_vectors(random_vectors(1)), NOON_S - 900)
+    report = store.publish_sequences(sequences(), NOON_S - 900, watermark=0)
+    assert (report.written, report.read_back, report.kept_newer) == (3, 3, 0)
+    found = store.read_online("release_old", "i:4", now_s=NOON_S - 500)
+    assert found.vector.tobytes() == random_vectors(1)[4].tobytes()
+    assert store.read_online("release_new", "i:4").vector is not None  # not of this log's run
 
 
 def test_an_empty_sequence_is_a_sequence(store, sequences):

@@ -49,6 +49,16 @@ def test_on_a_cluster_steps_have_the_volume_and_those_with_networks_accelerators
     assert counts == {"exec-train-user-encoder": "8", "exec-embed-snapshots": "1"}
 
 
+def test_on_a_cluster_the_check_of_the_data_never_comes_from_the_cache(tmp_path: Path) -> None:
+    cached = {}
+    for profile in ("local", "cluster"):
+        placement = _placement("storage.root=/data", profile=profile)
+        path = compile_pipeline("embeddings", tmp_path / f"{profile}.yaml", placement)
+        tasks = _documents(path)[0]["root"]["dag"]["tasks"]
+        cached[profile] = {n for n, t in tasks.items() if t["cachingOptions"].get("enableCache")}
+    assert cached["local"] - cached["cluster"] == {"check-data"}
+
+
 def _resources(executor: dict[str, Any]) -> Any:
     return executor["container"].get("resources")
 

@@ -91,6 +91,18 @@ def test_a_checkpoint_of_another_configuration_is_refused(
         _fit(store, replace(CONFIG, **changes)).resume(tmp_path)
 
 
+def test_a_checkpoint_of_other_item_vectors_is_refused(random_store, tmp_path: Path) -> None:
+    store = random_store(num_users=24)
+    vectors = np.random.default_rng(0).normal(size=(len(NO_VECTORS), 3)).astype(np.float32)
+    first, second = (
+        UserEncoderFit(CONFIG, store, v, USERS, before_s=BEFORE_S, worker=Worker())
+        for v in (vectors, vectors + 1)
+    )
+    first.save(tmp_path)
+    with pytest.raises(ArtifactError, match="belongs to another fit"):
+        second.resume(tmp_path)
+
+
 def test_a_truncated_or_missing_checkpoint_is_refused(random_store, tmp_path: Path) -> None:
     fit = _fit(random_store(num_users=24))
     with pytest.raises(ArtifactError, match="does not exist"):
