@@ -107,15 +107,11 @@ def analyse(args: argparse.Namespace) -> Answer:
 
 
 def _carry_out(config: Any, definition: Any, verdict: Any) -> str:
+    from homefeed.abtest.verdict import verdict_json
     from homefeed.release.registry import ReleaseRegistry
     from homefeed.steps.abtests import carry_out
 
-    written = {
-        **dataclasses.asdict(verdict),
-        "kind": "live A/B test",
-        "live": True,
-        "releases": {name: arm.release for name, arm in definition.arms.items()},
-    }
+    written = verdict_json(verdict, definition, kind="live A/B test", live=True)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     return carry_out(registry, config.workspace, written, {}, time.time())
 

@@ -4,9 +4,16 @@ import argparse
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, writing
+from homefeed.errors import ArtifactError, CheckRefused, ConfigError
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
+
+if TYPE_CHECKING:
+    from homefeed.data.contract import Dataset  # imports polars
+
+MARKER = ".homefeed-output.json"  # what these verbs leave in a folder that they wrote
 
 
 def add(parsers: Parsers) -> None:
@@ -23,7 +30,7 @@ def add(parsers: Parsers) -> None:
             verb.add_argument("--out", type=Path, help="where to write it")
 
 
-def _dataset(args: argparse.Namespace) -> Any:
+def _dataset(args: argparse.Namespace) -> "Dataset":
     from homefeed.data.contract import resolve
 
     return resolve(args.data, config_of(args).workspace)
@@ -46,19 +53,32 @@ def show(args: argparse.Namespace) -> Answer:
 
 def imported(args: argparse.Namespace) -> Answer:
     """Write a data set in the contract's form."""
-    import shutil
-
-    from homefeed.artifacts import writing
-
     dataset = _dataset(args)
     root = dataset.root
     if args.out is not None:
-        with writing(args.out) as beside:
-            shutil.copytree(root, beside)
+        _copy(dataset, args)
         root = args.out
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
     text = f"{root}{notes}\nnext: homefeed run --data {root}"
     return Answer({"root": str(root), "notes": dataset.spec.notes}, text)
+
+
+def _copy(dataset: "Dataset", args: argparse.Namespace) -> None:
+    """Copy the data set's folder to --out, and mark the copy as one."""
+    import shutil
+
+    out = args.out.expanduser().resolve()
+    _require_apart(out, args.data, dataset)
+    if dataset.root.resolve() in out.parents:  # the copy would copy itself
+        raise ConfigError(
+            f"cannot write to {out}: it lies within the data that is copied ({dataset.root}); "
+            "give a folder outside of it with --out"
+        )
+    _require_replaceable(out, "import")
+    with writing(out) as beside:
+        shutil.copytree(dataset.root, beside)
+        beside.chmod(beside.stat().st_mode | 0o700)  # the copy of a read-only folder is read-only
+        _mark(beside, "import")
 
 
 def checked(args: argparse.Namespace) -> Answer:
@@ -67,13 +87,80 @@ def checked(args: argparse.Namespace) -> Answer:
 
     config = config_of(args)
     dataset = _dataset(args)
-    out = args.out or config.workspace / "checked" / dataset.spec.name
+    shown = args.out or config.workspace / "checked" / dataset.spec.name
+    out = shown.expanduser().resolve()
+    refused = out.with_name(f"{out.name}.refused")  # where `check` keeps the report of a refusal
+    for place in (out, refused):
+        _require_apart(place, args.data, dataset)
+        if args.out is not None:
+            _require_replaceable(place, "check")
     thresholds = CheckThresholds(**dataclasses.asdict(config.checks))
     now_s = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else time.time()
-    report = check(dataset, out, thresholds, now_s)
+    try:
+        report = check(dataset, out, thresholds, now_s)
+    except CheckRefused:
+        _mark(refused, "check")
+        raise
+    _mark(out, "check")
     rows = [
         {"table": name, "read": t.read, "kept": t.kept, "set aside": t.read - t.kept}
         for name, t in report.tables.items()
     ]
-    text = f"{table(rows)}\n{out}/data_docs/index.html"
-    return Answer({**report.to_json(), "out": str(out)}, text)
+    text = f"{table(rows)}\n{shown}/data_docs/index.html"
+    return Answer({**report.to_json(), "out": str(shown)}, text)
+
+
+def _require_apart(out: Path, data: str, dataset: "Dataset") -> None:
+    """Refuse a place whose replacement would take the data, or the shell's folder, with it."""
+    from homefeed.data.contract import WORLD
+
+    read = [dataset.root, *(dataset.root / file for file in dataset.spec.files.values())]
+    if data != WORLD:
+        read.insert(0, Path(data).expanduser())
+    for path in (path.resolve() for path in read):
+        if out == path or out in path.parents:
+            raise ConfigError(
+                f"cannot write to {out}: it is or holds the data that is read ({path}); "
+                "give another folder with --out"
+            )
+    if out == Path.cwd() or out in Path.cwd().parents:
+        raise ConfigError(
+            f"cannot write to {out}: it is or holds the folder that you are in ({Path.cwd()}); "
+            "give another folder with --out"
+        )
+
+
+def _require_replaceable(out: Path, verb: str) -> None:
+    """Refuse a place where anything would be lost that this verb cannot write again."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ConfigError(f"cannot write to {out}: it is a file; give a new folder with --out")
+    found = sorted(path.name for path in out.iterdir())
+    if found and not _is_unchanged_output(out, verb):
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise ConfigError(
+            f"cannot write to {out}: it holds {found[0]!r}{more}, not just what `homefeed data "
+            f"{verb}` wrote; give a new folder with --out, or empty this one"
+        )
+
+
+def _is_unchanged_output(folder: Path, verb: str) -> bool:
+    """Whether the folder holds byte for byte what this verb wrote: a marker alone can be copied."""
+    try:
+        return read_json(folder / MARKER) == _marker(folder, verb)
+    except (ArtifactError, ValueError):
+        return False
+
+
+def _mark(folder: Path, verb: str) -> None:
+    write_json(folder / MARKER, _marker(folder, verb))
+
+
+def _marker(folder: Path, verb: str) -> dict[str, str]:
+    entries = sorted(path for path in folder.iterdir() if path.name != MARKER)
+    names = [path.name for path in entries]
+    return {
+        "written_by": f"homefeed data {verb}",
+        "contents": hash_json([names, fingerprint(*entries)]),
+    }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from homefeed.artifacts import read_json
+from homefeed.artifacts import hash_json, read_json
 from homefeed.errors import ArtifactError
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import Release
@@ -36,11 +36,14 @@ def open_ledger(workspace: Path) -> Ledger:
 
 
 def release_key(workspace: Path, version: int) -> str:
-    """A name of the release with its newest snapshot: it changes when either does."""
+    """A name of the release with its newest snapshot: it changes when either does.
+
+    The snapshot by its content: a repaired day keeps its name and its times.
+    """
     release = _unverified(workspace, version)
     snapshot = release.newest_snapshot()
-    created_s = read_json(snapshot / "snapshot.json")["created_s"]  # a day can be repaired
-    return f"{release.release_hash}@{snapshot.name}+{created_s}"
+    content = hash_json(read_json(snapshot / "snapshot.json"))  # it holds every file's hash
+    return f"{release.release_hash}@{snapshot.name}+{content}"
 
 
 def load_served(settings: Settings, version: int) -> ServedRelease:

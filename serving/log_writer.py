@@ -7,12 +7,12 @@ together share one; each is answered only after its own rows are durable.
 import asyncio
 import logging
 import queue
-import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from homefeed.errors import HomefeedError
 from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.logged import Action, Appended, Exposure
@@ -76,14 +76,28 @@ class LogWriter:
                 return
 
     def _write(self, entries: list[_Entry]) -> None:
-        actions = [action for entry in entries for action in entry.actions]
-        exposures = [entry.exposure for entry in entries if entry.exposure is not None]
+        """Write all in one transaction; an entry whose rows cannot be written fails alone."""
         try:
-            results = self._log.append(actions, exposures)
-        except Exception as error:
+            results = self._append(entries)
+        except HomefeedError as error:  # the log is full, locked or broken: nobody's rows get in
             for entry in entries:
                 _resolve(entry, error)
-            return
+        except Exception as error:  # a row that cannot be bound: its entry alone may fail
+            if len(entries) == 1:
+                _resolve(entries[0], error)
+                return
+            middle = len(entries) // 2  # halving finds it and lets the others share commits
+            self._write(entries[:middle])
+            self._write(entries[middle:])
+        else:
+            self._answer(entries, results)
+
+    def _append(self, entries: list[_Entry]) -> list[Appended]:
+        actions = [action for entry in entries for action in entry.actions]
+        exposures = [entry.exposure for entry in entries if entry.exposure is not None]
+        return self._log.append(actions, exposures)
+
+    def _answer(self, entries: list[_Entry], results: list[Appended]) -> None:
         self._explain(entries)
         start = 0
         for entry in entries:
@@ -99,7 +113,7 @@ class LogWriter:
         try:
             if bodies:
                 self._explanations.put(bodies)
-        except sqlite3.Error:
+        except Exception:  # the rows are durable, and the thread must live to write the next ones
             logger.exception("explanations were not kept")
 
 

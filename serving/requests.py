@@ -202,8 +202,21 @@ def _checked_id(given: Any, name: str) -> int | str:
     if given == "" or (isinstance(given, str) and len(given) > MAX_ID_LENGTH):
         raise RequestError(f"{name} has {len(str(given))} characters; 1 to {MAX_ID_LENGTH} can be")
     if isinstance(given, int) and not -(2**63) <= given < 2**63:
-        raise RequestError(f"{name} is {given}; integer ids have at most 64 bits")
+        raise RequestError(f"{name} is {_show(given)}; integer ids have at most 64 bits")
+    if isinstance(given, str):
+        _require_utf8(given, name)
     return given
+
+
+def _require_utf8(given: str, name: str) -> None:
+    """Refuse half a surrogate pair: JSON can escape it, but no log or answer can hold it."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{name} is {_show(given)}, which UTF-8 cannot encode (half of a surrogate pair); send "
+            "whole characters"
+        ) from None
 
 
 def _refuse_repeats(candidates: tuple[int | str, ...]) -> None:
@@ -219,7 +232,7 @@ def _count(value: Mapping[str, Any], name: str, *, default: int, most: int) -> i
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise RequestError(f"{name} is {_show(given)}; send an integer from 1 to {most}")
     if given > most:
-        raise RequestError(f"{name} is {given}; at most {most} can be")
+        raise RequestError(f"{name} is {_show(given)}; at most {most} can be")
     return given
 
 
@@ -231,21 +244,28 @@ def _text(value: Mapping[str, Any], name: str, *, default: str | None = None) ->
         raise RequestError(f"{name} is {_show(given)}; send a string")
     if given == "" and default is None:
         raise RequestError(f"{name} is empty; send a string")
+    _require_utf8(given, name)
     return given
 
 
 def _number(value: Mapping[str, Any], name: str, *, default: float | None = None) -> float:
     given = value.get(name, default)
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not is_number or not math.isfinite(given):
+    try:
+        number = float(given) if is_number else math.nan
+    except OverflowError:  # JSON integers have no largest one, floats do
+        number = math.inf
+    if not math.isfinite(number):
         raise RequestError(f"{name} is {_show(given)}; send a number")
-    return float(given)
+    return number
 
 
 def _show(given: Any) -> str:
+    """The value as one short text that can be sent: what UTF-8 cannot encode is escaped."""
     if given is None:
         return "missing"
     text = json.dumps(given, ensure_ascii=False, default=str)
+    text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -1,7 +1,8 @@
 """One user's sequence at a request: the feature store's last row, and the log after it.
 
 The row carries the log's number up to which it holds every action (its watermark), so an action
-is in the row or after the watermark, never in both and never in neither.
+is in the row or after the watermark, never in neither. It may be in both: numbers are given as
+actions arrive, and one that the row could not hold yet may stand before others that it holds.
 """
 
 from collections.abc import Iterable, Sequence

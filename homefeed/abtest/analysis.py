@@ -55,7 +55,10 @@ class Comparison:
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
-        """Write it as ``+3.2 % [+1.1 %, +5.3 %]``."""
+        """Write it as ``+3.2% [+1.1%, +5.3%]``, or in absolute terms where no lift is defined."""
+        if self.control_value == 0:
+            ends = f"[{self.difference_low:+.3g}, {self.difference_high:+.3g}]"
+            return f"{self.difference:+.3g} {ends}, absolute, as the control is at 0"
         return f"{self.lift:+.1%} [{self.low:+.1%}, {self.high:+.1%}]"
 
 
@@ -166,6 +169,7 @@ def compare(
         lift_error = math.sqrt(treated.variance + relative**2 * base.variance) / abs(base.value)
     freedom = _welch_freedom(treated, base)
     reach = float(stats.t.ppf(1 - (1 - confidence) / 2, freedom)) if freedom > 0 else math.nan
+    margin = reach * error if error else 0.0  # no variance: the difference is known exactly
     return Comparison(
         metric=metric,
         arm=arm,
@@ -175,8 +179,8 @@ def compare(
         users=treated.users,
         control_users=base.users,
         difference=difference,
-        difference_low=difference - reach * error,
-        difference_high=difference + reach * error,
+        difference_low=difference - margin,
+        difference_high=difference + margin,
         lift=lift,
         low=lift - reach * lift_error,
         high=lift + reach * lift_error,

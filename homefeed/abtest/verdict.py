@@ -4,7 +4,8 @@ For each treatment, in this order:
 
 1. hold    the split cannot be believed (sample-ratio mismatch, wrong releases, many crossed users)
 2. hold    fewer than ``min_users`` in an arm; the power calculation says how many are needed
-3. rollback  the primary metric is significantly worse, or a guardrail worse than ``max_harm``
+3. rollback  the primary metric is significantly worse, or a guardrail worse than ``max_harm``;
+             where the control has none of the guardrail's events, significantly worse than none
 4. ship    the primary interval lies above zero and the lift reaches ``min_effect``
 5. hold    anything else; with how many users the planned effect needs
 
@@ -14,11 +15,13 @@ look, and looking often finds effects that are not there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from homefeed.abtest.analysis import Analysis, Comparison
 from homefeed.abtest.definition import Definition, Metric
 from homefeed.abtest.power import sample_size
+from homefeed.errors import ArtifactError
 
 SHIP, HOLD, ROLLBACK = "ship", "hold", "rollback"
 MAX_CROSSED_SHARE = 0.01  # of exposed users; more means that assignment is not stable
@@ -118,12 +121,42 @@ def combine(
 
 def better_interval(metric: Metric, comparison: Comparison) -> tuple[float, float]:
     """The lift's interval turned so that above zero is better."""
-    if metric.direction == "up":
-        return comparison.low, comparison.high
-    return -comparison.high, -comparison.low
+    return _turned(metric, comparison.low, comparison.high)
+
+
+def verdict_json(
+    verdict: Verdict, definition: Definition, *, kind: str, live: bool
+) -> dict[str, Any]:
+    """The verdict as it is written, with what carrying it out needs of the definition."""
+    releases = {name: arm.release for name, arm in definition.arms.items()}
+    place = {"kind": kind, "live": live, "control": definition.control_arm}
+    return {**asdict(verdict), **place, "releases": releases}
+
+
+def treatment_releases(written: dict[str, Any]) -> set[int]:
+    """The releases that were tested against the control's, which itself is none of them.
+
+    ``written`` is of ``verdict_json``. Only runs wrote verdicts without ``control``; the control
+    of a run's test is its first arm. Raises ArtifactError for a control that is no arm.
+    """
+    releases = dict(written["releases"])
+    control = written.get("control") or next(iter(releases))
+    if control not in releases:
+        raise ArtifactError(
+            f"the verdict's control {control!r} is no arm; arms: {', '.join(releases)}; analyse "
+            "the test again"
+        )
+    return set(releases.values()) - {releases[control]}
+
+
+def _turned(metric: Metric, low: float, high: float) -> tuple[float, float]:
+    return (low, high) if metric.direction == "up" else (-high, -low)
 
 
 def _is_broken(metric: Metric, comparison: Comparison) -> bool:
+    if comparison.control_value == 0:  # no lift, and any share of nothing tolerates nothing
+        low, high = comparison.difference_low, comparison.difference_high
+        return _turned(metric, low, high)[1] < 0
     return better_interval(metric, comparison)[1] < -metric.max_harm
 
 

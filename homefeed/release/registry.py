@@ -1,10 +1,12 @@
 """The registry's verbs: register, open, promote, rollback, history.
 
 The ledger is the truth, MLflow's aliases follow it: every verb that moves something ends by
-projecting the whole state, so the next one (or ``project``) repairs what a crash left behind.
+projecting the whole state, so the next one (or ``project``) repairs what a crash left behind, or
+an MLflow that did not answer.
 """
 
 import getpass
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from homefeed.clock import Clock, WallClock
-from homefeed.errors import LedgerConflict, ReleaseError
+from homefeed.errors import HomefeedError, LedgerConflict, ReleaseError
 from homefeed.release.entries import Action, LedgerEntry, LedgerState
 from homefeed.release.gate import GateDecision
 from homefeed.release.ledger import Ledger
@@ -141,7 +143,7 @@ class ReleaseRegistry:
         """Name the release that is to be tested against the champion."""
         self.open(version)
         entry = self.record(Action.CHALLENGE, version, reason, run=run)
-        self.project()
+        self._project_after(entry)
         return entry
 
     def record(
@@ -212,8 +214,27 @@ class ReleaseRegistry:
         run: str,
     ) -> LedgerEntry:
         entry = self._append(action, target, before, reason, verdict, run)
-        self.project()
+        self._project_after(entry)
         return entry
+
+    def _project_after(self, entry: LedgerEntry) -> None:
+        """Project what ``entry`` moved; where MLflow fails, warn.
+
+        The verb is done by then: whom an error told otherwise would repeat it, and a second
+        rollback goes back one release further.
+        """
+        try:
+            self.project()
+        except HomefeedError:
+            raise
+        except Exception as error:  # of MLflow, of its database's driver, or of the network
+            said = " ".join(str(error).split()) or type(error).__name__
+            print(
+                f"warning: the ledger has moved (entry {entry.seq}: {entry.action} "
+                f"{entry.to_version}), do not repeat it; MLflow's aliases follow at the next "
+                f"promotion, rollback or challenger: {said}",
+                file=sys.stderr,
+            )
 
     def _append(
         self,

@@ -5,7 +5,6 @@ ask: the arms put the recorded impressions in order, and the comparison is a pai
 called so, without sample-ratio or live claims.
 """
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,15 @@ from homefeed.abtest.running import (
     start_test,
     stop_test,
 )
-from homefeed.abtest.verdict import HOLD, ROLLBACK, SHIP, Verdict, decide
+from homefeed.abtest.verdict import (
+    HOLD,
+    ROLLBACK,
+    SHIP,
+    Verdict,
+    decide,
+    treatment_releases,
+    verdict_json,
+)
 from homefeed.artifacts import read_json, write_json
 from homefeed.data.contract import Dataset
 from homefeed.data.ranking_rows import EVALUATION
@@ -150,6 +157,7 @@ def analyse_step(
         made = live_piece(analysis, verdict, definition, found)
         kind = "live A/B test"
     elif not TrainingSet.open(training_set).meta.has_impressions:
+        definition = define(dataset, begun["arms"], recipe, begun["test"])
         reason = "no impressions were recorded, so there is nothing to compare arms on"
         verdict = Verdict(
             test=begun["test"], decision=HOLD, arm=None, release=None, reasons=(reason,), arms=()
@@ -163,9 +171,7 @@ def analyse_step(
         verdict = decide_paired(definition, paired)
         made, kind = reranking_piece(paired, verdict, lists), KIND
     made.save(piece)
-    releases = {arm["arm"]: arm["release"] for arm in begun["arms"]}
-    written = {**dataclasses.asdict(verdict), "live": begun["live"], "releases": releases}
-    write_json(out, {"kind": kind, **written})
+    write_json(out, verdict_json(verdict, definition, kind=kind, live=begun["live"]))
     print(f"= {kind}: {verdict.decision}")
     for reason in verdict.reasons:
         print(f"= {reason}")
@@ -208,8 +214,9 @@ def carry_out_step(checked: Path, verdict_path: Path, gate: Path, config: str) -
 
     A shipping arm also has to have passed the gate: a refused one is held, and the ledger says so.
 
-    Hold and roll back leave the champion where it is (unless the champion is the arm that lost:
-    then the registry goes back to its predecessor). Returns a sentence that says what was done.
+    Hold and roll back leave the champion where it is (unless roll back finds a treatment champion,
+    which lost: then the registry goes back to its predecessor). Returns a sentence that says what
+    was done.
     """
     where, verdict = read_config(config), read_json(verdict_path)
     clock = dataset_clock(checked)
@@ -250,7 +257,7 @@ def carry_out(
         except PromotionRefused as refused:
             return f"the test says ship, the gate refuses: {refused}; release {champion} stays"
         return f"release {release} (arm {verdict['arm']}) is the champion; it was {champion}"
-    if verdict["decision"] == ROLLBACK and champion in list(verdict["releases"].values())[1:]:
+    if verdict["decision"] == ROLLBACK and champion in treatment_releases(verdict):
         registry.rollback(reason, verdict=record)
         return f"rolled back: release {registry.champion()} is the champion again"
     if champion is not None:

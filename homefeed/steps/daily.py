@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,29 +35,50 @@ def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) ->
     """Check one day; good rows and the day before's place at ``out``.
 
     ``data`` is ``events`` (the event log) or a folder that holds the day; an empty date means the
-    day after the newest published one.
+    day after the newest published one. Raises PipelineError for a day that is not over;
+    CheckRefused for a bad one, whose report is then at ``<out>.refused``.
     """
     where = read_config(config)
     log = champions_log(where.workspace)
     ends_s = end_of(date) if date else newest_day(where.workspace, log).as_of_s + DAY_S
     base = newest_day(where.workspace, log, ends_s - DAY_S)
     known = Dataset.open(Path(base.checked))
+    _require_over(known, ends_s)
+    refused = out.with_name(f"{out.name}.refused")  # what lies inside goes with a failed step
     with writing(out) as beside:
         beside.mkdir()
         raw, watermark = _day_of(data, known, ends_s, where, beside / "raw")
         thresholds = CheckThresholds(**dataclasses.asdict(where.checks))
         now_s = max(ends_s, time.time())
-        report = check(raw, beside / "day", thresholds, now_s, known_items=[known])
-        place = {**dataclasses.asdict(base), "watermark": watermark or base.watermark}
+        report = check(raw, beside / "day", thresholds, now_s, known_items=[known], refused=refused)
+        place = dataclasses.asdict(base)
+        if watermark is not None:
+            place["watermark"] = watermark
         write_json(beside / "day.json", {"ends_s": ends_s, "base": place})
     check_piece(report, out / "day").save(piece)
     kept = sum(t.kept for t in report.tables.values())
     print(f"= {name_of(ends_s)}: {kept:,} good rows, after {name_of(base.as_of_s)}")
 
 
+def _require_over(known: Dataset, ends_s: int) -> None:
+    """PipelineError for a day that still goes on: what it publishes is as of its end.
+
+    A simulated world has no such day: its clock is its own, and its log is written a day at once.
+    """
+    now_s = time.time()
+    if known.spec.live or ends_s <= now_s:
+        return
+    ends, now = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d %H:%M}" for s in (ends_s, now_s))
+    raise PipelineError(
+        f"{name_of(ends_s)} is not over: it ends at {ends} UTC, now it is {now} UTC; "
+        "run it after that, or give an earlier --date"
+    )
+
+
 def _day_of(
     data: str, known: Dataset, ends_s: int, config: Config, out: Path
-) -> tuple[Dataset, int]:
+) -> tuple[Dataset, int | None]:
+    """The day's rows at ``out``, and the event log's watermark where they come from it."""
     if data == EVENT_LOG:
         return event_log_day(config.workspace / EVENTS, known, ends_s - DAY_S, ends_s, out)
     dataset = resolve(data, config.workspace)
@@ -74,7 +96,7 @@ def _day_of(
     if tables[schema.ACTIONS].is_empty():
         raise PipelineError(f"{data} holds no action on {name_of(ends_s)}; give another --date")
     spec = dataclasses.replace(dataset.spec, span=None)
-    return write_dataset(out, spec, tables), 0
+    return write_dataset(out, spec, tables), None
 
 
 def append_step(day: Path, out: Path) -> None:

@@ -1,4 +1,8 @@
-"""One day of the event log as a data set: what was shown, and what users did about it."""
+"""One day of the event log as a data set: what was shown, and what users did about it.
+
+An action is taken with the day that it happened on, or, where it arrived on a later day, with that
+one: the day before was published without it.
+"""
 
 import dataclasses
 import sqlite3
@@ -8,10 +12,11 @@ import polars as pl
 
 from homefeed import schema
 from homefeed.data.contract import Dataset, write_dataset
-from homefeed.data.vocabulary import untyped_id
+from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.errors import DatasetError
 
 EVENTS = "events.db"
+MINUTE_MS = 60_000
 
 
 def event_log_day(
@@ -19,46 +24,71 @@ def event_log_day(
 ) -> tuple[Dataset, int]:
     """Write the actions and impressions of [from_s, to_s) at ``out``, in the form of ``base``.
 
-    Returns the data set and the log's sequence number up to which it was read. Raises
-    DatasetError where there is no log, or nobody acted on that day.
+    Actions from before ``from_s`` that arrived within the day are among them. Returns the data set
+    and the watermark: the log's sequence number up to which rows as of ``to_s`` hold every action.
+    Raises DatasetError where there is no log, or nobody acted on that day.
     """
     if not log.exists():
         raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
     connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     try:
-        watermark = connection.execute("SELECT coalesce(max(seq), 0) FROM actions").fetchone()[0]
-        actions = _read(connection, "actions", ACTION_SQL, from_s, to_s)
-        shown = _read(connection, "exposures", EXPOSURE_SQL, from_s, to_s)
+        ((watermark,),) = connection.execute(WATERMARK_SQL, (to_s * 1000,))
+        actions = _read(connection, ACTION_SQL, from_s, to_s)
+        shown = _read(connection, EXPOSURE_SQL, from_s, to_s)
     finally:
         connection.close()
+    actions = _external(_in_time(actions, base, from_s), base, "actions")
     if actions.is_empty():
         raise DatasetError(f"{log} holds no action between {from_s} and {to_s}; another --date?")
-    tables = {schema.ACTIONS: _external(actions, base)}
+    tables = {schema.ACTIONS: actions}
+    shown = _external(shown, base, "impressions")
     if base.has(schema.IMPRESSIONS) and not shown.is_empty():
-        tables[schema.IMPRESSIONS] = _external(_impressions(shown, actions, base), base)
-    spec = dataclasses.replace(base.spec, span=(from_s, to_s), notes=())
+        tables[schema.IMPRESSIONS] = _impressions(shown, actions, base)
+    first_s = min(from_s, actions[schema.TIMESTAMP].min() // 1000)
+    spec = dataclasses.replace(base.spec, span=(first_s, to_s), notes=())
     return write_dataset(out, spec, tables), int(watermark)
 
 
+# The store keeps seconds, half-precision durations and minutes of lateness, each rounded up: what
+# became available within a minute of the end may be missing from the row. A watermark that is too
+# low costs a comparison, since an action told twice counts once; one too high loses the action.
+WATERMARK_SQL = (
+    "SELECT coalesce(min(CASE WHEN max(arrived_ms, time_ms + 1002 * duration_s) + 61000 > ? "
+    "THEN seq END) - 1, max(seq), 0) FROM actions"
+)
 ACTION_SQL = (
     "SELECT user_id, item_id, action_type, time_ms AS timestamp, surface, duration_s, request_id, "
-    "event_id, arrived_ms AS arrived_at FROM actions WHERE time_ms >= ? AND time_ms < ? "
-    "ORDER BY seq"
+    "event_id, arrived_ms AS arrived_at FROM actions WHERE time_ms < :to "
+    "AND (time_ms >= :from OR (arrived_ms >= :from AND arrived_ms < :to)) ORDER BY seq"
 )
 EXPOSURE_SQL = (
     "SELECT e.request_id, e.user_id, json_extract(i.value, '$[0]') AS item_id, "
     "e.time_ms AS timestamp, i.key + 1 AS position, e.surface "
-    "FROM exposures e, json_each(e.items) i WHERE e.time_ms >= ? AND e.time_ms < ? "
+    "FROM exposures e, json_each(e.items) i WHERE e.time_ms >= :from AND e.time_ms < :to "
     "AND e.endpoint = 'feed' ORDER BY e.seq, i.key"
 )
 
 
-def _read(
-    connection: sqlite3.Connection, table: str, query: str, from_s: int, to_s: int
-) -> pl.DataFrame:
-    cursor = connection.execute(query, (from_s * 1000, to_s * 1000))
+def _read(connection: sqlite3.Connection, query: str, from_s: int, to_s: int) -> pl.DataFrame:
+    cursor = connection.execute(query, {"from": from_s * 1000, "to": to_s * 1000})
     names = [column[0] for column in cursor.description]
-    return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+    found = pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+    # On a day on which no action names its request, there is no type to infer.
+    return found.cast({schema.REQUEST_ID: pl.String})
+
+
+def _in_time(actions: pl.DataFrame, base: Dataset, from_s: int) -> pl.DataFrame:
+    """Without those that came later than the store can tell, or are older than the log itself."""
+    time_ms, arrived_ms = pl.col(schema.TIMESTAMP), pl.col(schema.ARRIVED_AT)
+    first_ms = 1000 * base.spec.span[0] if base.spec.span else 0
+    is_new = time_ms >= from_s * 1000
+    is_told = (arrived_ms - time_ms < NEVER_MIN * MINUTE_MS) & (time_ms >= first_ms)
+    kept = actions.filter(is_new | is_told)
+    if late := kept.filter(~is_new).height:
+        print(f"= {late:,} actions of earlier days arrived on this one")
+    if left_out := actions.height - kept.height:
+        print(f"= {left_out:,} actions left out: they came over 45 days late, or precede the log")
+    return kept
 
 
 def _impressions(shown: pl.DataFrame, actions: pl.DataFrame, base: Dataset) -> pl.DataFrame:
@@ -75,10 +105,23 @@ def _impressions(shown: pl.DataFrame, actions: pl.DataFrame, base: Dataset) -> p
     return labelled.with_columns(pl.col(label).fill_null(0) for label in base.spec.labels)
 
 
-def _external(frame: pl.DataFrame, base: Dataset) -> pl.DataFrame:
-    """Typed ids back to the log's own, in the type that the base has them."""
+def _external(frame: pl.DataFrame, base: Dataset, table: str) -> pl.DataFrame:
+    """Typed ids back to the log's own; rows whose ids are of another type than the log's go.
+
+    A server takes any id, so one that was posted as a text must not cost the others their day.
+    """
     found = base.scan(schema.ACTIONS).collect_schema()
-    return frame.with_columns(
-        pl.Series(name, [untyped_id(value) for value in frame[name]], dtype=found[name])
-        for name in (schema.USER_ID, schema.ITEM_ID)
-    )
+    names = [schema.USER_ID, schema.ITEM_ID]
+    own = frame.with_columns(_untyped(name, found[name]) for name in names).drop_nulls(names)
+    if dropped := frame.height - own.height:
+        kinds = " and ".join(f"{name} {found[name]}" for name in names)
+        print(f"= {dropped:,} {table} left out: their ids are of another type than {kinds}")
+    return own
+
+
+def _untyped(name: str, dtype: pl.DataType) -> pl.Expr:
+    """The id without its mark, null where it has another type or does not fit."""
+    mark = "i:" if dtype.is_integer() else "s:"
+    typed = pl.col(name).cast(pl.String)
+    is_own = typed.str.starts_with(mark)
+    return pl.when(is_own).then(typed.str.strip_prefix(mark)).cast(dtype, strict=False).alias(name)

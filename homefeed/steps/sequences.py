@@ -1,6 +1,7 @@
 """What the feature store keeps of a user beside vectors: the last actions, and what was shown.
 
-Both as of one midnight, newest first, ids typed; the event log goes on from there.
+Both as of one midnight, newest first, ids typed; the event log goes on from there. An action that
+became available after that midnight is left to the log, so the watermark stays below its number.
 """
 
 from pathlib import Path

@@ -67,7 +67,9 @@ def snapshots_step(
             for described in encoder_snapshots(encoders / kind, store, table, stats_of, days, where)
         ]
         write_sequences(beside / SEQUENCES, store, dataset, days[-1])
+        # Whoever served `world` after its log was another run's: this one goes back to its end.
         listed = {"snapshots": made, "as_of_s": days[-1], "watermark": 0}
+        listed["goes_back"] = dataset.spec.live
         write_json(beside / "snapshots.json", listed)
         log = log_name(checked, store)
         day = Day(log=log, as_of_s=days[-1], checked=str(checked), store=str(store_path))

@@ -33,6 +33,7 @@ def check(
     now_s: float,
     *,
     known_items: Sequence[Dataset] = (),
+    refused: Path | None = None,
     memory_mb: int = MEMORY_MB,
 ) -> CheckReport:
     """Write the good rows of ``dataset`` as a data set at ``out``, and say what was wrong.
@@ -43,10 +44,12 @@ def check(
 
     Raises DatasetError (exit 2) where a file cannot be read, a table is empty or times are in
     another unit than declared; CheckRefused (exit 3) where more rows break an expectation than
-    ``thresholds`` allow: report and Data Docs are then at ``<out>.refused``, and no ``out``.
+    ``thresholds`` allow: report and Data Docs are then at ``refused`` (by default
+    ``<out>.refused``; a caller whose folder goes with the failure names a place outside), and no
+    ``out``.
     """
     out = Path(out)
-    refused = out.with_name(f"{out.name}.refused")
+    refused = out.with_name(f"{out.name}.refused") if refused is None else Path(refused)
     start = time.monotonic()
     with writing(out) as beside:
         beside.mkdir(parents=True)

@@ -172,3 +172,21 @@ def test_an_arm_without_users_or_a_control_without_clicks_has_no_lift():
     assert math.isnan(found.lift)
     assert not found.significant
     assert found.difference == 1.0
+
+
+def test_a_control_without_any_event_still_has_an_interval_of_the_difference():
+    new = np.repeat([0, 1], 500)
+    clicks = new * (np.arange(1000) % 5 == 0)
+    found = compare_arms(
+        outcomes_of(two_arms(), new, clicks, np.ones(1000)), CLICKS, "new", "control"
+    )
+    reach = stats.t.ppf(0.975, 499) * math.sqrt(0.2 * 0.8 / 499)
+    assert found.difference_low == pytest.approx(0.2 - reach)
+    assert found.difference_high == pytest.approx(0.2 + reach)
+    assert str(found) == "+0.2 [+0.165, +0.235], absolute, as the control is at 0"
+
+
+def test_a_difference_that_is_the_same_in_all_users_has_no_width():
+    new = np.repeat([0, 1], 50)
+    found = compare_arms(outcomes_of(two_arms(), new, new, np.ones(100)), CLICKS, "new", "control")
+    assert (found.difference_low, found.difference_high) == (1.0, 1.0)

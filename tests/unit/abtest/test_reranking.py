@@ -73,6 +73,23 @@ def test_too_few_users_hold(definition):
     assert "30 users" in verdict.reasons[0]
 
 
+def test_a_re_ranking_that_brings_up_what_the_control_never_did_is_rolled_back():
+    definition = parse_definition(
+        {
+            "name": "t",
+            "arms": {"control": {"release": 1}, "new": {"release": 2}},
+            "primary": {"name": "hit", "actions": ["click"]},
+            "guardrails": [{"name": "hides", "actions": ["hide"], "direction": "down"}],
+        }
+    )
+    hides = {"control": np.zeros(400), "new": np.repeat([0.0, 1.0], 200)}
+    analysis = analyze_paired(definition, {"hit": values(0.05), "hides": hides})
+    verdict = decide_paired(definition, analysis)
+    assert verdict.decision == ROLLBACK
+    assert "hides is worse: +0.5 [" in verdict.reasons[0]
+    assert "absolute, as the control is at 0" in verdict.reasons[0]
+
+
 def test_other_users_in_another_arm_and_a_missing_metric_are_errors(definition):
     with pytest.raises(DatasetError, match="needs the same ones"):
         compare_paired({"a": np.ones(3), "b": np.ones(4)}, "a", "b", metric="hit")

@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 
@@ -5,7 +6,8 @@ import pytest
 
 from homefeed.abtest.analysis import Analysis, ArmEstimate, Comparison, SampleRatio
 from homefeed.abtest.definition import parse_definition
-from homefeed.abtest.verdict import HOLD, ROLLBACK, SHIP, decide
+from homefeed.abtest.verdict import HOLD, ROLLBACK, SHIP, decide, treatment_releases, verdict_json
+from homefeed.errors import ArtifactError
 
 
 def figure(low, high, metric="clicks", arm="new", users=5000) -> Comparison:
@@ -27,6 +29,13 @@ def figure(low, high, metric="clicks", arm="new", users=5000) -> Comparison:
         p_value=0.5,
         confidence=0.95,
     )
+
+
+def absolute(low, high) -> Comparison:
+    """Hides where the control has none: a difference, and no lift."""
+    nothing = {"control_value": 0.0, "lift": math.nan, "low": math.nan, "high": math.nan}
+    ends = {"difference": (low + high) / 2, "difference_low": low, "difference_high": high}
+    return replace(figure(0, 0, metric="hides"), **nothing, **ends)
 
 
 def analysis(*primary, hides=(-0.1, 0.1), **changes) -> Analysis:
@@ -73,6 +82,34 @@ def test_a_broken_guardrail_rolls_back_whatever_the_primary_metric_gains(define)
     verdict = decide(define(), analysis(figure(0.01, 0.05), hides=(0.02, 0.3)))
     assert verdict.decision == ROLLBACK
     assert "hides is worse" in verdict.reasons[0]
+
+
+def test_harm_where_the_control_has_none_of_it_rolls_back_and_is_told_in_absolute_terms(define):
+    clicks = figure(0.01, 0.05)
+    verdict = decide(define(), analysis(clicks, guardrails=(absolute(0.03, 0.05),)))
+    assert verdict.decision == ROLLBACK
+    assert verdict.reasons == (
+        "new: hides is worse: +0.04 [+0.03, +0.05], absolute, as the control is at 0",
+    )
+
+
+@pytest.mark.parametrize("interval", [(-0.01, 0.02), (0.0, 0.0), (math.nan, math.nan)])
+def test_a_difference_from_none_that_may_be_chance_is_no_harm(interval, define):
+    clicks = figure(0.01, 0.05)
+    verdict = decide(define(), analysis(clicks, guardrails=(absolute(*interval),)))
+    assert verdict.decision == SHIP
+
+
+@pytest.mark.parametrize(
+    ("interval", "decision"), [((-0.05, -0.03), ROLLBACK), ((0.03, 0.05), SHIP)]
+)
+def test_a_guardrail_that_should_go_up_breaks_below_a_control_at_0(interval, decision, define):
+    balance = {"name": "hides", "actions": ["hide"], "direction": "up"}
+    clicks = figure(0.01, 0.05)
+    verdict = decide(
+        define(guardrails=[balance]), analysis(clicks, guardrails=(absolute(*interval),))
+    )
+    assert verdict.decision == decision
 
 
 def test_a_guardrail_that_improves_in_its_direction_is_no_harm(define):
@@ -172,3 +209,30 @@ def test_of_several_arms_the_surest_ships_and_all_must_lose_for_a_rollback(defin
     mixed = decide(definition, analysis(bad, figure(-0.01, 0.01, arm="other")))
     assert mixed.decision == HOLD
     assert [arm.decision for arm in mixed.arms] == [ROLLBACK, HOLD]
+
+
+@pytest.mark.parametrize(("control", "treatments"), [("", {2}), ("new", {1}), ("control", {2})])
+def test_a_written_verdict_tells_which_releases_were_tested_against_the_control(
+    control, treatments, define
+):
+    definition = define(control=control)
+    loss = figure(-0.05, -0.01, arm=definition.treatments[0])
+    written = verdict_json(decide(definition, analysis(loss)), definition, kind="test", live=True)
+    read = json.loads(json.dumps(written))
+    assert (read["kind"], read["live"], read["decision"]) == ("test", True, ROLLBACK)
+    assert read["control"] == definition.control_arm
+    assert treatment_releases(read) == treatments
+
+
+def test_a_verdict_written_without_its_control_has_its_first_arm_as_control():
+    assert treatment_releases({"releases": {"control": 4, "a": 5, "b": 6}}) == {5, 6}
+
+
+def test_a_release_that_the_control_serves_too_is_no_treatment():
+    written = {"control": "a", "releases": {"a": 4, "b": 4, "c": 5}}
+    assert treatment_releases(written) == {5}
+
+
+def test_a_verdict_whose_control_is_no_arm_says_so():
+    with pytest.raises(ArtifactError, match="control 'z' is no arm; arms: a, b"):
+        treatment_releases({"control": "z", "releases": {"a": 4, "b": 5}})

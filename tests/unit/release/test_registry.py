@@ -4,8 +4,15 @@ import subprocess
 import sys
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from homefeed.errors import ArtifactError, LedgerConflict, PromotionRefused, ReleaseError
+from homefeed.errors import (
+    ArtifactError,
+    LedgerConflict,
+    PromotionRefused,
+    ReleaseError,
+    StorageError,
+)
 from homefeed.release import Action, GateDecision, Part, ReleaseRegistry
 
 
@@ -185,6 +192,41 @@ def test_a_projection_lost_in_a_crash_is_repaired(three, monkeypatch):
     assert three.model.aliases() == {"champion": 2, "previous": 1}
     three.project()
     assert three.model.aliases() == {"champion": 2, "previous": 1}
+
+
+@pytest.mark.parametrize("verb", ["promote", "rollback", "set_challenger"])
+def test_a_verb_whose_aliases_mlflow_refuses_is_done_says_so_and_the_next_one_projects(
+    three, verb, monkeypatch, capsys
+):
+    three.promote(1, "first")
+    three.promote(2, "second")
+
+    def refuse(state):
+        raise MlflowException("(sqlite3.OperationalError)\n  database is locked")
+
+    monkeypatch.setattr(three.model, "project", refuse)
+    version = () if verb == "rollback" else (3,)
+    entry = getattr(three, verb)(*version, reason="now")
+    monkeypatch.undo()
+    assert entry == three.history()[-1]
+    warning = capsys.readouterr().err
+    assert warning.count("\n") == 1
+    assert f"the ledger has moved (entry {entry.seq}: {entry.action}" in warning
+    assert "(sqlite3.OperationalError) database is locked" in warning
+    assert three.model.aliases() == {"champion": 2, "previous": 1}
+    three.set_challenger(3, "the next verb")
+    state = three.state()
+    wanted = {"champion": state.champion, "previous": state.previous, "challenger": 3}
+    assert three.model.aliases() == {k: v for k, v in wanted.items() if v is not None}
+
+
+def test_an_error_of_our_own_while_projecting_is_not_taken_for_mlflows(three, monkeypatch):
+    def refuse(state):
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(three.model, "project", refuse)
+    with pytest.raises(StorageError, match="the disk is full"):
+        three.promote(1, "first")
 
 
 def test_a_verb_without_a_reason_is_refused(three):

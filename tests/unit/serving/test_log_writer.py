@@ -1,8 +1,9 @@
 import asyncio
+from threading import Event
 
 import pytest
 
-from homefeed.errors import StorageError
+from homefeed.errors import BusyError, StorageError
 from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.log_writer import LogWriter
@@ -54,6 +55,84 @@ def test_a_failed_write_reaches_everyone_who_waits_and_the_writer_goes_on(
     *failed, later = asyncio.run(story())
     assert [str(error) for error in failed] == ["the disk is full"] * 3
     assert later.status == "accepted"
+    writer.close()
+
+
+def test_rows_that_cannot_be_written_fail_alone(log, explanations, make_action, monkeypatch):
+    writer, append, entered, go = LogWriter(log, explanations), log.append, Event(), Event()
+    together = []
+
+    def held(actions, exposures):
+        entered.set()
+        go.wait(10)
+        together.append(len(actions) + len(exposures))
+        return append(actions, exposures)
+
+    async def story() -> list:
+        monkeypatch.setattr(log, "append", held)
+        first = asyncio.create_task(writer.append_actions([make_action("first")]))
+        await asyncio.to_thread(entered.wait, 10)  # what comes now shares the next transaction
+        calls = [
+            asyncio.create_task(
+                writer.append_actions([make_action(f"e{n}", surface="\ud800" if n == 3 else "")])
+            )
+            for n in range(7)
+        ]
+        calls.append(asyncio.create_task(writer.append_exposure(shown("r1"))))
+        await asyncio.sleep(0)
+        go.set()
+        return await asyncio.gather(first, *calls, return_exceptions=True)
+
+    _, *outcomes, exposed = asyncio.run(story())
+    writer.close()
+    assert together[1] == 8
+    assert isinstance(outcomes.pop(3), UnicodeEncodeError)
+    assert [each[0].status for each in outcomes] == ["accepted"] * 6
+    assert exposed is None
+    kept = ["first", "e0", "e1", "e2", "e4", "e5", "e6"]
+    assert [action.event_id for action in log.actions()] == kept
+    assert [each.request_id for each in log.exposures()] == ["r1"]
+
+
+def test_a_log_that_cannot_be_written_is_not_tried_again_for_each_request(
+    log, explanations, make_action, monkeypatch
+):
+    tries, entered, go = [], Event(), Event()
+
+    def busy(actions, _):
+        entered.set()
+        go.wait(10)
+        tries.append(len(actions))
+        raise BusyError("another writer holds the log")
+
+    monkeypatch.setattr(log, "append", busy)
+    writer = LogWriter(log, explanations)
+
+    async def story() -> list:
+        first = asyncio.create_task(writer.append_actions([make_action("first")]))
+        await asyncio.to_thread(entered.wait, 10)
+        calls = [
+            asyncio.create_task(writer.append_actions([make_action(f"e{n}")])) for n in range(5)
+        ]
+        await asyncio.sleep(0)
+        go.set()
+        return await asyncio.gather(first, *calls, return_exceptions=True)
+
+    assert all(isinstance(outcome, BusyError) for outcome in asyncio.run(story()))
+    writer.close()
+    assert tries == [1, 5]
+
+
+def test_an_explanation_that_cannot_be_kept_does_not_stop_the_writer(
+    log, explanations, make_action
+):
+    writer = LogWriter(log, explanations)
+
+    async def story() -> list:
+        await asyncio.wait_for(writer.append_exposure(shown("r1"), {"why": object()}), 10)
+        return await asyncio.wait_for(writer.append_actions([make_action("later")]), 10)
+
+    assert asyncio.run(story())[0].status == "accepted"
     writer.close()
 
 

@@ -113,6 +113,57 @@ def test_a_bad_action_says_why(change, says):
     assert says in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("surface", {"user_id": 1, "surface": "\ud800"}),
+        ("user_id", {"user_id": "a\udfff"}),
+        ("candidates[1]", {"user_id": 1, "candidates": ["a", "\ud800"]}),
+    ],
+)
+def test_text_that_utf8_cannot_encode_is_refused_in_words_that_it_can(name, sent):
+    parse = parse_rank if "candidates" in sent else parse_feed
+    with pytest.raises(RequestError, match="half of a surrogate pair") as refused:
+        parse(body(**sent), LIVE)
+    assert refused.value.status == 400
+    assert str(refused.value).startswith(f'{name} is "')
+    assert str(refused.value).isprintable()
+    assert "\\ud" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "field", ["user_id", "item_id", "action_type", "surface", "request_id", "event_id", "timestamp"]
+)
+def test_no_field_of_an_action_takes_half_a_surrogate_pair(field):
+    value = {"user_id": 1, "item_id": 2, "action_type": "click", field: "\ud800"}
+    with pytest.raises(RequestError, match=field) as refused:
+        parse_action(value, NOW_MS, frozenset())
+    str(refused.value).encode()
+
+
+def test_whole_characters_beyond_the_basic_plane_are_taken_as_escapes_too():
+    sent = b'{"user_id": "\\ud83d\\ude00", "surface": "\\ud83d\\ude00"}'
+    request = parse_feed(sent, LIVE)
+    assert (request.user_id, request.surface) == ("😀", "😀")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("field", ["timestamp", "duration_s", "user_id", "surface"])
+def test_a_number_too_large_for_any_field_refuses_its_action_in_a_short_line(field, sign):
+    value = {"user_id": 1, "item_id": 2, "action_type": "click", field: sign * 10**400}
+    with pytest.raises(RequestError, match=field) as refused:
+        parse_action(value, NOW_MS, TYPES)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("field", ["k", "at", "user_id", "surface"])
+def test_a_number_too_large_for_any_field_refuses_its_request_in_a_short_line(field, sign):
+    with pytest.raises(RequestError, match=field) as refused:
+        parse_feed(body(**{"user_id": 1, field: sign * 10**400}), SIMULATED)
+    assert len(str(refused.value)) < 200
+
+
 def test_a_batch_is_a_list_of_bounded_length():
     with pytest.raises(RequestError, match="send a list"):
         parse_actions(body(actions={}), LIVE)

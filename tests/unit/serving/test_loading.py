@@ -1,0 +1,50 @@
+"""What tells a running server to load a release again."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from homefeed.embedding import UserVectors
+from homefeed.release.opened import newest_snapshot
+from homefeed.snapshots import snapshot_path, write_snapshot
+from serving import loading
+
+ENCODER, AS_OF_S, DAY_S = "abcdef0123456789", 20_000 * 86_400, 86_400
+
+
+@pytest.fixture
+def publish(tmp_path, monkeypatch):
+    """Write the day's snapshot with one user's vector; returns the release's key from then on."""
+    release = SimpleNamespace(
+        release_hash="r", newest_snapshot=lambda: newest_snapshot(tmp_path, ENCODER)
+    )
+    monkeypatch.setattr(loading, "_unverified", lambda workspace, version: release)
+
+    def write(value: float, as_of_s: int = AS_OF_S) -> str:
+        users = UserVectors(np.array([1], np.int32), np.array([[value, 1]], np.float32), as_of_s)
+        write_snapshot(
+            snapshot_path(tmp_path, ENCODER, as_of_s),
+            users=users,
+            typed_users=["i:7"],
+            item_vectors=np.eye(3, 2, -1, dtype=np.float32),
+            user_encoder_hash=ENCODER,
+            items_hash="1" * 16,
+            users_hash="2" * 16,
+            created_s=as_of_s + DAY_S,
+        )
+        return loading.release_key(tmp_path, 1)
+
+    return write
+
+
+def test_a_repaired_day_is_another_key_though_its_times_are_the_same(publish):
+    assert publish(0.5) != publish(0.25)
+
+
+def test_a_day_that_was_run_again_without_a_change_is_the_same_key(publish):
+    assert publish(0.5) == publish(0.5)
+
+
+def test_a_newer_day_is_another_key(publish):
+    assert publish(0.5) != publish(0.5, AS_OF_S + DAY_S)
