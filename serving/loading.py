@@ -36,14 +36,15 @@ def open_ledger(workspace: Path) -> Ledger:
 
 
 def release_key(workspace: Path, version: int) -> str:
-    """A name of the release with its newest snapshot: it changes when either does.
-
-    The snapshot by its content: a repaired day keeps its name and its times.
-    """
+    """A name of the release with its newest snapshot: it changes when either does."""
     release = _unverified(workspace, version)
-    snapshot = release.newest_snapshot()
+    return f"{release.release_hash}@{snapshot_key(release.newest_snapshot())}"
+
+
+def snapshot_key(snapshot: Path) -> str:
+    """A name of a snapshot and its content: a repaired day keeps its place and its times."""
     content = hash_json(read_json(snapshot / "snapshot.json"))  # it holds every file's hash
-    return f"{release.release_hash}@{snapshot.name}+{content}"
+    return f"{snapshot.name}+{content}"
 
 
 def load_served(settings: Settings, version: int) -> ServedRelease:

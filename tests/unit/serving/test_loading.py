@@ -1,25 +1,19 @@
 """What tells a running server to load a release again."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from homefeed.embedding import UserVectors
 from homefeed.release.opened import newest_snapshot
 from homefeed.snapshots import snapshot_path, write_snapshot
-from serving import loading
+from serving.loading import snapshot_key
 
 ENCODER, AS_OF_S, DAY_S = "abcdef0123456789", 20_000 * 86_400, 86_400
 
 
 @pytest.fixture
-def publish(tmp_path, monkeypatch):
-    """Write the day's snapshot with one user's vector; returns the release's key from then on."""
-    release = SimpleNamespace(
-        release_hash="r", newest_snapshot=lambda: newest_snapshot(tmp_path, ENCODER)
-    )
-    monkeypatch.setattr(loading, "_unverified", lambda workspace, version: release)
+def publish(tmp_path):
+    """Write a day's snapshot with one user's vector; returns the newest one's key from then on."""
 
     def write(value: float, as_of_s: int = AS_OF_S) -> str:
         users = UserVectors(np.array([1], np.int32), np.array([[value, 1]], np.float32), as_of_s)
@@ -33,7 +27,7 @@ def publish(tmp_path, monkeypatch):
             users_hash="2" * 16,
             created_s=as_of_s + DAY_S,
         )
-        return loading.release_key(tmp_path, 1)
+        return snapshot_key(newest_snapshot(tmp_path, ENCODER))
 
     return write
 
