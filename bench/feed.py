@@ -91,8 +91,10 @@ def ranker_alone(root: Path, candidates: int, seconds: float) -> dict:
     from homefeed.models.scorer import UserFeatures
     from serving.loading import load_scorer
     from serving.settings import Settings
+    from serving.tuning import keep_freed_memory
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     scorer = load_scorer(Settings(workspace=root), 1)
     draw = np.random.default_rng(0)
     user = UserFeatures(

@@ -50,6 +50,7 @@ from homefeed.models.ranker import Ranker, RankerInputs, variant
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.scorer import Scorer, ScorerSettings, UserFeatures
 from homefeed.models.transact import TransAct
+from serving.tuning import keep_freed_memory
 
 ITEMS, LIST = 20_000, 25
 
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     parts = new_ranker()
     common = {"chunk": options.chunk, "compiled": options.compiled}
     peer = ScorerSettings(exact_algebra=False)

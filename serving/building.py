@@ -17,6 +17,7 @@ from serving.running import wanted
 from serving.scoring import Scoring
 from serving.served import Served, ServedRelease
 from serving.settings import Settings
+from serving.tuning import keep_freed_memory
 from serving.user_state import UserReads
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def build_rankers(
     from serving.rankers import Rankers
 
     torch.set_num_threads(1)  # candidates are shared out instead: products are too small to cut
+    keep_freed_memory()
     catalog = Catalog(
         Source(
             wanted=lambda: wanted(settings.workspace),

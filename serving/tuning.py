@@ -1,12 +1,20 @@
-"""What every worker does once it has loaded: keep the collector away from what stays.
+"""What a worker tells its runtime once: the collector, and malloc.
 
 Python's garbage collector owns the p99 of a service that holds much and allocates little: a full
 collection walks everything that was loaded. Frozen objects are walked no more.
+
+glibc's malloc gives freed memory back to the kernel, and whoever scores asks for it again with
+every request: 6,466 page faults and 10 ms a request of 100 candidates, or none, as the heap
+happens to lie. Kept, it costs a scorer at most ``_KEPT`` bytes.
 """
 
+import ctypes
 import gc
 
 _GENERATIONS = (50_000, 20, 100)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEPT = 256 << 20
+_LARGEST_FROM_HEAP = 32 << 20  # the most that glibc takes
 
 
 def freeze_garbage() -> None:
@@ -15,3 +23,12 @@ def freeze_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GENERATIONS)
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees, up to 256 MiB; False where malloc is not glibc's."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:
+        return False
+    kept = set_option(_M_TRIM_THRESHOLD, _KEPT)
+    return bool(kept and set_option(_M_MMAP_THRESHOLD, _LARGEST_FROM_HEAP))
