@@ -130,7 +130,9 @@ class PaddedPeer(nn.Module):
         rows, place = len(h.lengths), h.place
         row = torch.from_numpy(np.repeat(np.arange(rows), h.lengths))
         padded = torch.zeros(rows, HISTORY, self.parts.config.width)
-        tokens = padded.index_put((row, place), self.parts._tokens(h, None))
+        tokens = padded.index_put(
+            (row, place), self.parts._tokens(h, self.parts.items.inputs(h.item))
+        )
         causal = nn.Transformer.generate_square_subsequent_mask(HISTORY)
         padding = torch.arange(HISTORY) >= torch.from_numpy(h.lengths)[:, None]
         bias = torch.zeros(padding.shape).masked_fill(padding, -torch.inf)

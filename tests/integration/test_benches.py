@@ -1,0 +1,35 @@
+"""Every bench program that needs no run of its own, at a size that says nothing about speed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+SMALL = {
+    "check": "--rows 5000 --repeats 1",
+    "embed": "--users 100 --width 32 --repeats 1",
+    "features": "--users 50 --reads 10 --repeats 1",
+    "feed": "--candidates 10 --scorer in_process --seconds 0.5 --open-seconds 1",
+    "rank": "--candidates 30 --actions 10 --repeats 1 --lists 3",
+    "sequences": "--sizes 10000 --repeats 1",
+    "train_step": "--width 32 --users 4 --repeats 1",
+    "train_step_ranker": "--rows 128 --per-request 4 --repeats 1",
+    "world_scores": "--preset tiny --days 1",
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_bench_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, BENCH / f"{name}.py", *SMALL[name].split(), "--json", figures],
+        capture_output=True,
+        text=True,
+        cwd=BENCH.parent,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(figures.read_text())
+    assert done.stdout.strip()
