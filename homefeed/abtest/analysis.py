@@ -9,7 +9,7 @@ Shapes: n users of one arm.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class Comparison:
     difference: float  # absolute
     difference_low: float
     difference_high: float
+    beyond_low: float  # interval of the arm's value minus what the metric tolerates of the control
+    beyond_high: float
     lift: float  # relative to the control; NaN where that is 0
     low: float  # interval of the lift at ``confidence``
     high: float
@@ -54,11 +56,16 @@ class Comparison:
         """Whether the interval of the lift excludes zero."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def in_absolute_terms(self) -> str:
+        """The difference with its interval, in the metric's own unit."""
+        ends = f"[{self.difference_low:+.3g}, {self.difference_high:+.3g}]"
+        return f"{self.difference:+.3g} {ends}, absolute"
+
     def __str__(self) -> str:
         """Write it as ``+3.2% [+1.1%, +5.3%]``, or in absolute terms where no lift is defined."""
         if self.control_value == 0:
-            ends = f"[{self.difference_low:+.3g}, {self.difference_high:+.3g}]"
-            return f"{self.difference:+.3g} {ends}, absolute, as the control is at 0"
+            return f"{self.in_absolute_terms}, as the control is at 0"
         return f"{self.lift:+.1%} [{self.low:+.1%}, {self.high:+.1%}]"
 
 
@@ -129,6 +136,7 @@ def compare_arms(
         arm=arm,
         control=control,
         confidence=confidence,
+        tolerated=metric.tolerated,
     )
 
 
@@ -156,20 +164,24 @@ def compare(
     arm: str,
     control: str,
     confidence: float = 0.95,
+    tolerated: float = 0.0,
 ) -> Comparison:
-    """Difference and lift of two independent estimates with their intervals."""
+    """Difference and lift of two independent estimates with their intervals.
+
+    ``beyond`` is the interval of the treated value minus (1 + ``tolerated``) times the control's: a
+    sum, so it holds where the control has few events or none, and a lift's interval says nothing.
+    """
     from scipy import stats
 
-    difference = treated.value - base.value
-    error = math.sqrt(treated.variance + base.variance)
+    difference, difference_margin = _difference(treated, base, 1.0, confidence)
+    beyond, beyond_margin = _difference(treated, base, 1 + tolerated, confidence)
     lift = lift_error = math.nan
     if base.value != 0:
         lift = difference / base.value
         relative = treated.value / base.value
         lift_error = math.sqrt(treated.variance + relative**2 * base.variance) / abs(base.value)
     freedom = _welch_freedom(treated, base)
-    reach = float(stats.t.ppf(1 - (1 - confidence) / 2, freedom)) if freedom > 0 else math.nan
-    margin = reach * error if error else 0.0  # no variance: the difference is known exactly
+    reach = _reach(freedom, confidence)
     return Comparison(
         metric=metric,
         arm=arm,
@@ -179,8 +191,10 @@ def compare(
         users=treated.users,
         control_users=base.users,
         difference=difference,
-        difference_low=difference - margin,
-        difference_high=difference + margin,
+        difference_low=difference - difference_margin,
+        difference_high=difference + difference_margin,
+        beyond_low=beyond - beyond_margin,
+        beyond_high=beyond + beyond_margin,
         lift=lift,
         low=lift - reach * lift_error,
         high=lift + reach * lift_error,
@@ -201,6 +215,24 @@ def sample_ratio(definition: Definition, outcomes: Outcomes) -> SampleRatio:
     if total:
         p_value = float(stats.chisquare(list(users.values()), list(expected.values())).pvalue)
     return SampleRatio(users=users, expected=expected, p_value=p_value)
+
+
+def _difference(
+    treated: ArmEstimate, base: ArmEstimate, times: float, confidence: float
+) -> tuple[float, float]:
+    """``treated`` minus ``times`` ``base``, and half the width of its interval."""
+    scaled = replace(base, value=times * base.value, variance=times**2 * base.variance)
+    error = math.sqrt(treated.variance + scaled.variance)
+    if error == 0:  # no variance: the difference is known exactly
+        return treated.value - scaled.value, 0.0
+    reach = _reach(_welch_freedom(treated, scaled), confidence)
+    return treated.value - scaled.value, reach * error
+
+
+def _reach(freedom: float, confidence: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(1 - (1 - confidence) / 2, freedom)) if freedom > 0 else math.nan
 
 
 def _welch_freedom(a: ArmEstimate, b: ArmEstimate) -> float:

@@ -60,6 +60,11 @@ class Metric:
         if self.max_harm < 0:
             raise ValueError(f"max_harm must not be negative, found {self.max_harm:g}")
 
+    @property
+    def tolerated(self) -> float:
+        """``max_harm`` as a relative change of the metric: up where down is better."""
+        return self.max_harm if self.direction == "down" else -self.max_harm
+
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from homefeed.abtest.analysis import Comparison
-from homefeed.abtest.definition import Definition
+from homefeed.abtest.definition import Definition, Metric
 from homefeed.abtest.verdict import HOLD, ArmVerdict, Verdict, combine, judge_arm
 from homefeed.errors import DatasetError
 from homefeed.evaluation.bootstrap import paired_difference
@@ -46,18 +46,19 @@ def analyze_paired(
     if definition.correction == "bonferroni":
         primary_confidence = 1 - (1 - definition.confidence) / len(definition.treatments)
 
-    def compare(arm: str, metric: str, confidence: float) -> Comparison:
-        if metric not in values or arm not in values[metric]:
+    def compare(arm: str, metric: Metric, confidence: float) -> Comparison:
+        if metric.name not in values or arm not in values[metric.name]:
             raise DatasetError(
-                f"no values of metric {metric!r} for arm {arm!r}; a paired re-ranking needs one "
-                "value per user of every metric in the definition"
+                f"no values of metric {metric.name!r} for arm {arm!r}; a paired re-ranking needs "
+                "one value per user of every metric in the definition"
             )
         return compare_paired(
-            values[metric],
+            values[metric.name],
             arm,
             definition.control_arm,
-            metric=metric,
+            metric=metric.name,
             confidence=confidence,
+            tolerated=metric.tolerated,
             samples=samples,
             seed=seed,
         )
@@ -66,11 +67,10 @@ def analyze_paired(
         test=definition.name,
         kind=KIND,
         primary=tuple(
-            compare(arm, definition.primary.name, primary_confidence)
-            for arm in definition.treatments
+            compare(arm, definition.primary, primary_confidence) for arm in definition.treatments
         ),
         guardrails=tuple(
-            compare(arm, metric.name, definition.confidence)
+            compare(arm, metric, definition.confidence)
             for arm in definition.treatments
             for metric in definition.guardrails
         ),
@@ -84,6 +84,7 @@ def compare_paired(
     *,
     metric: str,
     confidence: float = 0.95,
+    tolerated: float = 0.0,
     samples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
@@ -96,7 +97,9 @@ def compare_paired(
         )
     both = ~(np.isnan(ours) | np.isnan(base))
     ours, base = ours[both], base[both]
-    found = paired_difference(ours, base, samples=samples, level=confidence, seed=seed)
+    draws = {"samples": samples, "level": confidence, "seed": seed}
+    found = paired_difference(ours, base, **draws)
+    beyond = paired_difference(ours, (1 + tolerated) * base, **draws) if tolerated else found
     mean = float(base.mean()) if len(base) else float("nan")
     scale = 1 / mean if mean else float("nan")
     return Comparison(
@@ -110,6 +113,8 @@ def compare_paired(
         difference=found.mean,
         difference_low=found.low,
         difference_high=found.high,
+        beyond_low=beyond.low,
+        beyond_high=beyond.high,
         lift=found.mean * scale,
         low=found.low * scale,
         high=found.high * scale,

@@ -4,8 +4,8 @@ For each treatment, in this order:
 
 1. hold    the split cannot be believed (sample-ratio mismatch, wrong releases, many crossed users)
 2. hold    fewer than ``min_users`` in an arm; the power calculation says how many are needed
-3. rollback  the primary metric is significantly worse, or a guardrail worse than ``max_harm``;
-             where the control has none of the guardrail's events, significantly worse than none
+3. rollback  the primary metric is significantly worse, or a guardrail is significantly beyond
+             ``max_harm``, tested as a difference: a control with few events or none hides no harm
 4. ship    the primary interval lies above zero and the lift reaches ``min_effect``
 5. hold    anything else; with how many users the planned effect needs
 
@@ -77,7 +77,7 @@ def judge_arm(
     low, high = better_interval(metrics[primary.metric], primary)
     broken = [c for c in guardrails if _is_broken(metrics[c.metric], c)]
     if broken or high < 0:
-        worse = [f"{c.metric} is worse: {c}" for c in broken]
+        worse = [f"{c.metric} is worse: {_told(metrics[c.metric], c)}" for c in broken]
         if high < 0:
             worse.insert(0, f"{primary.metric} is significantly worse: {primary}")
         return ArmVerdict(arm=primary.arm, decision=ROLLBACK, reasons=tuple(worse))
@@ -154,10 +154,15 @@ def _turned(metric: Metric, low: float, high: float) -> tuple[float, float]:
 
 
 def _is_broken(metric: Metric, comparison: Comparison) -> bool:
-    if comparison.control_value == 0:  # no lift, and any share of nothing tolerates nothing
-        low, high = comparison.difference_low, comparison.difference_high
-        return _turned(metric, low, high)[1] < 0
-    return better_interval(metric, comparison)[1] < -metric.max_harm
+    return _turned(metric, comparison.beyond_low, comparison.beyond_high)[1] < 0
+
+
+def _told(metric: Metric, comparison: Comparison) -> str:
+    """The lift, or the difference where the lift's interval does not show the harm."""
+    shown = better_interval(metric, comparison)[1] < -metric.max_harm
+    if shown or comparison.control_value == 0:
+        return str(comparison)
+    return f"{comparison.in_absolute_terms}, as the control has few of them"
 
 
 def _doubts(definition: Definition, analysis: Analysis) -> list[str]:

@@ -61,6 +61,18 @@ def test_the_difference_per_user_is_welchs_interval_as_statsmodels_has_it(ours, 
     assert found.difference_high == pytest.approx(high)
 
 
+@given(COUNTS, COUNTS, st.sampled_from([-0.3, 0.0, 0.05, 2.0]))
+def test_what_is_beyond_a_tolerance_is_the_difference_from_a_control_that_much_larger(
+    ours, theirs, tolerated
+):
+    ours, theirs = np.array(ours, float), np.array(theirs, float)
+    treated, ones = estimate(ours, np.ones(len(ours))), np.ones(len(theirs))
+    found = compare(treated, estimate(theirs, ones), **NAMES, tolerated=tolerated)
+    reference = compare(treated, estimate((1 + tolerated) * theirs, ones), **NAMES)
+    assert found.beyond_low == pytest.approx(reference.difference_low)
+    assert found.beyond_high == pytest.approx(reference.difference_high)
+
+
 def test_the_variance_of_a_ratio_is_the_textbook_delta_formula():
     random = np.random.default_rng(0)
     x = random.poisson(5, 400) + 1.0

@@ -90,6 +90,15 @@ def test_a_re_ranking_that_brings_up_what_the_control_never_did_is_rolled_back()
     assert "absolute, as the control is at 0" in verdict.reasons[0]
 
 
+def test_a_re_ranking_may_lose_what_a_guardrail_tolerates():
+    pair = values(-0.04)
+    kept = compare_paired(pair, "new", "control", metric="hit")
+    tolerant = compare_paired(pair, "new", "control", metric="hit", tolerated=-0.1)
+    assert kept.beyond_high == kept.difference_high < 0
+    assert tolerant.beyond_low > 0
+    assert tolerant.difference_high == kept.difference_high
+
+
 def test_other_users_in_another_arm_and_a_missing_metric_are_errors(definition):
     with pytest.raises(DatasetError, match="needs the same ones"):
         compare_paired({"a": np.ones(3), "b": np.ones(4)}, "a", "b", metric="hit")

@@ -2,15 +2,23 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from homefeed.abtest.analysis import Analysis, ArmEstimate, Comparison, SampleRatio
+from homefeed.abtest.analysis import (
+    Analysis,
+    ArmEstimate,
+    Comparison,
+    SampleRatio,
+    compare,
+    estimate,
+)
 from homefeed.abtest.definition import parse_definition
 from homefeed.abtest.verdict import HOLD, ROLLBACK, SHIP, decide, treatment_releases, verdict_json
 from homefeed.errors import ArtifactError
 
 
-def figure(low, high, metric="clicks", arm="new", users=5000) -> Comparison:
+def figure(low, high, metric="clicks", arm="new", users=5000, tolerated=0.0) -> Comparison:
     lift = (low + high) / 2
     return Comparison(
         metric=metric,
@@ -23,6 +31,8 @@ def figure(low, high, metric="clicks", arm="new", users=5000) -> Comparison:
         difference=2 * lift,
         difference_low=2 * low,
         difference_high=2 * high,
+        beyond_low=2 * (low - tolerated),
+        beyond_high=2 * (high - tolerated),
         lift=lift,
         low=low,
         high=high,
@@ -35,11 +45,14 @@ def absolute(low, high) -> Comparison:
     """Hides where the control has none: a difference, and no lift."""
     nothing = {"control_value": 0.0, "lift": math.nan, "low": math.nan, "high": math.nan}
     ends = {"difference": (low + high) / 2, "difference_low": low, "difference_high": high}
-    return replace(figure(0, 0, metric="hides"), **nothing, **ends)
+    beyond = {"beyond_low": low, "beyond_high": high}
+    return replace(figure(0, 0, metric="hides"), **nothing, **ends, **beyond)
 
 
-def analysis(*primary, hides=(-0.1, 0.1), **changes) -> Analysis:
-    guardrails = tuple(figure(*hides, metric="hides", arm=c.arm) for c in primary)
+def analysis(*primary, hides=(-0.1, 0.1), tolerated=0.0, **changes) -> Analysis:
+    guardrails = tuple(
+        figure(*hides, metric="hides", arm=c.arm, tolerated=tolerated) for c in primary
+    )
     made = Analysis(
         test="t",
         sample_ratio=SampleRatio(users={"control": 5000, "new": 5000}, expected={}, p_value=0.5),
@@ -127,8 +140,30 @@ def test_a_guardrail_within_its_tolerance_is_no_harm(define):
         }
     ]
     definition = define(guardrails=tolerant)
-    assert decide(definition, analysis(figure(0.01, 0.05), hides=(0.02, 0.3))).decision == SHIP
-    assert decide(definition, analysis(figure(0.01, 0.05), hides=(0.06, 0.3))).decision == ROLLBACK
+    for hides, decision in (((0.02, 0.3), SHIP), ((0.06, 0.3), ROLLBACK)):
+        found = analysis(figure(0.01, 0.05), hides=hides, tolerated=0.05)
+        assert decide(definition, found).decision == decision
+
+
+@pytest.mark.parametrize(
+    ("events", "max_harm", "decision"), [(20, 0.0, ROLLBACK), (20, 12.0, SHIP), (4, 0.0, SHIP)]
+)
+def test_harm_is_seen_where_the_control_has_two_events(events, max_harm, decision, define):
+    def of(count: int) -> ArmEstimate:
+        return estimate((np.arange(1000) < count).astype(float), np.ones(1000))
+
+    hides = {"name": "hides", "actions": ["hide"], "direction": "down", "max_harm": max_harm}
+    names = {"metric": "hides", "arm": "new", "control": "control"}
+    guardrail = compare(of(events), of(2), **names, tolerated=max_harm)
+    assert guardrail.low < 0 < guardrail.high  # of so small a base the lift says nothing
+    clicks = figure(0.01, 0.05)
+    verdict = decide(define(guardrails=[hides]), analysis(clicks, guardrails=(guardrail,)))
+    assert verdict.decision == decision
+    if decision == ROLLBACK:
+        told = (
+            "hides is worse: +0.018 [+0.00888, +0.0271], absolute, as the control has few of them"
+        )
+        assert told in verdict.reasons[0]
 
 
 def test_a_gain_below_the_minimum_effect_holds(define):
