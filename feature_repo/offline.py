@@ -41,8 +41,9 @@ class PointInTime:
 def write_part(folder: Path, frame: pl.DataFrame, as_of_s: int, created_s: int) -> bool:
     """Keep a day's rows for point-in-time joins; returns whether anything new was written.
 
-    The same rows of the same day again change nothing. A repaired day is kept beside the first,
-    with its later time of creation: a request in between saw the first.
+    The same rows of the same day again change nothing. A day published again with a later time of
+    creation is kept beside the first: a request in between saw the first. With the same time, as the
+    pipelines have it (ADR 0002, point 9), it replaces the first.
     """
     content = _content_hash(frame)
     parts = sorted(
@@ -51,7 +52,7 @@ def write_part(folder: Path, frame: pl.DataFrame, as_of_s: int, created_s: int) 
     if parts and parts[-1].stem.endswith(f"-{content}"):
         return False
     for same in folder.glob(f"{as_of_s}-{created_s}-*.parquet"):
-        same.unlink()  # repaired at the very same time: the first was never readable
+        same.unlink()
     stamped = frame.with_columns(
         pl.from_epoch(pl.lit(time_s), "s").cast(pl.Datetime("us", "UTC")).alias(name)
         for name, time_s in ((EVENT_TIME, as_of_s), (CREATED_TIME, created_s))
