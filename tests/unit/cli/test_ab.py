@@ -3,37 +3,38 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from homefeed.abtest.definition import parse_definition
-from homefeed.abtest.exposure import Outcomes
+from homefeed.abtest.assignment import arm_of
+from homefeed.abtest.definition import Definition, parse_definition
 from homefeed.abtest.running import STOPPED, all_states, start_test
+from homefeed.release import ReleaseRegistry
+from serving.event_log import EventLog
+from serving.logged import Action, Exposure
+
+USERS = [f"i:{user}" for user in range(1000)]
+CLICKS = {"a": 1, "b": 3}  # arm a is clearly worse; every second user clicks once more
 
 
 @pytest.fixture
-def champion(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The champions of a registry, the present one last."""
-    champions = [3, 2]
-
-    class Registry:
-        def __init__(self, *place: object, **options: object) -> None: ...
-
-        def champion(self) -> int:
-            return champions[-1]
-
-        def rollback(self, reason: str, **kept: object) -> None:
-            champions.pop()
-
-        def record(self, *entry: object, **kept: object) -> None: ...
-
-    monkeypatch.setattr("homefeed.release.registry.ReleaseRegistry", Registry)
-    return champions
+def workspace(tmp_path: Path) -> Path:
+    """Where the command line looks."""
+    return tmp_path / ".homefeed"
 
 
 @pytest.fixture
-def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A running test whose control is its second arm; arm a is clearly worse than control b."""
+def champions(registry: ReleaseRegistry, make_manifest: Any) -> ReleaseRegistry:
+    """Three releases, of which the third and then the second became champion."""
+    for name in ("first", "second", "third"):
+        registry.register(make_manifest(name))
+    registry.promote(3, reason="the first of all")
+    registry.promote(2, reason="it won a test")
+    return registry
+
+
+@pytest.fixture
+def lost(workspace: Path, champions: ReleaseRegistry) -> None:
+    """A running test whose control is its second arm, and all that its users were shown and did."""
     definition = parse_definition(
         {
             "name": "t",
@@ -42,38 +43,46 @@ def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "primary": {"name": "clicks", "actions": ["click"]},
         }
     )
-    start_test(tmp_path / ".homefeed", definition, at_s=0.0)
-    users = np.arange(1000)
-    found = Outcomes(
-        arms=("a", "b"),
-        user=np.array([f"i:{user}" for user in users]),
-        arm=users % 2,
-        requests=np.ones(1000),
-        counts={"clicks": np.where(users % 2, 3.0, 1.0) + (users // 2) % 2},
-        crossed_users=0,
-        misassigned_users=0,
-        wrong_release_requests=0,
-    )
-    monkeypatch.setattr("homefeed.abtest.exposure.read_log", lambda *place: ((), ()))
-    monkeypatch.setattr("homefeed.abtest.exposure.outcomes", lambda *read: found)
+    start_test(workspace, definition, at_s=0.0)
+    visits = [_visit(definition, user, extra=number % 2) for number, user in enumerate(USERS)]
+    log = EventLog(workspace / "events.db")
+    log.append([click for clicks, _ in visits for click in clicks], [shown for _, shown in visits])
+    log.close()
+
+
+def _visit(definition: Definition, user: str, extra: int) -> tuple[list[Action], Exposure]:
+    arm = arm_of(definition, user)
+    about = {"user_id": user, "request_id": f"of {user}"}
+    shown = Exposure(
+        **about, endpoint="feed", time_ms=1000, test="t", arm=arm,
+        release_version=definition.arms[arm].release, release_hash="",
+    )  # fmt: skip
+    clicks = [
+        Action(
+            **about, event_id=f"{user}-{n}", item_id=f"i:{n}", action_type="click",
+            time_ms=2000 + n, arrived_ms=2000 + n,
+        )
+        for n in range(CLICKS[arm] + extra)
+    ]  # fmt: skip
+    return clicks, shown
 
 
 @pytest.mark.usefixtures("lost")
 def test_a_champion_that_won_as_the_named_control_stays_when_the_test_rolls_back(
-    homefeed: Any, champion: list[int], tmp_path: Path
+    homefeed: Any, champions: ReleaseRegistry, workspace: Path
 ) -> None:
     said = homefeed("ab", "analyze", "t", "--promote")
     assert said.code == 0
     assert "rollback: release 2 stays the champion" in said.out
-    assert champion == [3, 2]
-    assert all_states(tmp_path / ".homefeed")["t"].status == STOPPED
+    assert champions.champion() == 2
+    assert all_states(workspace)["t"].status == STOPPED
 
 
 @pytest.mark.usefixtures("lost")
 def test_a_champion_that_lost_as_the_first_arm_is_rolled_back(
-    homefeed: Any, champion: list[int]
+    homefeed: Any, champions: ReleaseRegistry
 ) -> None:
-    champion.append(1)
+    champions.promote(1, reason="by hand")
     said = homefeed("ab", "analyze", "t", "--promote")
     assert "rolled back: release 2 is the champion again" in said.out
-    assert champion == [3, 2]
+    assert champions.champion() == 2

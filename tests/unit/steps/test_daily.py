@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +16,7 @@ from homefeed.recipes import config_json
 from homefeed.steps import daily
 from homefeed.steps.lineage import DAY_S, Day, write_day
 
-ENDED_S = 20_000 * DAY_S  # the midnight that ended the newest published day, 2024-10-03
+TODAY_S = int(time.time()) // DAY_S * DAY_S  # the midnight that began this day
 
 
 def _log(folder: Path, times_s: list[int], kind: str = "like", *, live: bool = False):
@@ -29,17 +31,16 @@ def _log(folder: Path, times_s: list[int], kind: str = "like", *, live: bool = F
 
 
 @pytest.fixture
-def check_day(tmp_path, monkeypatch):
-    """Check the day after the newest published one, at a time of our clock."""
+def check_day(tmp_path, workspace, registry, make_manifest):
+    """Check the day that follows the newest published one, which ended at ``ended_s``."""
+    registry.promote(registry.register(make_manifest(dataset="shop")), reason="the first")
 
-    def run(kind: str = "like", *, now_s: float, live: bool = False, date: str = "") -> Path:
-        config = Config(storage=StorageConfig(root=str(tmp_path / "workspace")))
-        known = _log(tmp_path / "known", [ENDED_S - 60], live=live)
-        day = Day(log="shop", as_of_s=ENDED_S, checked=str(known.root), store="s", watermark=41)
+    def run(kind: str = "like", *, ended_s: int, live: bool = False, date: str = "") -> Path:
+        config = Config(storage=StorageConfig(root=str(workspace)))
+        known = _log(tmp_path / "known", [ended_s - 60], live=live)
+        day = Day(log="shop", as_of_s=ended_s, checked=str(known.root), store="s", watermark=41)
         write_day(config.workspace, day)
-        new = _log(tmp_path / "new", [ENDED_S + 60, ENDED_S + 120], kind)
-        monkeypatch.setattr(daily, "champions_log", lambda workspace: "shop")
-        monkeypatch.setattr("time.time", lambda: now_s)
+        new = _log(tmp_path / "new", [ended_s + 60, ended_s + 120], kind)
         out = tmp_path / "step" / "day"
         daily.check_day_step(str(new.root), date, config_json(config), out, tmp_path / "piece")
         return out
@@ -47,29 +48,31 @@ def check_day(tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("date", ["", "2024-10-05"])
-def test_a_day_that_is_not_over_is_not_taken(check_day, tmp_path, date):
-    wanted = "2024-10-04 is not over: it ends at 2024-10-05 00:00 UTC, now it is 2024-10-04 10:00"
-    if date:
-        wanted = "2024-10-05 is not over"
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_day_that_is_not_over_is_not_taken(check_day, tmp_path, ahead):
+    day, after = (
+        f"{datetime.fromtimestamp(TODAY_S + days * DAY_S, UTC):%Y-%m-%d}"
+        for days in (ahead, ahead + 1)
+    )
+    wanted = f"{day} is not over: it ends at {after} 00:00 UTC, now it is "
     with pytest.raises(PipelineError, match=wanted):
-        check_day(now_s=ENDED_S + 10 * 3_600, date=date)
+        check_day(ended_s=TODAY_S, date=day if ahead else "")
     assert not (tmp_path / "step" / "day").exists()
 
 
 def test_a_day_is_taken_as_soon_as_it_is_over(check_day):
-    described = json.loads((check_day(now_s=ENDED_S + DAY_S) / "day.json").read_text())
-    assert described["ends_s"] == ENDED_S + DAY_S
+    described = json.loads((check_day(ended_s=TODAY_S - DAY_S) / "day.json").read_text())
+    assert described["ends_s"] == TODAY_S
     assert described["base"]["watermark"] == 41  # a folder's day says nothing about the event log
 
 
 def test_a_simulated_world_whose_time_is_ahead_of_ours_is_taken(check_day):
-    assert (check_day(now_s=ENDED_S - 900 * DAY_S, live=True) / "day.json").exists()
+    assert (check_day(ended_s=TODAY_S + 900 * DAY_S, live=True) / "day.json").exists()
 
 
 def test_the_report_of_a_refused_day_lies_where_the_error_says(check_day, tmp_path):
     with pytest.raises(CheckRefused) as refusal:
-        check_day("never declared", now_s=ENDED_S + DAY_S)
+        check_day("never declared", ended_s=TODAY_S - DAY_S)
     (page,) = re.findall(r"report: (\S+)", str(refusal.value))
     kept = tmp_path / "step" / "day.refused"
     assert Path(page) == kept / "data_docs" / "index.html"
@@ -80,6 +83,6 @@ def test_the_report_of_a_refused_day_lies_where_the_error_says(check_day, tmp_pa
 
 def test_a_day_that_was_mended_leaves_no_refusal_behind(check_day, tmp_path):
     with pytest.raises(CheckRefused):
-        check_day("never declared", now_s=ENDED_S + DAY_S)
-    check_day(now_s=ENDED_S + DAY_S)
+        check_day("never declared", ended_s=TODAY_S - DAY_S)
+    check_day(ended_s=TODAY_S - DAY_S)
     assert [path.name for path in (tmp_path / "step").iterdir()] == ["day"]
