@@ -30,3 +30,29 @@ def test_a_value_that_nothing_can_hold_refuses_its_own_action_alone(bad, log, tm
     assert [result["status"] for result in answer["results"]] == ["accepted", "refused", "accepted"]
     assert answer["results"][1]["error"].startswith("actions[1]: ")
     json.dumps(answer, ensure_ascii=False).encode()  # as it is sent
+
+
+def test_each_posted_action_has_its_own_result(world):
+    def click(item, **changes):
+        return {"user_id": 7, "item_id": item, "action_type": "click", **changes}
+
+    posted = [
+        click(1001, event_id="a"),
+        click(1001, event_id="a"),
+        click(1002, event_id="a"),
+        click(1001, action_type="clik"),
+        "nonsense",
+        click("brand new"),
+    ]
+    answer = asyncio.run(world.path.record(NOW_MS, posted))
+    assert [result["status"] for result in answer["results"]] == [
+        "accepted",
+        "duplicate",
+        "refused",
+        "refused",
+        "refused",
+        "accepted",
+    ]
+    assert (answer["accepted"], answer["duplicates"], answer["refused"]) == (2, 1, 3)
+    assert "actions[2]: event_id 'a' was recorded before" in answer["results"][2]["error"]
+    assert "known are click, hide, like" in answer["results"][3]["error"]

@@ -248,31 +248,6 @@ def test_an_explanation_tells_sources_filters_ages_and_head_scores(known):
     assert known.path.explain("unknown") is None
 
 
-def test_each_posted_action_has_its_own_result(world):
-    answer = post(
-        world,
-        [
-            click(1001, event_id="a"),
-            click(1001, event_id="a"),
-            click(1002, event_id="a"),
-            click(1001, action_type="clik"),
-            "nonsense",
-            click("brand new"),
-        ],
-    )
-    assert [result["status"] for result in answer["results"]] == [
-        "accepted",
-        "duplicate",
-        "refused",
-        "refused",
-        "refused",
-        "accepted",
-    ]
-    assert (answer["accepted"], answer["duplicates"], answer["refused"]) == (2, 1, 3)
-    assert "actions[2]: event_id 'a' was recorded before" in answer["results"][2]["error"]
-    assert "known are click, hide, like" in answer["results"][3]["error"]
-
-
 def test_requests_at_once_are_all_logged(known):
     async def many() -> list[dict]:
         requests = [

@@ -1,0 +1,41 @@
+"""Item statistics against counts made row by row."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from homefeed.data.item_stats import build_item_stats
+
+DAY_S = 86_400
+
+
+def test_statistics_equal_counts_made_row_by_row(dataset, store):
+    created = np.full(store.meta.item_count + 1, -1, np.int64)
+    stats = build_item_stats(dataset, store, created, label_lag_s=0)
+    day = 9
+    found = stats.as_of(day * DAY_S + 5)
+    frame = dataset.scan("impressions").collect()
+    for item in (2, 7, 20):
+        index = store.items.indices(pl.Series([item]))[0]
+        for window, first in (("_7d", day - 7), ("", 0)):
+            past = frame.filter(
+                pl.col("timestamp").is_between(
+                    first * DAY_S * 1000, day * DAY_S * 1000, closed="left"
+                )
+            )
+            mine = past.filter(pl.col("item_id") == item)
+            rate = (mine["like"].sum() + 20 * past["like"].mean()) / (mine.height + 20)
+            if index:
+                assert found[index, stats.names.index(f"like_rate{window}")] == pytest.approx(rate)
+                expected = np.log1p(mine.height)
+                assert found[index, stats.names.index(f"log_exposures{window}")] == pytest.approx(
+                    expected
+                )
+
+
+def test_statistics_of_a_day_are_the_same_whatever_days_were_asked_before(dataset, store):
+    created = np.full(store.meta.item_count + 1, -1, np.int64)
+    asked = build_item_stats(dataset, store, created)
+    for day in (9, 12, 12, 5, 10):
+        alone = build_item_stats(dataset, store, created).as_of(day * DAY_S)
+        np.testing.assert_array_equal(asked.as_of(day * DAY_S), alone)

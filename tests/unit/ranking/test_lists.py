@@ -1,0 +1,38 @@
+"""What a ranker's lists are, and what orders them."""
+
+import numpy as np
+
+from homefeed.evaluation.ranking import compare_scores, list_kind
+
+
+def test_lists_of_users_are_ordered_without_the_level_lists_of_requests_are_not_changed_by_it(
+    training_set,
+):
+    requests = training_set.requests_of(1)
+    rows = training_set.rows_of(requests)
+    generator = np.random.default_rng(0)
+    relevance = generator.normal(size=(len(rows), 2)).astype(np.float32)
+    level = generator.normal(size=(training_set.meta.requests, 2)).astype(np.float32) * 5
+    level = level[training_set.request[rows]]
+    scores = {
+        "bare": np.stack([np.zeros_like(level), relevance], axis=1),
+        "levelled": np.stack([level, relevance], axis=1),
+    }
+    by_user = compare_scores(scores, training_set, requests, lists="user")
+    by_request = compare_scores(scores, training_set, requests, lists="request")
+    for report in (by_user, by_request):
+        bare, levelled = (report.figures[name]["like"] for name in scores)
+        assert (bare.users.value == levelled.users.value).all()
+    with_level = by_user.figures["levelled"]["like"]
+    assert with_level.hit_with_level.mean != with_level.hit.mean
+    assert with_level.auc != by_user.figures["bare"]["like"].auc
+
+
+def test_short_requests_are_judged_in_one_list_per_user(training_set):
+    requests = training_set.requests_of(1)
+    assert list_kind(training_set, requests) == "request"
+
+    class Short:
+        begin = np.arange(9) * 2
+
+    assert list_kind(Short, np.arange(8)) == "user"
