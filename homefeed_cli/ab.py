@@ -46,7 +46,7 @@ def start(args: argparse.Namespace) -> Answer:
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     for arm in definition.arms.values():
         registry.open(arm.release)
-    state = start_test(config.workspace, definition, at_s=time.time())
+    state = start_test(config.workspace, definition, at_s=time.time(), champion=registry.champion())
     if not args.no_wait:
         wait_for_arms(f"http://{config.serving.host}:{config.serving.port}", definition)
     arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
@@ -55,14 +55,13 @@ def start(args: argparse.Namespace) -> Answer:
 
 def status(args: argparse.Namespace) -> Answer:
     """All tests of the workspace."""
-    from homefeed.abtest.definition import read_definition
     from homefeed.abtest.exposure import read_log
-    from homefeed.abtest.running import all_states, definition_path
+    from homefeed.abtest.running import all_states, definition_of
 
     workspace = config_of(args).workspace
     rows: list[dict[str, Any]] = []
     for name, state in all_states(workspace).items():
-        definition = read_definition(definition_path(workspace, name))
+        definition = definition_of(workspace, name)
         log = workspace / "events.db"
         exposures = read_log(log, name)[0] if log.exists() else None
         for arm, described in definition.arms.items():
@@ -81,21 +80,24 @@ def status(args: argparse.Namespace) -> Answer:
 def analyse(args: argparse.Namespace) -> Answer:
     """Analyse one test; with --promote also carry its verdict out."""
     from homefeed.abtest.analysis import analyze
-    from homefeed.abtest.definition import read_definition
     from homefeed.abtest.exposure import outcomes, read_log
-    from homefeed.abtest.running import all_states, definition_path
+    from homefeed.abtest.running import all_states, definition_of
     from homefeed.abtest.verdict import decide
     from homefeed.errors import ConfigError
 
+    if args.interim and args.promote:
+        raise ConfigError(
+            "--interim only looks, --promote ends the test: give one of them; a test that does harm "
+            'ends with `homefeed ab stop NAME --reason "…"`'
+        )
     config = config_of(args)
-    known = all_states(config.workspace)
-    if args.name not in known:
-        raise ConfigError(f"there is no test {args.name!r}; known: {', '.join(known) or 'none'}")
-    definition = read_definition(definition_path(config.workspace, args.name))
-    found = outcomes(definition, *read_log(config.workspace / "events.db", args.name))
+    definition = definition_of(config.workspace, args.name)
+    state = all_states(config.workspace)[args.name]
+    logged = read_log(config.workspace / "events.db", args.name)
+    found = outcomes(definition, *logged, ended_s=state.stopped_s)
     analysis = analyze(definition, found)
     verdict = decide(definition, analysis, interim=args.interim)
-    said = _carry_out(config, definition, verdict) if args.promote else ""
+    said = _carry_out(config, definition, verdict, state.champion) if args.promote else ""
     rows = [
         {"metric": c.metric, "arm": c.arm, "lift": str(c), "users": c.users}
         for c in (*analysis.primary, *analysis.guardrails)
@@ -106,12 +108,12 @@ def analyse(args: argparse.Namespace) -> Answer:
     return Answer({**data, "carried_out": said}, text)
 
 
-def _carry_out(config: Any, definition: Any, verdict: Any) -> str:
+def _carry_out(config: Any, definition: Any, verdict: Any, champion: int | None) -> str:
     from homefeed.abtest.verdict import verdict_json
     from homefeed.release.registry import ReleaseRegistry
     from homefeed.steps.abtests import carry_out
 
-    written = verdict_json(verdict, definition, kind="live A/B test", live=True)
+    written = verdict_json(verdict, definition, kind="live A/B test", live=True, champion=champion)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     return carry_out(registry, config.workspace, written, {}, time.time())
 

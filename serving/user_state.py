@@ -114,7 +114,7 @@ class UserReads:
             vector=stored.vector,
             vector_age_s=stored.vector_age_s,
             sequence=sequence,
-            seen=frozenset(in_row.union(action.item_id for action in logged)),
+            seen=frozenset(in_row.union(a.item_id for a in logged if a.available_ms < request_ms)),
             shown_ms=shown_ms,
             hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),
             watermark=stored.watermark,

@@ -81,14 +81,24 @@ def read_log(path: Path, test: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         raise ArtifactError(f"event log {path} cannot be read ({error})") from None
 
 
-def outcomes(definition: Definition, exposures: pl.DataFrame, actions: pl.DataFrame) -> Outcomes:
+def outcomes(
+    definition: Definition,
+    exposures: pl.DataFrame,
+    actions: pl.DataFrame,
+    *,
+    ended_s: float | None = None,
+) -> Outcomes:
     """Join exposures (EXPOSURE_COLUMNS) and actions (ACTION_COLUMNS) to one row per user.
 
+    What came after ``ended_s``, when the test was stopped, is left out: its users see the champion.
     Raises DatasetError for a missing column, an arm that the definition does not have, and
     where nobody was exposed.
     """
     exposures = _checked(exposures, EXPOSURE_COLUMNS, "exposures")
     actions = _checked(actions, ACTION_COLUMNS, "actions")
+    if ended_s is not None:
+        in_time = pl.col("time_ms") <= 1000 * ended_s
+        exposures, actions = exposures.filter(in_time), actions.filter(in_time)
     _require_arms(definition, exposures)
     exposures = exposures.unique("request_id", keep="first", maintain_order=True)
     by_user = (

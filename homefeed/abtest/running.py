@@ -2,12 +2,14 @@
 
 ``<name>.yaml`` is the definition, ``<name>.state.json`` says whether it runs. A server reads both
 every few seconds, so starting a test is writing two files. The state holds the definition's hash:
-a definition that was edited under a running test is refused, not served.
+a definition that was edited under a test is neither served nor analysed.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from homefeed.abtest.definition import Definition, read_definition, write_definition
 from homefeed.artifacts import read_json, write_json
@@ -16,6 +18,7 @@ from homefeed.errors import ArtifactError, ConfigError
 FOLDER = "abtests"
 RUNNING, STOPPED = "running", "stopped"
 _STATE = ".state.json"
+_LOCK_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,7 @@ class RunState:
     status: str  # running or stopped
     definition_hash: str
     started_s: float
+    champion: int | None = None  # the release that was live at the start: what is decided against
     stopped_s: float | None = None
     reason: str = ""  # why it was stopped
 
@@ -34,13 +38,25 @@ def definition_path(workspace: Path, name: str) -> Path:
     return Path(workspace) / FOLDER / f"{name}.yaml"
 
 
-def start_test(workspace: Path, definition: Definition, *, at_s: float) -> RunState:
+def definition_of(workspace: Path, name: str) -> Definition:
+    """The definition that a test was started with. ConfigError for an unknown or edited one."""
+    return _unchanged(workspace, name, _known(workspace, name))
+
+
+def start_test(
+    workspace: Path, definition: Definition, *, at_s: float, champion: int | None = None
+) -> RunState:
     """Write definition and state. Starting the same test again changes nothing.
 
     Raises ConfigError: the name was used by another test, or another test runs in the layer (one
     release answers a request, so two tests of a layer would take each other's users).
     """
     _require_file_name(definition.name)
+    with _one_at_a_time(workspace):
+        return _start(workspace, definition, at_s, champion)
+
+
+def _start(workspace: Path, definition: Definition, at_s: float, champion: int | None) -> RunState:
     known = all_states(workspace).get(definition.name)
     if known is not None and (known.status, known.definition_hash) == (RUNNING, definition.hash):
         return known
@@ -56,21 +72,22 @@ def start_test(workspace: Path, definition: Definition, *, at_s: float) -> RunSt
                 f"{definition.name!r} another layer"
             )
     write_definition(definition_path(workspace, definition.name), definition)
-    state = RunState(status=RUNNING, definition_hash=definition.hash, started_s=at_s)
+    state = RunState(
+        status=RUNNING, definition_hash=definition.hash, started_s=at_s, champion=champion
+    )
     _write(workspace, definition.name, state)  # last: with it the test runs
     return state
 
 
 def stop_test(workspace: Path, name: str, *, at_s: float, reason: str) -> RunState:
     """End a test; its users go back to the champion. ConfigError for an unknown test."""
-    known = all_states(workspace)
-    if name not in known:
-        raise ConfigError(f"there is no test {name!r}; known: {', '.join(known) or 'none'}")
-    if known[name].status == STOPPED:
-        return known[name]
-    state = dataclasses.replace(known[name], status=STOPPED, stopped_s=at_s, reason=reason)
-    _write(workspace, name, state)
-    return state
+    with _one_at_a_time(workspace):
+        known = _known(workspace, name)
+        if known.status == STOPPED:
+            return known
+        state = dataclasses.replace(known, status=STOPPED, stopped_s=at_s, reason=reason)
+        _write(workspace, name, state)
+        return state
 
 
 def all_states(workspace: Path) -> dict[str, RunState]:
@@ -88,19 +105,36 @@ def all_states(workspace: Path) -> dict[str, RunState]:
 
 def running_definitions(workspace: Path) -> tuple[Definition, ...]:
     """Definitions of the running tests, by name. ConfigError for one that was changed."""
-    running = []
-    for name, state in all_states(workspace).items():
-        if state.status != RUNNING:
-            continue
-        path = definition_path(workspace, name)
-        definition = read_definition(path)
-        if definition.hash != state.definition_hash:
-            raise ConfigError(
-                f"{path} was changed while test {name!r} runs; restore it, or stop the test and "
-                "start another under a new name"
-            )
-        running.append(definition)
-    return tuple(running)
+    return tuple(
+        _unchanged(workspace, name, state)
+        for name, state in all_states(workspace).items()
+        if state.status == RUNNING
+    )
+
+
+def _known(workspace: Path, name: str) -> RunState:
+    known = all_states(workspace)
+    if name not in known:
+        raise ConfigError(f"there is no test {name!r}; known: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def _unchanged(workspace: Path, name: str, state: RunState) -> Definition:
+    path = definition_path(workspace, name)
+    definition = read_definition(path)
+    if definition.hash != state.definition_hash:
+        raise ConfigError(
+            f"{path} was changed after test {name!r} was started; restore it, or stop the test and "
+            "start another under a new name"
+        )
+    return definition
+
+
+def _one_at_a_time(workspace: Path) -> FileLock:
+    """Held while a test is started or stopped: two of a layer would take each other's users."""
+    folder = Path(workspace) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock", timeout=_LOCK_TIMEOUT_S)
 
 
 def _write(workspace: Path, name: str, state: RunState) -> None:

@@ -125,11 +125,14 @@ def better_interval(metric: Metric, comparison: Comparison) -> tuple[float, floa
 
 
 def verdict_json(
-    verdict: Verdict, definition: Definition, *, kind: str, live: bool
+    verdict: Verdict, definition: Definition, *, kind: str, live: bool, champion: int | None
 ) -> dict[str, Any]:
-    """The verdict as it is written, with what carrying it out needs of the definition."""
+    """The verdict as it is written, with what carrying it out needs of the definition.
+
+    ``champion`` is the release that was live when the test began: the verdict is against it.
+    """
     releases = {name: arm.release for name, arm in definition.arms.items()}
-    place = {"kind": kind, "live": live, "control": definition.control_arm}
+    place = {"kind": kind, "live": live, "control": definition.control_arm, "champion": champion}
     return {**asdict(verdict), **place, "releases": releases}
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from homefeed.abtest.analysis import analyze
-from homefeed.abtest.definition import Arm, Definition, Metric, read_definition
+from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import outcomes, read_log
 from homefeed.abtest.recipe import AbTestRecipe
 from homefeed.abtest.reranking import KIND, analyze_paired, decide_paired
 from homefeed.abtest.running import (
     all_states,
-    definition_path,
+    definition_of,
     running_definitions,
     start_test,
     stop_test,
@@ -89,8 +89,10 @@ def start_step(
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
     name = f"{RUN_TESTS}{len(all_states(where.workspace)) + 1}"  # exposures are counted by name
     definition = define(dataset, arms, recipe, name)
+    champion = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri).champion()
+    begun = {"live": dataset.spec.live, "test": name, "arms": arms, "champion": champion}
     if not dataset.spec.live:
-        write_json(out, {"live": False, "test": name, "arms": arms})
+        write_json(out, begun)
         print("= a recorded log: the arms are compared by a paired re-ranking")
         return
     now_s = dataset_clock(checked).now_s()
@@ -98,9 +100,9 @@ def start_step(
         if other.name.startswith(RUN_TESTS):
             reason = f"the run that started it broke off; {name} takes its place"
             stop_test(where.workspace, other.name, at_s=now_s, reason=reason)
-    start_test(where.workspace, definition, at_s=now_s)
+    start_test(where.workspace, definition, at_s=now_s, champion=champion)
     wait_for_arms(serving_url, definition)
-    write_json(out, {"live": True, "test": name, "arms": arms, "url": serving_url})
+    write_json(out, {**begun, "url": serving_url})
     print(f"= {name} runs: {', '.join(f'{a} = {d.release}' for a, d in definition.arms.items())}")
 
 
@@ -149,7 +151,7 @@ def analyse_step(
     where, recipe = read_config(config), read_section("abtest", abtest)
     begun, dataset = read_json(started), Dataset.open(checked)
     if begun["live"]:
-        definition = read_definition(definition_path(where.workspace, begun["test"]))
+        definition = definition_of(where.workspace, begun["test"])
         exposures, actions = read_log(where.workspace / EVENTS, begun["test"])
         found = outcomes(definition, exposures, actions)
         analysis = analyze(definition, found)
@@ -171,7 +173,8 @@ def analyse_step(
         verdict = decide_paired(definition, paired)
         made, kind = reranking_piece(paired, verdict, lists), KIND
     made.save(piece)
-    write_json(out, verdict_json(verdict, definition, kind=kind, live=begun["live"]))
+    told = {"live": begun["live"], "champion": begun["champion"]}
+    write_json(out, verdict_json(verdict, definition, kind=kind, **told))
     print(f"= {kind}: {verdict.decision}")
     for reason in verdict.reasons:
         print(f"= {reason}")
@@ -235,7 +238,8 @@ def carry_out(
 ) -> str:
     """Stop the test and do what its verdict asks for; says in a sentence what was done.
 
-    ``decisions`` are the gate's, by arm; an arm without one was not gated.
+    ``decisions`` are the gate's, by arm; an arm without one was not gated. Raises LedgerConflict
+    where a release was promoted after the test began: it has not been compared with that one.
     """
     reason = f"{verdict['kind']} {verdict['test']}: {verdict['decision']}; " + "; ".join(
         verdict["reasons"]
@@ -250,7 +254,7 @@ def carry_out(
             registry.promote(
                 release,
                 reason,
-                expected_champion=champion,
+                expected_champion=verdict["champion"],
                 decision=GateDecision.from_json(gated) if gated else None,
                 verdict=record,
             )

@@ -57,7 +57,7 @@ def test_one_test_runs_in_a_layer(tmp_path):
 def test_a_definition_that_was_changed_under_its_test_is_refused(tmp_path):
     start_test(tmp_path, definition(), at_s=5.0)
     write_definition(definition_path(tmp_path, "t"), definition(traffic=0.1))
-    with pytest.raises(ConfigError, match=r"t\.yaml was changed while test 't' runs"):
+    with pytest.raises(ConfigError, match=r"t\.yaml was changed after test 't' was started"):
         running_definitions(tmp_path)
 
 

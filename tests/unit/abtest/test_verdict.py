@@ -252,7 +252,9 @@ def test_a_written_verdict_tells_which_releases_were_tested_against_the_control(
 ):
     definition = define(control=control)
     loss = figure(-0.05, -0.01, arm=definition.treatments[0])
-    written = verdict_json(decide(definition, analysis(loss)), definition, kind="test", live=True)
+    written = verdict_json(
+        decide(definition, analysis(loss)), definition, kind="test", live=True, champion=1
+    )
     read = json.loads(json.dumps(written))
     assert (read["kind"], read["live"], read["decision"]) == ("test", True, ROLLBACK)
     assert read["control"] == definition.control_arm

@@ -1,5 +1,6 @@
 """``homefeed ab analyze --promote`` on a definition that names its control."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from homefeed.abtest.assignment import arm_of
 from homefeed.abtest.definition import Definition, parse_definition
-from homefeed.abtest.running import STOPPED, all_states, start_test
+from homefeed.abtest.running import RUNNING, STOPPED, all_states, definition_path, start_test
 from homefeed.release import ReleaseRegistry
 from serving.event_log import EventLog
 from serving.logged import Action, Exposure
@@ -43,7 +44,7 @@ def lost(workspace: Path, champions: ReleaseRegistry) -> None:
             "primary": {"name": "clicks", "actions": ["click"]},
         }
     )
-    start_test(workspace, definition, at_s=0.0)
+    start_test(workspace, definition, at_s=0.0, champion=2)
     visits = [_visit(definition, user, extra=number % 2) for number, user in enumerate(USERS)]
     log = EventLog(workspace / "events.db")
     log.append([click for clicks, _ in visits for click in clicks], [shown for _, shown in visits])
@@ -52,14 +53,14 @@ def lost(workspace: Path, champions: ReleaseRegistry) -> None:
 
 def _visit(definition: Definition, user: str, extra: int) -> tuple[list[Action], Exposure]:
     arm = arm_of(definition, user)
-    about = {"user_id": user, "request_id": f"of {user}"}
+    about = {"user_id": user, "request_id": f"{definition.name} of {user}"}
     shown = Exposure(
-        **about, endpoint="feed", time_ms=1000, test="t", arm=arm,
+        **about, endpoint="feed", time_ms=1000, test=definition.name, arm=arm,
         release_version=definition.arms[arm].release, release_hash="",
     )  # fmt: skip
     clicks = [
         Action(
-            **about, event_id=f"{user}-{n}", item_id=f"i:{n}", action_type="click",
+            **about, event_id=f"{definition.name} {user}-{n}", item_id=f"i:{n}", action_type="click",
             time_ms=2000 + n, arrived_ms=2000 + n,
         )
         for n in range(CLICKS[arm] + extra)
@@ -86,3 +87,60 @@ def test_a_champion_that_lost_as_the_first_arm_is_rolled_back(
     said = homefeed("ab", "analyze", "t", "--promote")
     assert "rolled back: release 2 is the champion again" in said.out
     assert champions.champion() == 2
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_look_before_the_end_does_not_end_the_test(homefeed: Any, workspace: Path) -> None:
+    said = homefeed("ab", "analyze", "t", "--interim", "--promote")
+    assert said.code == 2
+    assert "--interim only looks" in said.err
+    assert homefeed("ab", "analyze", "t", "--interim").code == 0
+    assert all_states(workspace)["t"].status == RUNNING
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_definition_that_was_edited_is_not_analysed(homefeed: Any, workspace: Path) -> None:
+    path = definition_path(workspace, "t")
+    path.write_text(path.read_text().replace("control: b", "control: a"))
+    for verb in (("analyze", "t"), ("status",)):
+        said = homefeed("ab", *verb)
+        assert said.code == 2
+        assert "t.yaml was changed after test 't' was started" in said.err
+
+
+@pytest.mark.usefixtures("lost")
+def test_what_users_do_after_the_end_changes_no_verdict(homefeed: Any, workspace: Path) -> None:
+    homefeed("ab", "analyze", "t", "--promote")
+    first = homefeed("ab", "analyze", "t", "--json").json["analysis"]
+    log, late_ms = EventLog(workspace / "events.db"), 1000 * (int(time.time()) + 60)
+    late = {"action_type": "click", "item_id": "i:1", "time_ms": late_ms, "arrived_ms": late_ms}
+    log.append([Action(**late, event_id=f"late {user}", user_id=user) for user in USERS[::7]])
+    log.close()
+    assert homefeed("ab", "analyze", "t", "--json").json["analysis"] == first
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_verdict_does_not_replace_a_champion_that_it_was_not_against(
+    homefeed: Any, champions: ReleaseRegistry, workspace: Path
+) -> None:
+    start_test(workspace, _other_way_round(), at_s=0.0, champion=2)
+    visits = [_visit(_other_way_round(), user, extra=n % 2) for n, user in enumerate(USERS)]
+    log = EventLog(workspace / "events.db")
+    log.append([click for clicks, _ in visits for click in clicks], [shown for _, shown in visits])
+    log.close()
+    champions.promote(3, reason="by hand, while the test ran")
+    said = homefeed("ab", "analyze", "turned", "--promote")
+    assert said.code == 2
+    assert champions.champion() == 3
+
+
+def _other_way_round() -> Definition:
+    """A test that ships release 1: arm b, which does three times as much, is the treatment."""
+    return parse_definition(
+        {
+            "name": "turned",
+            "layer": "another",
+            "arms": {"a": {"release": 2}, "b": {"release": 1}},
+            "primary": {"name": "clicks", "actions": ["click"]},
+        }
+    )
