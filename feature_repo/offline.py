@@ -42,8 +42,8 @@ def write_part(folder: Path, frame: pl.DataFrame, as_of_s: int, created_s: int) 
     """Keep a day's rows for point-in-time joins; returns whether anything new was written.
 
     The same rows of the same day again change nothing. A day published again with a later time of
-    creation is kept beside the first: a request in between saw the first. With the same time, as the
-    pipelines have it (ADR 0002, point 9), it replaces the first.
+    creation is kept beside the first: a request in between saw the first. With the same time, as
+    the pipelines have it (ADR 0002, point 9), it replaces the first.
     """
     content = _content_hash(frame)
     parts = sorted(

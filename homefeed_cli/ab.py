@@ -87,8 +87,8 @@ def analyse(args: argparse.Namespace) -> Answer:
 
     if args.interim and args.promote:
         raise ConfigError(
-            "--interim only looks, --promote ends the test: give one of them; a test that does harm "
-            'ends with `homefeed ab stop NAME --reason "…"`'
+            "--interim only looks, --promote ends the test: give one of them; a test that does "
+            'harm ends with `homefeed ab stop NAME --reason "…"`'
         )
     config = config_of(args)
     definition = definition_of(config.workspace, args.name)

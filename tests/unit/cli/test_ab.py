@@ -60,8 +60,8 @@ def _visit(definition: Definition, user: str, extra: int) -> tuple[list[Action],
     )  # fmt: skip
     clicks = [
         Action(
-            **about, event_id=f"{definition.name} {user}-{n}", item_id=f"i:{n}", action_type="click",
-            time_ms=2000 + n, arrived_ms=2000 + n,
+            **about, event_id=f"{definition.name} {user}-{n}", item_id=f"i:{n}",
+            action_type="click", time_ms=2000 + n, arrived_ms=2000 + n,
         )
         for n in range(CLICKS[arm] + extra)
     ]  # fmt: skip
