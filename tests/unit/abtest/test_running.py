@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from homefeed.abtest.definition import parse_definition, write_definition
@@ -52,6 +54,18 @@ def test_one_test_runs_in_a_layer(tmp_path):
         start_test(tmp_path, definition("u"), at_s=6.0)
     start_test(tmp_path, definition("u", layer="other"), at_s=6.0)
     assert [each.name for each in running_definitions(tmp_path)] == ["t", "u"]
+
+
+def test_of_two_tests_started_at_once_in_a_layer_one_runs(tmp_path):
+    def started(name: str) -> bool:
+        try:
+            return bool(start_test(tmp_path / str(turn), definition(name), at_s=5.0))
+        except ConfigError:
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(20):
+            assert sorted(pool.map(started, ("t", "u"))) == [False, True]
 
 
 def test_a_definition_that_was_changed_under_its_test_is_refused(tmp_path):

@@ -100,6 +100,13 @@ def test_items_acted_on_or_shown_lately_do_not_come_back(known):
     assert not set(items(second)) & {*items(first), 1005, 1003}
 
 
+def test_an_action_of_later_hides_nothing_from_a_request_of_before(known):
+    before = items(feed(known, k=20))
+    post(known, [click(before[0], timestamp=AT_MS // 1000 + 60)], arrived_ms=AT_MS + 60_000)
+    again = feed(known, k=20, time_ms=AT_MS - 1)
+    assert before[0] in items(again)
+
+
 def test_items_that_were_only_shown_come_back_after_the_window(known):
     first = items(feed(known, k=5, time_ms=AT_MS))
     later = feed(known, k=5, time_ms=AT_MS + 2 * DAY_MS)
