@@ -57,7 +57,7 @@ def test_one_test_runs_in_a_layer(tmp_path):
 
 
 def test_of_two_tests_started_at_once_in_a_layer_one_runs(tmp_path):
-    def started(name: str) -> bool:
+    def started(turn: int, name: str) -> bool:
         try:
             return bool(start_test(tmp_path / str(turn), definition(name), at_s=5.0))
         except ConfigError:
@@ -65,7 +65,7 @@ def test_of_two_tests_started_at_once_in_a_layer_one_runs(tmp_path):
 
     with ThreadPoolExecutor(2) as pool:
         for turn in range(20):
-            assert sorted(pool.map(started, ("t", "u"))) == [False, True]
+            assert sorted(pool.map(started, (turn, turn), ("t", "u"))) == [False, True]
 
 
 def test_a_definition_that_was_changed_under_its_test_is_refused(tmp_path):
