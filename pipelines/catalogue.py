@@ -62,7 +62,7 @@ def arguments_for(
     local = data in NAMES_OF_NO_FILE or cluster
     everything = {
         "data": data if local else str(Path(data).expanduser().resolve()),
-        "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser()),
+        "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser(), config),
         "date": date,
         "code_version": code_version(),
         # Where a server listens, or a cluster is, changes no artifact: it must not miss the cache.
@@ -81,10 +81,16 @@ def _serving_url(serving: ServingConfig) -> str:
     return SERVICE_URL if everywhere else f"http://{serving.host}:{serving.port}"
 
 
-def _fingerprint(path: Path) -> str:
+def _fingerprint(path: Path, config: Config) -> str:
+    """Over what a run reads of the data; the workspace may lie among them and changes each run."""
+    from homefeed.data.contract import Dataset
+    from homefeed.data.specification import FILE_NAME, read_spec
+
     if not path.exists():
         raise DatasetError(
             f"{path} does not exist; give `world`, a folder with dataset.yaml, a folder of a "
             "known public set, or a sequence file"
         )
-    return fingerprint(path)
+    if (path / FILE_NAME).is_file():  # its tables may lie anywhere
+        return Dataset(path, read_spec(path / FILE_NAME)).fingerprint()
+    return fingerprint(path, leave_out=config.workspace)
