@@ -86,7 +86,7 @@ class _ray_head:  # noqa: N801 - used as a context manager, like a function
         self.address = temporary / "ray-address"
         self.command = [
             *(sys.executable, "-m", "homefeed.training.ray_head", str(self.address)),
-            *(str(config.training.num_cpus), str(config.training.object_store_mb)),
+            *(str(config.training.ray_cpus), str(config.training.object_store_mb)),
         ]
         self.environment = environment
 
