@@ -69,16 +69,17 @@ def arguments_for(
         "config": config_json(
             replace(config, serving=ServingConfig(), pipelines=PipelinesConfig())
         ),
-        "serving_url": _serving_url(config.serving),
+        "serving_url": _serving_url(config.serving, cluster or config.profile == "cluster"),
         **{section: section_json(made, section) for section in SECTIONS},
     }
     return {key: everything[key] for key in parameters}
 
 
-def _serving_url(serving: ServingConfig) -> str:
+def _serving_url(serving: ServingConfig, in_cluster: bool) -> str:
     """Where the steps of a test find the server."""
-    everywhere = serving.host == "0.0.0.0"
-    return SERVICE_URL if everywhere else f"http://{serving.host}:{serving.port}"
+    if serving.host != "0.0.0.0":
+        return f"http://{serving.host}:{serving.port}"
+    return SERVICE_URL if in_cluster else f"http://127.0.0.1:{serving.port}"
 
 
 def _fingerprint(path: Path, config: Config) -> str:

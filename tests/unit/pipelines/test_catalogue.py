@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from homefeed.config import Config, ServingConfig, StorageConfig
+from homefeed.config import Config, PipelinesConfig, ServingConfig, StorageConfig
 from homefeed.errors import ConfigError, DatasetError, PipelineError
 from homefeed.recipes import SECTIONS, read_config, read_section, recipe
-from pipelines.catalogue import PIPELINES, arguments_for, find
+from pipelines.catalogue import PIPELINES, SERVICE_URL, arguments_for, find
 from pipelines.names import NAMES
 
 CONFIG = Config()
@@ -123,6 +123,14 @@ def test_on_a_cluster_the_data_is_not_looked_at_here() -> None:
     assert arguments["data"] == "s3://logs/today"
 
 
+def test_a_server_on_all_addresses_is_found_here_or_by_its_service_on_a_cluster() -> None:
+    config = replace(CONFIG, serving=ServingConfig(host="0.0.0.0", port=3001))
+    assert _arguments("abtest", config=config)["serving_url"] == "http://127.0.0.1:3001"
+    submitted = arguments_for("abtest", config, "world", "tiny", "", (), cluster=True)
+    inside = _arguments("abtest", config=replace(config, profile="cluster"))
+    assert submitted["serving_url"] == inside["serving_url"] == SERVICE_URL
+
+
 def test_the_daily_pipeline_reads_the_event_log_unless_told_otherwise() -> None:
     assert _arguments("daily", "")["data"] == "events"
     assert _arguments("lifecycle", "")["data"] == "world"
@@ -137,3 +145,5 @@ def test_arguments_are_plain_text_in_a_stable_order() -> None:
     # The port says where the server is; the configuration that steps are cached on stays the same.
     assert _arguments("abtest", config=other)["serving_url"] == "http://127.0.0.1:3001"
     assert _arguments(config=other)["config"] == _arguments()["config"]
+    patient = replace(CONFIG, pipelines=PipelinesConfig(run_timeout_s=9, host="http://there"))
+    assert _arguments(config=patient)["config"] == _arguments()["config"]
