@@ -69,19 +69,36 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def fingerprint(*paths: Path) -> str:
-    """16 hexadecimal digits over the names and bytes of files and folders; order matters."""
+def fingerprint(*paths: Path, leave_out: Path | None = None) -> str:
+    """16 hexadecimal digits over the names and bytes of files and folders; order matters.
+
+    Links to files and folders are followed; what lies in the folder ``leave_out`` does not count.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for path in map(Path, paths):
         if not path.exists():
             raise ArtifactError(f"cannot fingerprint {path}: it does not exist")
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = sorted(_files_below(path, leave_out)) if path.is_dir() else [path]
         for file in files:
             digest.update(str(file.relative_to(path)).encode())
             with file.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def _files_below(
+    folder: Path, leave_out: Path | None, above: tuple[Path, ...] = ()
+) -> Iterator[Path]:
+    # Path.rglob follows no link to a folder in Python 3.11 and 3.12.
+    real = folder.resolve()
+    if real in above or (leave_out is not None and real == leave_out.resolve()):
+        return  # a link to a folder that holds it would never end
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, leave_out, (*above, real))
+        elif path.is_file():
+            yield path
 
 
 def hash_json(value: Any) -> str:

@@ -39,9 +39,14 @@ class TrainingConfig:
     device: str = "cpu"  # cpu or cuda
     backend: str = "gloo"  # gloo or nccl
     precision: str = "float32"  # float32 or bf16
-    num_cpus: int = 2  # what the local Ray head may use
+    num_cpus: int = 2  # what the local Ray head may use; never less than the workers reserve
     object_store_mb: int = 300  # Ray's shared memory on a laptop
     embed_workers: int = 1  # Ray Data actors for batch inference; 0: in the step's own process
+
+    @property
+    def ray_cpus(self) -> int:
+        """What a Ray started here is given: each worker reserves one, and must find it."""
+        return max(self.num_cpus, self.num_workers)
 
 
 @dataclass(frozen=True, kw_only=True)

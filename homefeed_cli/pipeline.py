@@ -96,7 +96,7 @@ def logs(args: argparse.Namespace) -> Answer:
     runs = config_of(args).workspace / "runs"
     run = load_run(runs, args.run_id)
     path = runs / run.run_id / "log.txt"
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     return Answer({"run_id": run.run_id, "path": str(path), "log": text}, text)
 
 

@@ -62,29 +62,36 @@ def arguments_for(
     local = data in NAMES_OF_NO_FILE or cluster
     everything = {
         "data": data if local else str(Path(data).expanduser().resolve()),
-        "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser()),
+        "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser(), config),
         "date": date,
         "code_version": code_version(),
         # Where a server listens, or a cluster is, changes no artifact: it must not miss the cache.
         "config": config_json(
             replace(config, serving=ServingConfig(), pipelines=PipelinesConfig())
         ),
-        "serving_url": _serving_url(config.serving),
+        "serving_url": _serving_url(config.serving, cluster or config.profile == "cluster"),
         **{section: section_json(made, section) for section in SECTIONS},
     }
     return {key: everything[key] for key in parameters}
 
 
-def _serving_url(serving: ServingConfig) -> str:
+def _serving_url(serving: ServingConfig, in_cluster: bool) -> str:
     """Where the steps of a test find the server."""
-    everywhere = serving.host == "0.0.0.0"
-    return SERVICE_URL if everywhere else f"http://{serving.host}:{serving.port}"
+    if serving.host != "0.0.0.0":
+        return f"http://{serving.host}:{serving.port}"
+    return SERVICE_URL if in_cluster else f"http://127.0.0.1:{serving.port}"
 
 
-def _fingerprint(path: Path) -> str:
+def _fingerprint(path: Path, config: Config) -> str:
+    """Over what a run reads of the data; the workspace may lie among them and changes each run."""
+    from homefeed.data.contract import Dataset
+    from homefeed.data.specification import FILE_NAME, read_spec
+
     if not path.exists():
         raise DatasetError(
             f"{path} does not exist; give `world`, a folder with dataset.yaml, a folder of a "
             "known public set, or a sequence file"
         )
-    return fingerprint(path)
+    if (path / FILE_NAME).is_file():  # its tables may lie anywhere
+        return Dataset(path, read_spec(path / FILE_NAME)).fingerprint()
+    return fingerprint(path, leave_out=config.workspace)

@@ -86,7 +86,7 @@ class _ray_head:  # noqa: N801 - used as a context manager, like a function
         self.address = temporary / "ray-address"
         self.command = [
             *(sys.executable, "-m", "homefeed.training.ray_head", str(self.address)),
-            *(str(config.training.num_cpus), str(config.training.object_store_mb)),
+            *(str(config.training.ray_cpus), str(config.training.object_store_mb)),
         ]
         self.environment = environment
 
@@ -117,13 +117,14 @@ def _follow(
         stdin=subprocess.PIPE,  # closes when this process ends, however it ends: the child sees it
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # a step, or what it runs, may print any bytes
         start_new_session=True,
     )
     watchdog = _Watchdog(process, started + timeout_s)
     reader = LogReader(run)
     try:
-        with (folder / "log.txt").open("w") as log, watchdog:
+        with (folder / "log.txt").open("w", encoding="utf-8") as log, watchdog:
             assert process.stdout is not None
             for line in process.stdout:
                 log.write(line)
@@ -161,13 +162,18 @@ def _close(run: Run, reader: LogReader, code: int | None, timed_out: bool, limit
         kind = getattr(errors, reader.error_kind, PipelineError)
         run.status = "failed"
         run.exit_code = 3 if isinstance(kind, type) and issubclass(kind, GateRefused) else 2
-        run.error = reader.error or (
+        run.error = _said(reader) or (
             "its process ended without an error of its own: killed, or out of memory"
             if run.failed_step
             else f"the run's process ended with code {code}"
         )
-        if not hasattr(errors, reader.error_kind) and reader.error_kind:
-            run.error = f"{reader.error_kind}: {run.error}"
+
+
+def _said(reader: LogReader) -> str:
+    """The error as a person reads it: the project's own need no name before their message."""
+    if hasattr(errors, reader.error_kind) and reader.error:
+        return reader.error
+    return ": ".join(part for part in (reader.error_kind, reader.error) if part)
 
 
 class _Watchdog:

@@ -104,7 +104,10 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"INFO - Executing task '([^']+)'")
 _CACHED = re.compile(r"INFO - Task '?([\w-]+)'? cache hit")
 _ENDED = re.compile(r"Task '([^']+)' finished with status (SUCCESS|FAILURE)")
-_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Refused|Conflict|Exception|Interrupt)): ?(.*)$")
+_TRACEBACK = "Traceback (most recent call last):"
+# `a.b.Error: message`, `Error` alone, and Ray's `a.b.RayTaskError(Error): message`.
+_ERROR = re.compile(r"^(?:[^\W\d]\w*\.)*([^\W\d]\w*)(?:\(([\w.]+)\))?(?:: ?(.*))?$")
+_NAMED_SO = re.compile(r"(Error|Refused|Conflict|Exception|Interrupt|Timeout|Expired)$")
 
 
 @dataclass
@@ -116,12 +119,16 @@ class LogReader:
     error: str = ""
     error_kind: str = ""
     _began_s: float = 0.0
+    _column: int | None = None  # where the newest traceback of the step begins
+    _is_open: bool = False  # whether its error is still to come
 
     def read(self, line: str, now_s: float) -> Step | None:
         """Take one line at ``now_s``; returns the step whose state changed, if one did."""
-        text = _COLOUR.sub("", line).strip()
+        plain = _COLOUR.sub("", line).rstrip()
+        text = plain.strip()
         if match := _STARTED.search(text):
-            self.error, self._began_s = "", now_s
+            self._began_s = now_s
+            self._forget_error()
             self.run.steps.append(Step(match[1]))
             return self.run.steps[-1]
         if match := _CACHED.search(text):
@@ -131,10 +138,29 @@ class LogReader:
             step = self.run.steps[-1]
             step.status = "done" if match[2] == "SUCCESS" else "failed"
             step.seconds = round(now_s - self._began_s, 1)
+            if step.status == "done":
+                self._forget_error()
             return step
-        if (match := _ERROR.match(text)) and self._step_is_running():
-            self.error_kind, self.error = match[1], match[2].strip()
+        if self._step_is_running():
+            self._read_error(text, len(plain) - len(text))
         return None
+
+    def _read_error(self, text: str, column: int) -> None:
+        """Keep what the last traceback ended with: of a chain of errors, the one it led to.
+
+        Lines may follow it: of its message, or the error of a Ray worker, which is the cause.
+        """
+        if text == _TRACEBACK:
+            self._column, self._is_open = column, True
+        elif column == self._column and (match := _ERROR.match(text)):
+            kind = (match[2] or match[1]).rpartition(".")[2]
+            if self._is_open or _NAMED_SO.search(kind):
+                self.error_kind, self.error = kind, (match[3] or "").strip()
+                self._is_open = False
+
+    def _forget_error(self) -> None:
+        self.error, self.error_kind = "", ""
+        self._column, self._is_open = None, False
 
     def _step_is_running(self) -> bool:
         return bool(self.run.steps) and self.run.steps[-1].status == "running"

@@ -100,7 +100,7 @@ def user_encoder_step(
         name=f"user-encoder-{hash_json(identity)}",  # a step that died goes on with this fit
         storage=where.workspace / "ray",
         resources=training_resources(where),
-        num_cpus=where.training.num_cpus,
+        num_cpus=where.training.ray_cpus,
         object_store_mb=where.training.object_store_mb,
     )
     tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")

@@ -81,7 +81,7 @@ def train_rankers_step(
         name=f"rankers-{hash_json([identity, _hashes(encoders)])}",
         storage=where.workspace / "ray",
         resources=training_resources(where),
-        num_cpus=where.training.num_cpus,
+        num_cpus=where.training.ray_cpus,
         object_store_mb=where.training.object_store_mb,
     )
     tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")

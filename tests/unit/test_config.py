@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from homefeed.config import Config, load_config
+from homefeed.config import PROFILES, Config, load_config
 from homefeed.errors import ConfigError
 
 
@@ -69,3 +69,11 @@ def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
 def test_an_override_without_a_value_is_an_error() -> None:
     with pytest.raises(ConfigError, match="key=value"):
         load_config(overrides=("training",))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_ray_that_is_started_here_has_a_cpu_for_every_worker(profile: str) -> None:
+    training = load_config(profile=profile).config.training
+    assert training.ray_cpus >= max(training.num_workers, training.num_cpus)
+    more = load_config(profile=profile, overrides=("training.num_workers=9",)).config.training
+    assert more.ray_cpus == 9

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from homefeed.config import Config, ServingConfig
+from homefeed.config import Config, PipelinesConfig, ServingConfig, StorageConfig
 from homefeed.errors import ConfigError, DatasetError, PipelineError
 from homefeed.recipes import SECTIONS, read_config, read_section, recipe
-from pipelines.catalogue import PIPELINES, arguments_for, find
+from pipelines.catalogue import PIPELINES, SERVICE_URL, arguments_for, find
 from pipelines.names import NAMES
 
 CONFIG = Config()
@@ -20,6 +20,10 @@ def _arguments(name: str = "lifecycle", data: str = "world", *overrides: str, **
     return arguments_for(
         name, values["config"], data, values["recipe_name"], values["date"], overrides
     )
+
+
+def _fingerprint_of(path: Path, config: Config = CONFIG) -> str:
+    return _arguments(data=str(path), config=config)["data_fingerprint"]
 
 
 def test_the_names_that_import_nothing_are_those_of_the_catalogue() -> None:
@@ -71,6 +75,44 @@ def test_the_fingerprint_follows_the_data_and_the_path_is_absolute(
     assert _arguments(data="log")["data_fingerprint"] != before["data_fingerprint"]
 
 
+def test_the_fingerprint_covers_the_files_of_a_data_set_wherever_they_lie(tmp_path: Path) -> None:
+    for folder in ("set", "export/parts"):
+        (tmp_path / folder).mkdir(parents=True)
+    outside = tmp_path / "export" / "parts" / "1.csv"
+    outside.write_text("user_id,item_id,timestamp\n1,2,3\n")
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "export")
+    spec = "name: mine\npositive: [view]\nfiles: {actions: %s}\n"
+    for place in ("../export/parts/1.csv", "../export/parts", "linked/parts"):
+        (tmp_path / "set" / "dataset.yaml").write_text(spec % place)
+        seen = [_fingerprint_of(tmp_path / "set")]
+        (tmp_path / "set" / "notes.txt").write_text(place)
+        assert _fingerprint_of(tmp_path / "set") == seen[0], "what no table names does not count"
+        outside.write_text(outside.read_text() + "1,4,5\n")
+        assert _fingerprint_of(tmp_path / "set") != seen[0], place
+
+
+def test_a_workspace_inside_of_the_data_does_not_change_their_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("1 2 3")
+    config = replace(CONFIG, storage=StorageConfig(root=str(tmp_path / ".homefeed")))
+    before = _fingerprint_of(tmp_path, config)
+    (tmp_path / ".homefeed").mkdir()
+    (tmp_path / ".homefeed" / "run.json").write_text("{}")
+    assert _fingerprint_of(tmp_path, config) == before
+    (tmp_path / "log.txt").write_text("1 2 4")
+    assert _fingerprint_of(tmp_path, config) != before
+
+
+def test_a_folder_of_a_link_is_fingerprinted_and_a_circle_of_links_ends(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "log.txt").write_text("1 2")
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "again").symlink_to(tmp_path / "set")
+    before = _fingerprint_of(tmp_path / "set")
+    (tmp_path / "elsewhere" / "log.txt").write_text("1 3")
+    assert _fingerprint_of(tmp_path / "set") != before
+
+
 def test_data_that_is_missing_is_named_before_anything_starts() -> None:
     with pytest.raises(DatasetError, match=r"no/such/log does not exist; give"):
         _arguments(data="no/such/log")
@@ -79,6 +121,14 @@ def test_data_that_is_missing_is_named_before_anything_starts() -> None:
 def test_on_a_cluster_the_data_is_not_looked_at_here() -> None:
     arguments = arguments_for("daily", CONFIG, "s3://logs/today", "", "", (), cluster=True)
     assert arguments["data"] == "s3://logs/today"
+
+
+def test_a_server_on_all_addresses_is_found_here_or_by_its_service_on_a_cluster() -> None:
+    config = replace(CONFIG, serving=ServingConfig(host="0.0.0.0", port=3001))
+    assert _arguments("abtest", config=config)["serving_url"] == "http://127.0.0.1:3001"
+    submitted = arguments_for("abtest", config, "world", "tiny", "", (), cluster=True)
+    inside = _arguments("abtest", config=replace(config, profile="cluster"))
+    assert submitted["serving_url"] == inside["serving_url"] == SERVICE_URL
 
 
 def test_the_daily_pipeline_reads_the_event_log_unless_told_otherwise() -> None:
@@ -95,3 +145,5 @@ def test_arguments_are_plain_text_in_a_stable_order() -> None:
     # The port says where the server is; the configuration that steps are cached on stays the same.
     assert _arguments("abtest", config=other)["serving_url"] == "http://127.0.0.1:3001"
     assert _arguments(config=other)["config"] == _arguments()["config"]
+    patient = replace(CONFIG, pipelines=PipelinesConfig(run_timeout_s=9, host="http://there"))
+    assert _arguments(config=patient)["config"] == _arguments()["config"]

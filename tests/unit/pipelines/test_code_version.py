@@ -40,6 +40,13 @@ def test_an_uncommitted_edit_in_any_package_changes_it(source: Path, package: st
     assert code_version() != before
 
 
+def test_an_edit_of_a_file_in_a_folder_below_a_package_changes_it(source: Path) -> None:
+    nested = sorted(p for p in (source / "homefeed").rglob("*.py") if p.parent.name != "homefeed")
+    before = code_version()
+    nested[0].write_text(nested[0].read_text() + "\n# an edit\n")
+    assert code_version() != before
+
+
 def test_a_new_a_moved_and_a_removed_file_change_it_and_other_files_do_not(source: Path) -> None:
     before = code_version()
     (source / "pipelines" / "notes.txt").write_text("not code")

@@ -56,11 +56,16 @@ def test_a_step_that_ends_well_after_printing_an_error_leaves_none_to_the_next()
     reader = LogReader(Run("toy-1", "toy", {}))
     log = (LOGS / "one_done.txt").read_text().splitlines()
     ended = next(i for i, line in enumerate(log) if "finished with status" in line)
-    for line in [*log[:ended], "    ValueError: retried, and went well", *log[ended:]]:
+    retried = ["    Traceback (most recent call last):", "    CheckRefused: retried, went well"]
+    for line in [*log[:ended], *retried]:
+        reader.read(line, 0.0)
+    assert (reader.error_kind, reader.error) == ("CheckRefused", "retried, went well")
+    for line in log[ended:]:
         reader.read(line, 0.0)
     assert reader.run.steps[-1].status == "done"
+    assert (reader.error_kind, reader.error) == ("", "")
     reader.read("10:00:00.000 - INFO - Executing task 'third'", 1.0)
-    assert reader.error == ""
+    assert (reader.error_kind, reader.error) == ("", "")
 
 
 def test_seconds_are_those_between_a_steps_first_and_last_line() -> None:
