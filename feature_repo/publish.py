@@ -56,7 +56,7 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
         )
         for s in found
     ]
-    sequences = pl.read_parquet(snapshots / "sequences.parquet")
+    sequences = pl.read_parquet(snapshots / "sequences.parquet", glob=False)
     as_of_s, watermark = listed["as_of_s"], listed["watermark"]
     reports.append(
         store.publish_sequences(sequences, as_of_s, watermark, log=log, created_s=as_of_s)

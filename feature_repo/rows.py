@@ -62,7 +62,7 @@ def vector_rows(parquet: Path, as_of_s: int, dim: int) -> Rows:
     """
     if not Path(parquet).exists():
         raise FeatureStoreError(f"{parquet} does not exist; run the embedding step first")
-    frame = pl.read_parquet(parquet)
+    frame = pl.read_parquet(parquet, glob=False)
     missing = {JOIN_KEY, VECTOR} - set(frame.columns)
     if missing:
         raise FeatureStoreError(

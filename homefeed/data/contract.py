@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from homefeed.artifacts import fingerprint, hash_json, writing
+from homefeed.data.files import file_parts
 from homefeed.data.specification import FILE_NAME, DatasetSpec, read_spec, spec_values, write_spec
-from homefeed.data.tables import file_parts, open_table, scan_table
+from homefeed.data.tables import open_table, scan_table
 from homefeed.errors import DatasetError
 from homefeed.schema import ITEM_ID, TABLES, USER_ID
 

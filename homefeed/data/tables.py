@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from homefeed.data.conversion import DTYPES, convert, surely_readable, type_fault
+from homefeed.data.files import file_parts, is_csv, scan_file, unreadable
 from homefeed.data.specification import DatasetSpec, reject_unknown
 from homefeed.errors import DatasetError
 from homefeed.schema import (
@@ -65,7 +66,6 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
 # What an absent optional column (or a null in it) means.
 DEFAULTS: Mapping[str, object] = {SURFACE: "", DURATION_S: 0.0, TIME_KNOWN: True}
 UNREADABLE = "unreadable"
-_CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # text that an int64 gives back unchanged
 
 
@@ -125,7 +125,7 @@ def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame,
     Raises DatasetError for a missing or truncated file, a missing column, a wrong type.
     """
     path = root / spec.files[table]
-    raw = _scan_file(path)
+    raw = scan_file(path)
     try:
         schema = raw.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -143,7 +143,7 @@ def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame,
                 f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(schema)}; "
                 f"say under `columns: {{{table}: …}}` in dataset.yaml what it is called"
             )
-    if _is_csv(path):
+    if is_csv(path):
         raw = raw.with_columns(_csv_ids(root, spec, kinds, found))
         schema = raw.collect_schema()
     for column, name in found.items():
@@ -152,39 +152,6 @@ def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame,
                 f"{path}: column `{name}` ({column}) has type {schema[name]}; it must hold {wanted}"
             )
     return raw, found
-
-
-def unreadable(path: Path, error: Exception) -> DatasetError:
-    """Say in one line that a file cannot be read."""
-    reason = " ".join(str(error).split())[:120]
-    kind = "CSV" if _is_csv(path) else "Parquet"
-    return DatasetError(
-        f"{path} is not a readable {kind} file ({reason}); it may be cut short: export it again"
-    )
-
-
-def _is_csv(path: Path) -> bool:
-    return file_parts(path)[0].name.endswith(_CSV_ENDINGS)
-
-
-def file_parts(path: Path) -> list[Path]:
-    """List the files behind one entry of ``files``: a file, a glob, or a folder of parts."""
-    parts = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-    if path.is_dir():
-        parts = sorted(p for p in path.iterdir() if p.name.endswith((".parquet", *_CSV_ENDINGS)))
-    if not parts or not parts[0].exists():
-        raise DatasetError(f"{path} does not exist; correct `files` in dataset.yaml")
-    if empty := [p for p in parts if p.stat().st_size == 0]:
-        raise DatasetError(f"{empty[0]} is empty (0 bytes); export it again")
-    return parts
-
-
-def _scan_file(path: Path) -> pl.LazyFrame:
-    parts = file_parts(path)
-    if _is_csv(path):
-        separator = "\t" if ".tsv" in parts[0].name else ","
-        return pl.scan_csv(parts, separator=separator, infer_schema=False)
-    return pl.scan_parquet(parts)
 
 
 def _csv_ids(
@@ -209,12 +176,12 @@ def _holds_integers(root: Path, spec: DatasetSpec, table: str, column: str) -> b
 @functools.lru_cache(maxsize=256)
 def _column_of_integers(path: Path, name: str, modified_ns: int) -> bool:
     """Whether the column holds whole numbers only, or is not there."""
-    raw = _scan_file(path)
+    raw = scan_file(path)
     try:
         schema = raw.collect_schema()
         if name not in schema or schema[name] != pl.String:
             return name not in schema or schema[name].is_integer()
-        if not _is_csv(path):
+        if not is_csv(path):
             return False
         whole = pl.col(name).drop_nulls().str.contains(_INTEGER).all()
         return raw.select(whole).collect(engine="streaming").item()

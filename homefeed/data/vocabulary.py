@@ -67,7 +67,7 @@ class Vocabulary:
     def open(cls, path: Path) -> "Vocabulary":
         """Read a saved vocabulary; ArtifactError where it is missing or truncated."""
         try:
-            return cls(pl.read_parquet(path, columns=[_INT, _TEXT]))
+            return cls(pl.read_parquet(path, columns=[_INT, _TEXT], glob=False))
         except FileNotFoundError:
             raise ArtifactError(f"vocabulary {path} does not exist; build sequences") from None
         except (pl.exceptions.PolarsError, OSError) as error:

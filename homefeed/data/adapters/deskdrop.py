@@ -44,7 +44,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     (file,) = sources(path)
     columns = ["timestamp", "eventType", "contentId", "personId"]
     types = {"timestamp": pl.Int64, "contentId": pl.Int64, "personId": pl.Int64}
-    log = pl.read_csv(file, columns=columns, schema_overrides=types)
+    log = pl.read_csv(file, columns=columns, schema_overrides=types, glob=False)
     actions = log.select(
         pl.col("personId").alias(USER_ID),
         pl.col("contentId").alias(ITEM_ID),

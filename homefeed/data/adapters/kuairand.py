@@ -74,14 +74,15 @@ def sources(path: Path) -> list[Path]:
 
 def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     """Read the specification and the canonical tables (times in milliseconds UTC)."""
-    log = pl.read_parquet(path / LOG)
+    log = pl.read_parquet(path / LOG, glob=False)
     result = {ACTIONS: _actions(log), IMPRESSIONS: _impressions(log)}
     if (path / HISTORY).is_file():
         first = log.group_by("user_id").agg(pl.col("time_ms").min().alias("first_ms"))
-        history = _history(pl.read_parquet(path / HISTORY), first)
+        history = _history(pl.read_parquet(path / HISTORY, glob=False), first)
         result[ACTIONS] = pl.concat([history, result[ACTIONS]])
     if (path / VIDEOS).is_file():
-        result[ITEMS] = _items(pl.read_csv(path / VIDEOS, schema_overrides={"tag": pl.String}))
+        types = {"tag": pl.String}
+        result[ITEMS] = _items(pl.read_csv(path / VIDEOS, schema_overrides=types, glob=False))
     times = result[ACTIONS][TIMESTAMP]
     spec = DatasetSpec(
         name=NAME,

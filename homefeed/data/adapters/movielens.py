@@ -66,7 +66,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
 
 def _read(file: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     if file.suffix == ".csv":
-        return pl.read_csv(file, infer_schema=False).select(columns)
+        return pl.read_csv(file, infer_schema=False, glob=False).select(columns)
     text = file.read_text(encoding="latin-1").splitlines()
     fields = pl.Series("line", text).str.split("::").list
     return pl.DataFrame({name: fields.get(index) for index, name in enumerate(columns)})

@@ -48,7 +48,7 @@ def sources(path: Path) -> list[Path]:
 def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     """Read the specification and the canonical tables (times in milliseconds UTC)."""
     (file,) = sources(path)
-    lines = _lines(pl.read_parquet(file))
+    lines = _lines(pl.read_parquet(file, glob=False))
     times = lines[TIMESTAMP]
     tables = {ACTIONS: _actions(lines), ITEMS: _items(lines), COLLECTIONS: _baskets(lines)}
     spec = DatasetSpec(

@@ -69,7 +69,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
 
 def _read_pairs(path: Path) -> pl.DataFrame:
     lines = pl.read_csv(
-        path, has_header=False, separator="\x01", quote_char=None, infer_schema=False
+        path, has_header=False, separator="\x01", quote_char=None, infer_schema=False, glob=False
     ).to_series()
     parts = (
         pl.DataFrame({"line": lines})

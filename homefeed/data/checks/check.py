@@ -18,8 +18,9 @@ from homefeed.data.checks.rules import CheckThresholds, Rule, marked_by, rejecti
 from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.units import require_plausible_times
 from homefeed.data.contract import Dataset
+from homefeed.data.files import unreadable
 from homefeed.data.specification import FILE_NAME, write_spec
-from homefeed.data.tables import scan_for_check, unreadable
+from homefeed.data.tables import scan_for_check
 from homefeed.errors import CheckRefused, DatasetError
 from homefeed.schema import ACTIONS, ITEM_ID, ITEMS, TABLES, TIMESTAMP
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
+from homefeed.data.files import unreadable
 from homefeed.data.sequences.encode import RECORD, ActionEncoder
 from homefeed.data.sequences.layout import (
     ITEM_VOCABULARY,
@@ -23,7 +24,6 @@ from homefeed.data.sequences.order import in_store_order
 from homefeed.data.sequences.spill import Spill
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.sequences.writer import StoreWriter
-from homefeed.data.tables import unreadable
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import ConfigError
 from homefeed.progress import Progress

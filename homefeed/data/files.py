@@ -1,0 +1,96 @@
+"""The files behind one entry of ``files``: one file, a pattern, or a folder of parts.
+
+Names are taken as they stand: Polars itself would read `shop[1]` as a pattern that means `shop1`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from homefeed.errors import DatasetError
+
+PARQUET = ".parquet"
+CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+ENDINGS = (PARQUET, *CSV_ENDINGS)
+
+
+def file_parts(path: Path) -> list[Path]:
+    """List the files behind one entry of ``files``: a file, a glob, or a folder of parts.
+
+    What Spark and others leave beside the parts (`_SUCCESS`, `.part-0.crc`) is passed over.
+    """
+    parts = [path]
+    if path.is_dir():
+        parts = [p for p in _visible(path.iterdir()) if p.name.lower().endswith(ENDINGS)]
+        if not parts:
+            raise DatasetError(f"{path} holds no part with a name in {', '.join(ENDINGS)}")
+    elif "*" in path.name:
+        parts = _visible(path.parent.glob(path.name))
+    if not parts or not parts[0].exists():
+        raise DatasetError(f"{path} does not exist; correct `files` in dataset.yaml")
+    if strange := [p for p in parts if not p.name.lower().endswith(ENDINGS)]:
+        raise DatasetError(
+            f"{strange[0]} has no ending that tells how to read it; write Parquet or CSV and name "
+            f"it so ({', '.join(ENDINGS)})"
+        )
+    if empty := [p for p in parts if p.stat().st_size == 0]:
+        raise DatasetError(f"{empty[0]} is empty (0 bytes); export it again")
+    return parts
+
+
+def _visible(paths: Iterable[Path]) -> list[Path]:
+    return sorted(p for p in paths if not p.name.startswith((".", "_")))
+
+
+def is_csv(path: Path) -> bool:
+    """Whether the file, or any part of it, is text."""
+    return any(_is_text(part) for part in file_parts(path))
+
+
+def _is_text(part: Path) -> bool:
+    return part.name.lower().endswith(CSV_ENDINGS)
+
+
+def scan_file(path: Path) -> pl.LazyFrame:
+    """Scan all parts in the order of their names; what a part lacks of the columns is null there.
+
+    Raises DatasetError for a part that cannot be read.
+    """
+    parts = file_parts(path)
+    if len(parts) == 1 or _are_alike(parts):
+        return _scan(parts)
+    return pl.concat([_scan([part]) for part in parts], how="diagonal_relaxed")
+
+
+def _are_alike(parts: Sequence[Path]) -> bool:
+    """Whether one scan can read them all: the same columns of the same types in the same order."""
+    first, *others = [(_kind(part), list(_schema(part).items())) for part in parts]
+    return all(other == first for other in others)
+
+
+def _kind(part: Path) -> str:
+    return next(ending for ending in (".tsv", ".csv", PARQUET) if ending in part.name.lower())
+
+
+def _schema(part: Path) -> pl.Schema:
+    try:
+        return _scan([part]).collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(part, error) from None
+
+
+def _scan(parts: Sequence[Path]) -> pl.LazyFrame:
+    if not _is_text(parts[0]):
+        return pl.scan_parquet(parts, glob=False)
+    separator = "\t" if _kind(parts[0]) == ".tsv" else ","
+    return pl.scan_csv(parts, separator=separator, infer_schema=False, glob=False)
+
+
+def unreadable(path: Path, error: Exception) -> DatasetError:
+    """Say in one line that a file cannot be read."""
+    reason = " ".join(str(error).split())[:120]
+    kind = "CSV" if is_csv(path) else "Parquet"
+    return DatasetError(
+        f"{path} is not a readable {kind} file ({reason}); it may be cut short: export it again"
+    )

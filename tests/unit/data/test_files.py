@@ -1,0 +1,76 @@
+"""Which files are a table, and how its parts become one."""
+
+import polars as pl
+import pytest
+import yaml
+
+from homefeed.data.contract import Dataset
+from homefeed.errors import DatasetError
+
+
+@pytest.fixture
+def open_parts(write_set):
+    """Write a table of actions in parts, given by file name; open the set."""
+
+    def run(**parts: pl.DataFrame) -> Dataset:
+        root = write_set("parts")
+        (root / "days").mkdir()
+        for name, rows in parts.items():
+            file = root / "days" / name
+            rows.write_csv(file) if name.lower().endswith("csv") else rows.write_parquet(file)
+        values = yaml.safe_load((root / "dataset.yaml").read_text())
+        (root / "dataset.yaml").write_text(yaml.safe_dump({**values, "files": {"actions": "days"}}))
+        return Dataset.open(root)
+
+    return run
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_folder_with_brackets_in_its_name_is_read_and_not_the_one_it_would_match(
+    open_set, actions, ending
+):
+    open_set("shop1", tables={"actions": actions.head(5)}, ending=ending)
+    meant = open_set("shop[1]", tables={"actions": actions}, ending=ending)
+    assert meant.scan("actions").collect().height == actions.height
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_parts_may_differ_in_their_columns_and_in_the_order_of_these(open_parts, actions, ending):
+    second = actions[10:20].select(reversed(actions.columns)).with_columns(surface=pl.lit("home"))
+    third = actions[20:].with_columns(not_ours=pl.lit(1))
+    parts = dict(zip("abc", (actions[:10], second, third), strict=True))
+    dataset = open_parts(**{f"{name}.{ending}": rows for name, rows in parts.items()})
+    found = dataset.scan("actions").collect()
+    assert found.select(actions.columns[:3]).equals(actions.select(actions.columns[:3]))
+    assert found["surface"].to_list() == [""] * 10 + ["home"] * 10 + [""] * 20
+    assert dataset.columns("actions")[-1] == "surface"
+
+
+def test_parts_may_hold_whole_numbers_of_different_widths(open_parts, actions):
+    narrow = actions[:10].with_columns(pl.col("item_id").cast(pl.Int32))
+    dataset = open_parts(**{"a.parquet": narrow, "b.parquet": actions[10:]})
+    assert dataset.scan("actions").collect()["item_id"].equals(actions["item_id"])
+
+
+def test_what_other_programs_leave_beside_the_parts_is_passed_over(open_parts, actions):
+    more = {"_metadata.parquet": actions, ".half.parquet": actions, "notes.txt": actions}
+    dataset = open_parts(**{"a.parquet": actions}, **more)
+    assert dataset.scan("actions").collect().height == actions.height
+
+
+def test_endings_may_be_in_capitals(open_parts, actions):
+    assert open_parts(**{"A.CSV": actions}).scan("actions").collect().height == actions.height
+
+
+def test_a_file_whose_ending_says_nothing_is_refused_with_those_that_do(write_set):
+    root = write_set(files={"actions": "actions.jsonl"})
+    (root / "actions.jsonl").write_text("{}\n")
+    with pytest.raises(DatasetError, match=r"actions\.jsonl has no ending .*\.parquet, \.csv"):
+        Dataset.open(root)
+
+
+def test_a_part_that_cannot_be_read_is_named(open_parts, write_set, actions):
+    root = open_parts(**{"a.parquet": actions, "b.parquet": actions}).root
+    (root / "days" / "b.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DatasetError, match=r"b\.parquet is not a readable Parquet file"):
+        Dataset.open(root)
