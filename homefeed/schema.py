@@ -40,7 +40,7 @@ class ActionFlag(IntFlag):
 
 # Artifact schema versions: raised when a reader of the old form would misread the new one.
 SEQUENCE_STORE_VERSION = 1
-TRAINING_SET_VERSION = 3
+TRAINING_SET_VERSION = 4
 ITEM_ENCODER_VERSION = 1
 USER_ENCODER_VERSION = 2
 SNAPSHOT_VERSION = 1

@@ -62,7 +62,7 @@ def build_training_set(
     User vectors are not inside: join them for ``user`` and ``time_ms`` of the result and hand
     them to ``TrainingSet.add_user_vectors``. Raises DatasetError where the windows are empty.
     """
-    has_impressions, shares = dataset.has(IMPRESSIONS), Thinning()
+    has_impressions, shares, unmet = dataset.has(IMPRESSIONS), Thinning(), 0
     if has_impressions:
         rows = rows_from_impressions(dataset, store, timeline)
         shares = thinning(
@@ -73,7 +73,7 @@ def build_training_set(
         )
         rows = thinned(rows, shares, config.seed)
     else:
-        rows = rows_from_positives(store, stats, timeline, config.sampling)
+        rows, unmet = rows_from_positives(store, stats, timeline, config.sampling)
     meta = TrainingSetMeta(
         heads=rows.heads,
         stats=stats.names,
@@ -86,6 +86,7 @@ def build_training_set(
         label_hash=label_hash(rows.request, rows.item, rows.labels),
         has_impressions=has_impressions,
         sampling=None if has_impressions else dataclasses.asdict(config.sampling),
+        unmet_positives=unmet,
         thinning=dataclasses.asdict(shares),
         sequences_hash=store.meta.content_hash,
         users_hash=store.meta.users_hash,
@@ -103,8 +104,8 @@ def build_training_set(
         if has_impressions:
             _write_familiarity(beside, rows, _last_shown(rows, dataset, store), store)
         else:  # a sampled candidate was never met, and a positive often was: no fair comparison
-            unmet = np.zeros((len(rows.request), len(FEATURES)), np.float32)
-            np.save(beside / "familiarity.npy", unmet)
+            untold = np.zeros((len(rows.request), len(FEATURES)), np.float32)
+            np.save(beside / "familiarity.npy", untold)
         write_meta(beside, meta)
         TrainingSet.open(beside).verify(store)
     return TrainingSet.open(out)

@@ -30,13 +30,24 @@ class CandidateSampling:
 
 def rows_from_positives(
     store: SequenceStore, stats: ItemStats, timeline: Timeline, sampling: CandidateSampling
-) -> RankingRows:
+) -> tuple[RankingRows, int]:
     """Positives of t0 < t ≤ t2 as requests: a user's positives of one second are one request.
 
     Candidates come from the items that had been acted on before the request's day; those that the
     user took in the same request are left out. Positives of unknown time are no requests.
+
+    Positives of an item that nobody had acted on before the day are left out, and their number is
+    returned beside the rows: no candidate is such an item, so that alone would tell the label.
     """
     user, time_s, position = _positives(store, timeline)
+    count = len(position)
+    was_met = _were_met(np.asarray(store.item[position]), time_s, stats)
+    if not was_met.any():
+        raise DatasetError(
+            f"none of the {count:,} positive actions after {timeline.t0_s} (seconds UTC) is of an "
+            "item that was acted on before that day, so nothing can be ranked; choose a later t0"
+        )
+    user, time_s, position = user[was_met], time_s[was_met], position[was_met]
     key = np.stack([time_s, user])
     starts = np.flatnonzero(np.diff(key, prepend=-1).any(0))
     starts, kept = _thinned(starts, len(user), sampling.max_requests)
@@ -46,9 +57,10 @@ def rows_from_positives(
         request, np.asarray(store.item[position]), np.asarray(store.action[position])
     )
     drawn = _drawn(time_s[starts], stats, sampling)
-    return _joined(
+    rows = _joined(
         store, stats, timeline, user[starts], time_s[starts], positive, drawn, position[starts]
     )
+    return rows, count - len(position)
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,22 @@ def _positives(
     return user[order], time_s[position][order], position[order]
 
 
+def _actions_before(stats: ItemStats, day: int) -> np.ndarray:
+    """How often each item had been acted on before a day (number since 1970), float64 [I+1]."""
+    column = stats.names.index("log_actions")
+    return np.expm1(stats.as_of(day * DAY_S)[:, column].astype(np.float64))
+
+
+def _were_met(item: np.ndarray, time_s: np.ndarray, stats: ItemStats) -> np.ndarray:
+    """Whether anybody had acted on each item before the day of its time, bool [p]."""
+    day = time_s // DAY_S
+    met = np.zeros(len(item), bool)
+    for each in np.unique(day):
+        rows = day == each
+        met[rows] = _actions_before(stats, int(each))[item[rows]] > 0.5
+    return met
+
+
 def _thinned(starts: np.ndarray, count: int, most: int | None) -> tuple[np.ndarray, np.ndarray]:
     """At most ``most`` requests evenly over time: their new starts and the mask of kept rows."""
     if most is None or len(starts) <= most:
@@ -89,17 +117,14 @@ def _thinned(starts: np.ndarray, count: int, most: int | None) -> tuple[np.ndarr
 
 
 def _drawn(time_s: np.ndarray, stats: ItemStats, sampling: CandidateSampling) -> np.ndarray:
-    """Item indices int64 [R, N] drawn per request; 0 where its day knew no items."""
+    """Item indices int64 [R, N] drawn per request among the items met before its day."""
     generator = np.random.default_rng(sampling.seed)
-    column = stats.names.index("log_actions")
     drawn = np.zeros((len(time_s), sampling.candidates), np.int64)
     day = time_s // DAY_S
     for each in np.unique(day):
         rows = np.flatnonzero(day == each)
-        counts = np.expm1(stats.as_of(int(each) * DAY_S)[:, column].astype(np.float64))
-        met = np.flatnonzero(counts > 0.5)
-        if not len(met):
-            continue
+        counts = _actions_before(stats, int(each))
+        met = np.flatnonzero(counts > 0.5)  # of every day: it has a positive that was met
         shape = (len(rows), sampling.candidates)
         cumulative = np.cumsum(counts[met])
         place = np.searchsorted(cumulative, generator.random(shape) * cumulative[-1], side="right")

@@ -45,6 +45,7 @@ class TrainingSetMeta:
     label_hash: str  # over request, item and labels of every row
     has_impressions: bool  # False: candidates were sampled beside the positives
     sampling: dict[str, Any] | None  # how, where they were
+    unmet_positives: int  # left out, where candidates were sampled: nobody had met the item before
     thinning: dict[str, float]  # shares of requests, negatives and users that stayed
     sequences_hash: str  # content hash of the store that ``actions`` point into
     users_hash: str

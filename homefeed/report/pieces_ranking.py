@@ -22,6 +22,11 @@ def training_set_piece(made: TrainingSet, spec: DatasetSpec) -> Piece:
             f"sampled candidates ({meta.sampling}). Its figures tell rankers apart on that task; "
             "they are no estimate of what a feed would get."
         )
+    if meta.unmet_positives:
+        notes.append(
+            f"{meta.unmet_positives:,} positives were left out: nobody had acted on their item "
+            "before that day, and candidates are drawn from items that somebody had acted on."
+        )
     if any(share < 1 for share in meta.thinning.values()):
         notes.append(
             f"Drawn from more: {meta.thinning['requests']:.0%} of the requests to train on, "

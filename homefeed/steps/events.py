@@ -1,7 +1,8 @@
 """One day of the event log as a data set: what was shown, and what users did about it.
 
 An action is taken with the day that it happened on, or, where it arrived on a later day, with that
-one: the day before was published without it.
+one: the day before was published without it. What was shown is taken with the day that it was
+shown on, once: an answer that comes after the log was read labels nothing.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import polars as pl
 
 from homefeed import schema
 from homefeed.data.contract import Dataset, write_dataset
+from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.errors import DatasetError
 
@@ -24,9 +26,12 @@ def event_log_day(
 ) -> tuple[Dataset, int]:
     """Write the actions and impressions of [from_s, to_s) at ``out``, in the form of ``base``.
 
-    Actions from before ``from_s`` that arrived within the day are among them. Returns the data set
-    and the watermark: the log's sequence number up to which rows as of ``to_s`` hold every action.
-    Raises DatasetError where there is no log, or nobody acted on that day.
+    Actions from before ``from_s`` that arrived within the day are among them. An impression is
+    labelled with the actions that name its request and that the log holds by now: those of the
+    day, and those of the next one that came before its labels count as settled.
+
+    Returns the data set and the watermark: the log's sequence number up to which rows as of
+    ``to_s`` hold every action. Raises DatasetError where there is no log, or nobody acted on that day.
     """
     if not log.exists():
         raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
@@ -35,15 +40,17 @@ def event_log_day(
         ((watermark,),) = connection.execute(WATERMARK_SQL, (to_s * 1000,))
         actions = _read(connection, ACTION_SQL, from_s, to_s)
         shown = _read(connection, EXPOSURE_SQL, from_s, to_s)
+        answers = _read(connection, ANSWER_SQL, from_s, to_s)
     finally:
         connection.close()
     actions = _external(_in_time(actions, base, from_s), base, "actions")
     if actions.is_empty():
         raise DatasetError(f"{log} holds no action between {from_s} and {to_s}; another --date?")
     tables = {schema.ACTIONS: actions}
-    shown = _external(shown, base, "impressions")
     if base.has(schema.IMPRESSIONS) and not shown.is_empty():
-        tables[schema.IMPRESSIONS] = _impressions(shown, actions, base)
+        shown = _external(_impressions(shown, answers, base), base, "impressions")
+        if not shown.is_empty():
+            tables[schema.IMPRESSIONS] = shown
     first_s = min(from_s, actions[schema.TIMESTAMP].min() // 1000)
     spec = dataclasses.replace(base.spec, span=(first_s, to_s), notes=())
     return write_dataset(out, spec, tables), int(watermark)
@@ -67,10 +74,19 @@ EXPOSURE_SQL = (
     "FROM exposures e, json_each(e.items) i WHERE e.time_ms >= :from AND e.time_ms < :to "
     "AND e.endpoint = 'feed' ORDER BY e.seq, i.key"
 )
+# A feed shortly before midnight is answered after it. Item statistics count a label as known
+# LABEL_LAG_S after the showing, so what happens later than that, on a later day, is none.
+ANSWER_SQL = (
+    "SELECT DISTINCT a.request_id, a.user_id, a.item_id, a.action_type FROM actions a "
+    "JOIN exposures e ON e.request_id = a.request_id AND e.user_id = a.user_id "
+    "WHERE e.time_ms >= :from AND e.time_ms < :to AND e.endpoint = 'feed' "
+    "AND a.time_ms < max(:to, e.time_ms + :settled)"
+)
 
 
 def _read(connection: sqlite3.Connection, query: str, from_s: int, to_s: int) -> pl.DataFrame:
-    cursor = connection.execute(query, {"from": from_s * 1000, "to": to_s * 1000})
+    times = {"from": from_s * 1000, "to": to_s * 1000, "settled": LABEL_LAG_S * 1000}
+    cursor = connection.execute(query, times)
     names = [column[0] for column in cursor.description]
     found = pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
     # On a day on which no action names its request, there is no type to infer.
@@ -91,17 +107,17 @@ def _in_time(actions: pl.DataFrame, base: Dataset, from_s: int) -> pl.DataFrame:
     return kept
 
 
-def _impressions(shown: pl.DataFrame, actions: pl.DataFrame, base: Dataset) -> pl.DataFrame:
-    """Shown items with a label per action type that answered them."""
-    labelled = shown
+def _impressions(shown: pl.DataFrame, answers: pl.DataFrame, base: Dataset) -> pl.DataFrame:
+    """Shown items with a label per action type that answered them, all with typed ids."""
+    labelled, named = shown, [schema.REQUEST_ID, schema.USER_ID, schema.ITEM_ID]
+    answers = answers.cast(pl.String)  # where nothing was answered, there is no type to infer
     for label in base.spec.labels:
         hits = (
-            actions.filter(pl.col("action_type") == label)
-            .select("request_id", "item_id")
-            .unique()
+            answers.filter(pl.col(schema.ACTION_TYPE) == label)
+            .select(named)
             .with_columns(pl.lit(1, pl.Int8).alias(label))
         )
-        labelled = labelled.join(hits, on=["request_id", "item_id"], how="left")
+        labelled = labelled.join(hits, on=named, how="left")
     return labelled.with_columns(pl.col(label).fill_null(0) for label in base.spec.labels)
 
 

@@ -17,8 +17,10 @@ from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
 from homefeed.data.training_set import TrainingSet
 from homefeed.errors import ArtifactError, DatasetError
+from homefeed.report.pieces_ranking import training_set_piece
 
 DAY_S = 86_400
+SPEC = DatasetSpec(name="t", files={}, positive=("like",))
 LINE = Timeline(t0_s=2 * DAY_S, t1_s=4 * DAY_S, t2_s=6 * DAY_S)
 
 
@@ -50,7 +52,7 @@ def shown(user: int, item: int, time_s: float, like: int = 0, position: int = 1)
 def made(tmp_path, actions: list, impressions: list | None, line: Timeline = LINE, **config):
     """Dataset, store, statistics and training set of a few written-out rows."""
     labels = ("like",) if impressions is not None else ()
-    spec = DatasetSpec(name="t", files={}, positive=("like",), labels=labels)
+    spec = dataclasses.replace(SPEC, labels=labels)
     types = {"arrived_at": pl.Int64, "duration_s": pl.Float32}
     tables = {"actions": pl.DataFrame(actions, schema_overrides=types)}
     if impressions is not None:
@@ -244,6 +246,33 @@ def test_without_impressions_positives_stand_among_sampled_candidates(tmp_path):
     for row in np.flatnonzero(training_set.labels[:, 0] == 0):
         day_start = training_set.time_s[request[row]] // DAY_S * DAY_S
         assert stats.as_of(int(day_start))[item[row], column] > 0  # met before that day
+
+
+def test_a_positive_of_an_item_that_nobody_had_met_before_the_day_is_counted_and_left_out(tmp_path):
+    actions = [
+        action(1, 5, NOON - DAY_S),
+        action(1, 5, NOON),  # met the day before
+        action(2, 6, NOON - 60),  # met by nobody
+        action(3, 6, NOON),  # met by another, but on this day only
+        action(4, 5, NOON + 60),
+        action(4, 7, NOON + 60),  # unmet, beside one that was met
+    ]
+    _, store, stats, found = made(tmp_path, actions, None)
+    positive = np.flatnonzero(found.labels[:, 0])
+    met = stats.names.index("log_actions")
+    assert (np.asarray(found.stats)[positive, met] > 0).all()
+    told = store.users.ids(found.user[found.request[positive]])
+    assert list(zip(told, store.items.ids(found.item[positive]), strict=True)) == [(1, 5), (4, 5)]
+    assert found.meta.requests == 2
+    # The first action of the log is a positive of t0 < t too, and nobody had met its item either.
+    assert found.meta.unmet_positives == 4
+    (note,) = (n for n in training_set_piece(found, SPEC).notes if "left out" in n)
+    assert note.startswith("4 positives")
+
+
+def test_a_window_without_any_met_positive_is_one_clear_error(tmp_path):
+    with pytest.raises(DatasetError, match="none of the 1 positive actions"):
+        made(tmp_path, [action(1, 5, NOON)], None)
 
 
 def test_an_empty_window_is_one_clear_error(tmp_path):

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
+from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences import SequenceStore, append_sequences, build_sequences
 from homefeed.errors import DatasetError
 from homefeed.steps.events import event_log_day
@@ -27,7 +28,7 @@ def _base(folder, user=1, item=10) -> Dataset:
     return write_dataset(folder, spec, {"actions": actions, "impressions": shown})
 
 
-def _post(log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0) -> int:
+def _post(log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0, request=None) -> int:
     """Post one action; returns its number."""
     ended_s = time_s + duration_s
     action = Action(
@@ -37,6 +38,7 @@ def _post(log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0) -> i
         action_type="like",
         time_ms=round(time_s * 1000),
         duration_s=duration_s,
+        request_id=request,
         arrived_ms=round((ended_s if arrived_s is None else arrived_s) * 1000),
     )
     (appended,) = log.append([action])
@@ -178,6 +180,46 @@ def test_a_day_whose_actions_name_no_request_has_impressions_without_answers(log
     log.append(exposures=[Exposure(**shown, time_ms=(FIRST_S + HOUR_S) * 1000)])
     impressions = take()[0].scan("impressions").collect()
     assert impressions.select("item_id", "like").rows() == [(11, 0)]
+
+
+def _show(log, request, time_s, *items):
+    shown = tuple((item, 1.0, "") for item in items)
+    of_user = {"request_id": request, "endpoint": "feed", "user_id": "i:1", "items": shown}
+    log.append(exposures=[Exposure(**of_user, time_ms=round(time_s * 1000))])
+
+
+def _labels(day: Dataset) -> dict:
+    return dict(day.scan("impressions").collect().select("item_id", "like").iter_rows())
+
+
+def test_an_action_after_midnight_labels_what_was_shown_before_it(log, take):
+    end_s = FIRST_S + DAY_S
+    _post(log, "i:9", FIRST_S + HOUR_S)
+    _show(log, "evening", end_s - 60, "i:11", "i:12")
+    _show(log, "night", end_s + 60, "i:13")
+    _post(log, "i:11", end_s + 90, request="evening")
+    _post(log, "i:13", end_s + 91, request="night")
+    _post(log, "i:12", end_s + 92, request="evening", user="i:2")  # the request was not theirs
+    day, _ = take()
+    assert _items(day) == [9]  # the action itself is of the next day
+    assert _labels(day) == {11: 1, 12: 0}
+    assert _labels(take(end_s)[0]) == {13: 1}
+
+
+def test_a_late_arrival_labels_what_was_shown_as_long_as_the_log_was_not_read(log, take):
+    end_s = FIRST_S + DAY_S
+    _show(log, "noon", FIRST_S + 12 * HOUR_S, "i:11", "i:12")
+    _post(log, "i:11", FIRST_S + 13 * HOUR_S, arrived_s=end_s + 5 * HOUR_S, request="noon")
+    assert _labels(take()[0]) == {11: 1, 12: 0}
+
+
+def test_an_action_of_the_next_day_that_comes_after_the_labels_settled_is_no_label(log, take):
+    end_s = FIRST_S + DAY_S
+    _post(log, "i:9", FIRST_S + HOUR_S)
+    _show(log, "evening", end_s - 60, "i:11", "i:12")
+    _post(log, "i:11", end_s - 61 + LABEL_LAG_S, request="evening")
+    _post(log, "i:12", end_s - 60 + LABEL_LAG_S, request="evening")
+    assert _labels(take()[0]) == {11: 1, 12: 0}
 
 
 def test_a_log_of_texts_takes_no_integers(log, take, tmp_path):
