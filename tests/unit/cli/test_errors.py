@@ -14,6 +14,7 @@ from homefeed_cli import main as module
     [
         ("pipeline run lifecyle", "unknown pipeline 'lifecyle'; did you mean 'lifecycle'?"),
         ("pipeline compile dayly", "unknown pipeline 'dayly'; did you mean 'daily'?"),
+        ("pipeline compile --out all.yaml", "--out all.yaml is one file, for 5 pipelines; give"),
         ("pipeline status", "no runs in "),
         ("pipeline logs daily-1", "no runs in "),
         ("pipeline upload daily", "no Kubeflow Pipelines host; set pipelines.host"),
