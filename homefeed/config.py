@@ -6,9 +6,6 @@ where it came from (``homefeed config show``). Unknown keys are errors with a su
 """
 
 import dataclasses
-import difflib
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,18 @@ from typing import Any
 import yaml
 
 from homefeed.errors import ConfigError
+from homefeed.plain_values import (
+    between,
+    build,
+    flatten,
+    nested,
+    one_of,
+    parse_assignment,
+    suggestion,
+)
 
 DEFAULT_FILE = "homefeed.yaml"
+LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,9 @@ class StorageConfig:
     online_store: str = "sqlite"  # Feast online store: sqlite or redis
     redis: str = "localhost:6379"  # host:port, where online_store is redis
     feast_registry: str = ""  # Feast registry; empty: a file below root
+
+    def __post_init__(self) -> None:
+        one_of("online_store", self.online_store, ("sqlite", "redis"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,15 @@ class TrainingConfig:
     num_cpus: int = 2  # what the local Ray head may use; never less than the workers reserve
     object_store_mb: int = 300  # Ray's shared memory on a laptop
     embed_workers: int = 1  # Ray Data actors for batch inference; 0: in the step's own process
+
+    def __post_init__(self) -> None:
+        one_of("device", self.device, ("cpu", "cuda"))
+        one_of("backend", self.backend, ("gloo", "nccl"))
+        one_of("precision", self.precision, ("float32", "bf16"))
+        between("num_workers", self.num_workers, 0)
+        between("embed_workers", self.embed_workers, 0)
+        between("num_cpus", self.num_cpus, 1)
+        between("object_store_mb", self.object_store_mb, 1)
 
     @property
     def ray_cpus(self) -> int:
@@ -60,6 +79,11 @@ class ServingConfig:
     poll_s: float = 2.0  # how often the ledger and the running tests are looked at
     feature_budget_ms: float = 50.0  # beyond it the answer degrades and says so
 
+    def __post_init__(self) -> None:
+        between("port", self.port, 0, LAST_PORT)  # 0 takes a free one
+        one_of("scorer", self.scorer, ("service", "in_process"))
+        between("scorer_threads", self.scorer_threads, 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PipelinesConfig:
@@ -71,6 +95,9 @@ class PipelinesConfig:
     image: str = "homefeed:latest"
     daily_cron: str = "0 0 2 * * *"  # six fields, seconds first: every night at two
     run_timeout_s: int = 7200  # a local run that takes longer is ended
+
+    def __post_init__(self) -> None:
+        between("run_timeout_s", self.run_timeout_s, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +177,14 @@ def load_config(
 ) -> Loaded:
     """Load the configuration; ``overrides`` are ``key=value`` texts with dotted keys.
 
-    Raises ConfigError for a missing file that was named, unknown keys, and wrong types.
+    Raises ConfigError for a missing file that was named, unknown keys, wrong types and values.
     """
     document, named = _read(file)
     in_file = document.pop("profile", None)
+    if not isinstance(in_file, str | None):
+        raise ConfigError(f"profile in {named} must be a name, found {in_file!r}")
     profile = profile or in_file or "local"
-    sections = document.pop("profiles", {}) or {}
+    sections = _profiles(document.pop("profiles", None), named)
     known = set(PROFILES) | set(sections)
     if profile not in known:
         raise ConfigError(f"unknown profile {profile!r}{suggestion(profile, known)}")
@@ -164,17 +193,41 @@ def load_config(
         (named, document),
         (f"{named}, profile {profile}", sections.get(profile) or {}),
     ]
-    layers += [("--set", nested(parse_assignment(text))) for text in overrides]
+    layers += [("--set", _assigned(text)) for text in overrides]
     values: dict[str, Any] = {"profile": profile}
     origin = {key: "default" for key in _dotted(Config())}
     if profile != "local":
         origin["profile"] = named if profile == in_file else "--profile"
     for name, layer in layers:
         for key, value in flatten(layer).items():
+            if value is None and key in _SECTIONS and name != "--set":
+                continue  # a heading with nothing below it
             if key not in origin:
                 raise ConfigError(f"unknown key {key!r} in {name}{suggestion(key, origin)}")
             values[key], origin[key] = value, name
     return Loaded(build(Config, nested(values)), origin)
+
+
+_SECTIONS = frozenset(f.name for f in dataclasses.fields(Config) if f.name != "profile")
+
+
+def _profiles(found: Any, named: str) -> dict[str, Any]:
+    profiles = found or {}
+    if not isinstance(profiles, dict):
+        raise ConfigError(f"profiles in {named} must hold a section for each, found {profiles!r}")
+    for name, section in profiles.items():
+        if not isinstance(name, str) or not isinstance(section, dict | None):
+            raise ConfigError(
+                f"profile {name!r} in {named} must be a name with keys below it, found {section!r}"
+            )
+    return profiles
+
+
+def _assigned(text: str) -> dict[str, Any]:
+    values = parse_assignment(text)
+    if "profile" in values:  # it would change the name alone, and none of the profile's values
+        raise ConfigError(f"--set {text} gives no profile; use --profile {values['profile']}")
+    return nested(values)
 
 
 def _read(file: Path | None) -> tuple[dict[str, Any], str]:
@@ -184,102 +237,15 @@ def _read(file: Path | None) -> tuple[dict[str, Any], str]:
             raise ConfigError(f"configuration file {path} does not exist")
         return {}, str(path)
     try:
-        document = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path} must hold keys and values, found {type(document).__name__}")
     return document, str(path)
 
 
-def parse_assignment(text: str) -> dict[str, Any]:
-    """``a.b=1`` → ``{"a.b": 1}``; the value is read as YAML."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set needs key=value, found {text!r}; for example training.device=cpu")
-    return {key.strip(): yaml.safe_load(value)}
-
-
-def suggestion(word: str, known: typing.Iterable[str]) -> str:
-    """``; did you mean 'x'?`` or the known words, for an error message."""
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}"
-
-
-def flatten(layer: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries → dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in layer.items():
-        name = f"{prefix}{key}"
-        flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
-    return flat
-
-
-def nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys → nested dictionaries."""
-    tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        *parents, leaf = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return tree
-
-
 def _dotted(config: Any) -> dict[str, Any]:
     return flatten(dataclasses.asdict(config))
-
-
-def build(cls: type, values: dict[str, Any], prefix: str = "") -> Any:
-    """Build a dataclass (nested ones too) from plain values, checking names and types."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    arguments = {}
-    for key, value in values.items():
-        if key not in fields:
-            raise ConfigError(f"unknown key '{prefix}{key}'{suggestion(key, fields)}")
-        arguments[key] = _convert(hints[key], value, f"{prefix}{key}")
-    try:
-        return cls(**arguments)
-    except ValueError as error:
-        raise ConfigError(f"{prefix.rstrip('.') or cls.__name__}: {error}") from None
-
-
-def _convert(kind: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{name} holds keys of its own, found {value!r}")
-        return build(typing.cast(type, kind), value, f"{name}.")
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in inner:
-            return None
-        return _convert(next(k for k in inner if k is not type(None)), value, name)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{name} must be a list, found {value!r}")
-        if inner[-1] is Ellipsis:
-            return tuple(_convert(inner[0], each, name) for each in value)
-        return tuple(_convert(k, each, name) for k, each in zip(inner, value, strict=True))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{name} must be a mapping, found {value!r}")
-        return {k: _convert(inner[1], each, f"{name}.{k}") for k, each in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e-3 as text
-        try:
-            return float(value)
-        except ValueError:
-            raise ConfigError(f"{name} must be a number, found {value!r}") from None
-    if isinstance(kind, type) and (not isinstance(value, kind) or _is_bool_for_int(kind, value)):
-        raise ConfigError(f"{name} must be of type {kind.__name__}, found {value!r}")
-    return value
-
-
-def _is_bool_for_int(kind: type, value: Any) -> bool:
-    return kind is int and isinstance(value, bool)

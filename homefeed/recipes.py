@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from homefeed.abtest.recipe import AbTestRecipe
-from homefeed.config import Config, build, flatten, nested, parse_assignment, suggestion
+from homefeed.config import Config
 from homefeed.data.world.config import WorldConfig, world_config
 from homefeed.errors import ConfigError
 from homefeed.evaluation.evaluate import EvaluationConfig
 from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.plain_values import build, flatten, nested, parse_assignment, suggestion
 from homefeed.training.ranker_recipe import RankerRecipe
 from homefeed.training.user_encoder_config import UserEncoderConfig
 

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from homefeed.config import flatten
+from homefeed.plain_values import flatten
 from homefeed_cli.verb import (
     Answer,
     Parsers,
@@ -42,7 +42,7 @@ def show(args: argparse.Namespace) -> Answer:
 
 
 def _recipe_rows(args: argparse.Namespace) -> list[dict[str, object]]:
-    from homefeed.config import parse_assignment
+    from homefeed.plain_values import parse_assignment
     from homefeed.recipes import recipe
 
     overrides = recipe_overrides(args)

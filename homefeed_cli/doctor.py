@@ -111,11 +111,13 @@ def _bytecode(_: Config) -> Finding:
 
 def _workspace(config: Config) -> Finding:
     folder = _existing(config.workspace)
-    if os.access(folder, os.W_OK):
+    if not folder.is_dir():
+        found = f"{folder} is a file, not a folder"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        found = f"{folder} is not writable"
+    else:
         return Finding("workspace", "ok", str(config.workspace))
-    return Finding(
-        *("workspace", "problem", f"{folder} is not writable"), "--set storage.root=FOLDER"
-    )
+    return Finding("workspace", "problem", found, "--set storage.root=FOLDER")
 
 
 def _port(config: Config) -> Finding:

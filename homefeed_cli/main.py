@@ -1,6 +1,7 @@
 """``homefeed``: parse, start, print; every user error is one line."""
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -29,6 +30,8 @@ Every verb has --help with an example, and --json. Exit codes: 0 done (a verdict
 roll back included), 2 something that you can mend (one line says what), 3 refused by a check.
 Everything local lives below .homefeed/ (storage.root). No telemetry; nothing is fetched.
 """
+
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,8 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        said = f"{error.filename or 'the disk'}: {error.strerror or error}; mend it, or use another"
-        return _say_error(StorageError(f"{said} folder with --set storage.root=FOLDER"), 2, args)
+        return _say_error(_named(error), 2, args)
     return answer.exit_code
 
 
@@ -77,6 +79,19 @@ def _print(answer: Answer, as_json: bool) -> None:
     elif answer.text:
         print(answer.text)
     sys.stdout.flush()  # a reader that went away (`| head`) shows here, not at exit
+
+
+def _named(error: OSError) -> HomefeedError:
+    """What the system refused; a connection that fails is an OSError too, and no disk's."""
+    reason = error.strerror or error
+    if error.filename or error.errno in _OF_DISKS:
+        said = f"{error.filename or 'the disk'}: {reason}"
+        return StorageError(
+            f"{said}; mend it, or use another folder with --set storage.root=FOLDER"
+        )
+    return HomefeedError(
+        f"{type(error).__name__}: {reason}; if an address is wrong, `homefeed config show` has them"
+    )
 
 
 def _say_error(error: BaseException, code: int, args: argparse.Namespace) -> int:

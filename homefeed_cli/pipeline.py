@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from homefeed.errors import PipelineError
 from homefeed_cli.verb import (
     Answer,
     Parsers,
@@ -32,7 +33,12 @@ def add(parsers: Parsers) -> None:
     summary = "Compile a pipeline, or all, to versioned YAML."
     verb = add_verb(group, "compile", compiled, summary, "homefeed pipeline compile --out build/")
     verb.add_argument("name", nargs="?", help="one pipeline; all if left out")
-    verb.add_argument("--out", type=Path, default=Path("build/pipelines"), help="folder or file")
+    verb.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/pipelines"),
+        help="folder, or a file for one pipeline",
+    )
     for name, function, summary in (
         ("upload", upload, "Upload a pipeline's present version to Kubeflow Pipelines."),
         ("submit", submit, "Upload a pipeline and start one run on Kubeflow Pipelines."),
@@ -102,11 +108,16 @@ def logs(args: argparse.Namespace) -> Answer:
 
 def compiled(args: argparse.Namespace) -> Answer:
     """Compile to YAML."""
-    from pipelines.compiled import compile_pipeline
+    from pipelines.compiled import compile_pipeline, is_package
     from pipelines.names import NAMES
     from pipelines.placement import Placement
 
     names = [args.name] if args.name else list(NAMES)
+    if len(names) > 1 and is_package(args.out):
+        raise PipelineError(
+            f"--out {args.out} is one file, for {len(names)} pipelines; give a folder, or the name "
+            "of one pipeline"
+        )
     placement = Placement.of(config_of(args))
     paths = {name: str(compile_pipeline(name, args.out, placement)) for name in names}
     return Answer(paths, "\n".join(paths.values()))

@@ -1,6 +1,7 @@
 """``homefeed serve``: the two services over HTTP, until interrupted."""
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -54,8 +55,10 @@ def serve(args: argparse.Namespace) -> Answer:
     ) as server:
         with server.client() as client:
             ready = client.ready()
-        print(f"serving {config.workspace} at {server.url} (docs at {server.url}/docs)")
-        print("ready" if ready.get("ready") else "waiting for a champion: promote a release")
+        where = f"serving {config.workspace} at {server.url} (docs at {server.url}/docs)"
+        state = "ready" if ready.get("ready") else "waiting for a champion: promote a release"
+        # Under --json, standard output is for the one document at the end.
+        print(where, state, sep="\n", file=sys.stderr if args.json else sys.stdout, flush=True)
         try:
             while server.running():
                 time.sleep(0.5)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from homefeed.config import Config, Loaded, load_config, suggestion
+from homefeed.config import Config, Loaded, load_config
+from homefeed.plain_values import suggestion
 
 Parsers = Any  # argparse keeps the type of its sub-parsers private
 

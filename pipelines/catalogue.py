@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import fingerprint
-from homefeed.config import Config, PipelinesConfig, ServingConfig, suggestion
+from homefeed.config import Config, PipelinesConfig, ServingConfig
 from homefeed.errors import DatasetError, PipelineError
+from homefeed.plain_values import suggestion
 from pipelines.abtest import abtest
 from pipelines.code_version import code_version
 from pipelines.daily import daily

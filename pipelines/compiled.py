@@ -24,6 +24,11 @@ def version_name(placement: Placement = Placement()) -> str:  # noqa: B008 - it 
     return name + placement.suffix
 
 
+def is_package(target: Path) -> bool:
+    """Whether a target of ``compile_pipeline`` is a file; else it is a folder for one."""
+    return target.suffix in (".yaml", ".yml")
+
+
 def compile_pipeline(
     name: str,
     target: Path,
@@ -34,7 +39,7 @@ def compile_pipeline(
 
     from pipelines.catalogue import find
 
-    if target.suffix not in (".yaml", ".yml"):
+    if not is_package(target):
         target = target / f"{name}-{version_name(placement)}.yaml"
     try:
         with writing(target) as beside:

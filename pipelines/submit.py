@@ -5,7 +5,10 @@ the commit and, where they differ from the default, image and placement: it neve
 """
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +80,7 @@ def schedule(
     client = _client(config)
     with _kfp_errors(config):
         experiment = client.create_experiment(config.experiment, namespace=config.namespace)
-        for old in _schedules(client, experiment.experiment_id):
-            if old.display_name == name:
-                client.delete_recurring_run(old.recurring_run_id)
+        found = _schedules(client, experiment.experiment_id)
         made = client.create_recurring_run(
             experiment_id=experiment.experiment_id,
             job_name=name,
@@ -92,6 +93,9 @@ def schedule(
             version_id=uploaded.version_id,
             params=arguments,
         )
+        for old in found:  # only now: where the new one is refused, the old one goes on
+            if old.display_name == name:
+                client.delete_recurring_run(old.recurring_run_id)
     return made.recurring_run_id
 
 
@@ -126,23 +130,22 @@ def _client(config: PipelinesConfig) -> Any:
         return Client(host=config.host, existing_token=os.environ.get("KFP_TOKEN"))
 
 
-class _kfp_errors:  # noqa: N801 - used as a context manager, like a function
-    """Turns what the client raises into one line that names the host."""
+@contextmanager
+def _kfp_errors(config: PipelinesConfig) -> Iterator[None]:
+    """Turn what the client raises into one line that names the host.
 
-    def __init__(self, config: PipelinesConfig) -> None:
-        self.host = config.host
+    What it prints goes to standard error: standard output holds a verb's answer alone.
+    """
+    from kfp_server_api.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        from kfp_server_api.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
-
-        if isinstance(error, ApiException):
-            reason = f"{error.status} {error.reason}"
-            raise PipelineError(f"Kubeflow Pipelines at {self.host} refused: {reason}") from None
-        if isinstance(error, (HTTPError, ConnectionError)):
-            raise PipelineError(
-                f"no answer from Kubeflow Pipelines at {self.host}; is pipelines.host right?"
-            ) from None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except ApiException as error:
+        reason = f"{error.status} {error.reason}"
+        raise PipelineError(f"Kubeflow Pipelines at {config.host} refused: {reason}") from None
+    except (HTTPError, ConnectionError, TimeoutError):  # the last: a server, but not Kubeflow's
+        raise PipelineError(
+            f"no answer from Kubeflow Pipelines at {config.host}; is pipelines.host right?"
+        ) from None

@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 
 from homefeed.artifacts import hash_json, writing
-from homefeed.config import build
 from homefeed.errors import ConfigError
+from homefeed.plain_values import build
 
 PER = ("user", "request")
 DIRECTIONS = ("up", "down")

@@ -53,6 +53,13 @@ def test_the_command_line_chooses_the_profile_over_the_file(tmp_path: Path) -> N
         ("profile: clutser", "unknown profile 'clutser'; did you mean 'cluster'"),
         ("- a list", "must hold keys and values"),
         ("a: [", "is not YAML"),
+        ("a: 2025-99-99", "is not YAML"),
+        ("profile: 3", "profile in .* must be a name, found 3"),
+        ("profile: [a]", "profile in .* must be a name"),
+        ("profiles: [a]", r"profiles in .* must hold a section for each, found \['a'\]"),
+        ("profiles: {gpu: [1]}", r"profile 'gpu' in .* found \[1\]"),
+        ("training: 3", "unknown key 'training'"),
+        ("training: {device: gpu}", "training: device is 'gpu'; give cpu or cuda"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -64,6 +71,45 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, said: st
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(tmp_path / "absent.yaml")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "homefeed.yaml").write_bytes("storage: {root: für}".encode("latin-1"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load_config(tmp_path / "homefeed.yaml")
+
+
+def test_a_heading_with_nothing_below_it_changes_nothing(tmp_path: Path) -> None:
+    file = _file(tmp_path, "training:\nprofiles:\n  gpu:\n")
+    assert load_config(file).config == Config()
+    assert load_config(file, profile="gpu").config.training == Config().training
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("training.device=[", "the value of 'training.device=.' is not YAML"),
+        ("storage.root=a: b: c", "the value of 'storage.root=a: b: c' is not YAML"),
+        ("training=", "unknown key 'training'"),
+        ("profile=cluster", "use --profile cluster"),
+        ("serving.port=70000", "serving: port is 70000; give 0 to 65535"),
+        ("serving.port=-1", "port is -1"),
+        ("serving.scorer=both", "scorer is 'both'; give service or in_process"),
+        ("serving.scorer_threads=0", "scorer_threads is 0; give 1 or more"),
+        ("storage.online_store=mysql", "online_store is 'mysql'; give sqlite or redis"),
+        ("training.device=gpu", "device is 'gpu'"),
+        ("training.backend=mpi", "backend is 'mpi'"),
+        ("training.precision=int8", "precision is 'int8'"),
+        ("training.num_workers=-1", "num_workers is -1; give 0 or more"),
+        ("training.embed_workers=-1", "embed_workers is -1"),
+        ("training.num_cpus=0", "num_cpus is 0; give 1 or more"),
+        ("pipelines.run_timeout_s=0", "run_timeout_s is 0"),
+    ],
+)
+def test_a_wrong_override_is_refused_in_one_line(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_config(overrides=(text,))
+    assert "\n" not in str(caught.value)
 
 
 def test_an_override_without_a_value_is_an_error() -> None:

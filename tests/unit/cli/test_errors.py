@@ -14,6 +14,7 @@ from homefeed_cli import main as module
     [
         ("pipeline run lifecyle", "unknown pipeline 'lifecyle'; did you mean 'lifecycle'?"),
         ("pipeline compile dayly", "unknown pipeline 'dayly'; did you mean 'daily'?"),
+        ("pipeline compile --out all.yaml", "--out all.yaml is one file, for 5 pipelines; give"),
         ("pipeline status", "no runs in "),
         ("pipeline logs daily-1", "no runs in "),
         ("pipeline upload daily", "no Kubeflow Pipelines host; set pipelines.host"),
@@ -77,6 +78,7 @@ def test_a_file_where_the_workspace_should_be_is_named(homefeed: Any, tmp_path: 
         (LedgerConflict("release 4 was promoted meanwhile;\n  look at `homefeed history`"), 2),
         (CheckRefused("12 % of rows broke positions-from-1"), 3),
         (OSError(28, "No space left on device", "/full/disk"), 2),
+        (TimeoutError("no Kubeflow there"), 2),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -91,6 +93,28 @@ def test_the_exit_code_says_who_has_to_act(
     assert said.code == code
     assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "of_a_disk"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (PermissionError(13, "Permission denied"), True),
+        (FileNotFoundError(2, "No such file or directory", "gone"), True),
+        (TimeoutError("no Kubeflow there"), False),
+        (ConnectionRefusedError(111, "Connection refused"), False),
+    ],
+)
+def test_only_what_a_disk_refused_is_said_to_be_the_disks(
+    error: OSError, of_a_disk: bool, homefeed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.doctor, "run", fail)
+    said = homefeed("doctor")
+    assert ("storage.root" in said.err) == of_a_disk
+    assert str(error.strerror or error) in said.err
 
 
 def test_a_programming_error_is_not_hidden(homefeed: Any, monkeypatch: pytest.MonkeyPatch) -> None:

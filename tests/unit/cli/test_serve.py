@@ -1,5 +1,8 @@
 """What `homefeed serve` hands to the server: the configuration, over the environment."""
 
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,3 +56,24 @@ def test_a_server_reads_the_online_store_that_the_pipelines_publish_to(
 def test_an_unknown_online_store_is_refused() -> None:
     with pytest.raises(ConfigError, match="online_store is 'dynamo'; give sqlite or redis"):
         server_settings(load_config(overrides=("storage.online_store=dynamo",)), {})
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_under_json_only_the_document_is_on_standard_output(
+    as_json: bool, homefeed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> bool:
+        raise KeyboardInterrupt
+
+    client = SimpleNamespace(ready=lambda: {"ready": True})
+    server = SimpleNamespace(
+        url="http://127.0.0.1:1",
+        log_path=Path("log"),
+        client=lambda: nullcontext(client),
+        running=interrupted,
+    )
+    monkeypatch.setattr("serving.run.start_server", contextmanager(lambda *_, **__: iter([server])))
+    said = homefeed("serve", *(["--json"] if as_json else []))
+    if as_json:
+        assert said.json == {"url": server.url, "stopped": True}
+    assert "at http://127.0.0.1:1" in (said.err if as_json else said.out)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from homefeed.config import Config, flatten
+from homefeed.config import Config
+from homefeed.plain_values import flatten
 from homefeed.recipes import recipe
 from homefeed_cli import doctor
 from homefeed_cli.verb import table

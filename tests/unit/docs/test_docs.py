@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from homefeed.config import PROFILES, Config, flatten, load_config
+from homefeed.config import PROFILES, Config, load_config
+from homefeed.plain_values import flatten
 from homefeed.recipes import RECIPES, is_recipe_key, recipe
 from homefeed_cli.main import parser
 from pipelines.names import NAMES

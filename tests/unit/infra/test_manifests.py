@@ -1,23 +1,44 @@
 """The cluster's manifests, checked offline."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+
+from homefeed.config import PipelinesConfig, load_config
+from homefeed_cli.main import parser
+from pipelines.catalogue import SERVICE_URL
+from pipelines.placement import CLAIM
 
 INFRA = Path(__file__).resolve().parents[3] / "infra"
 BASE = INFRA / "kubernetes" / "base"
 
 
-def _documents() -> list[dict]:
-    names = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-    return [d for name in names for d in yaml.safe_load_all((BASE / name).read_text()) if d]
+SHARED = INFRA / "kubernetes" / "shared"
+
+
+def _documents(folder: Path = BASE) -> list[dict]:
+    names = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    return [d for file in files for d in yaml.safe_load_all(file.read_text()) if d]
+
+
+def _pods() -> list[dict]:
+    return [d["spec"]["template"]["spec"] for d in _documents() if "template" in d.get("spec", {})]
+
+
+def _names(kind: str) -> set[str]:
+    return {d["metadata"]["name"] for d in _documents() if d["kind"] == kind}
 
 
 @pytest.mark.parametrize(
-    "document", _documents(), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}"
+    "document",
+    _documents() + _documents(SHARED),
+    ids=lambda d: f"{d['kind']}-{d['metadata']['name']}",
 )
 def test_every_object_keeps_the_kubernetes_schema_in_strict_mode(document: dict) -> None:
     import kubernetes_validate
@@ -46,9 +67,76 @@ def test_kustomize_renders_the_base() -> None:
     assert "NetworkPolicy" in kinds
 
 
-def test_the_cluster_configuration_is_one_that_homefeed_reads() -> None:
-    from homefeed.config import load_config
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_each_namespace_that_mounts_the_workspace_has_a_claim_on_the_same_share() -> None:
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(SHARED)], capture_output=True, text=True, check=True
+    )
+    rendered = list(yaml.safe_load_all(done.stdout))
+    volumes = {d["metadata"]["name"]: d for d in rendered if d["kind"] == "PersistentVolume"}
+    claims = [d for d in rendered if d["kind"] == "PersistentVolumeClaim"]
+    shares = []
+    for claim in claims:
+        volume = volumes.pop(claim["spec"]["volumeName"])["spec"]
+        assert volume["claimRef"] == {
+            "name": claim["metadata"]["name"],
+            "namespace": claim["metadata"]["namespace"],
+        }
+        assert volume["storageClassName"] == claim["spec"]["storageClassName"]
+        shares.append(volume["nfs"])
+    assert {c["metadata"]["namespace"] for c in claims} == {"homefeed", PipelinesConfig.namespace}
+    assert {c["metadata"]["name"] for c in claims} == {CLAIM}
+    assert shares[0] == shares[1]
 
+
+def test_what_the_pods_mount_is_there() -> None:
+    base = yaml.safe_load((BASE / "kustomization.yaml").read_text())
+    maps = {made["name"] for made in base["configMapGenerator"]}
+    volumes = [volume for pod in _pods() for volume in pod.get("volumes", ())]
+    claimed = [v["persistentVolumeClaim"] for v in volumes if "persistentVolumeClaim" in v]
+    claims = {claim["claimName"] for claim in claimed}
+    assert claims == {CLAIM} == _names("PersistentVolumeClaim")
+    assert {v["configMap"]["name"] for v in volumes if "configMap" in v} == maps
+    for made in base["configMapGenerator"]:
+        assert all((BASE / file).is_file() for file in made["files"])
+
+
+def test_every_address_of_the_base_is_a_service_with_its_full_name() -> None:
+    config = load_config(BASE / "homefeed.yaml").config
+    addresses = (SERVICE_URL, config.tracking_uri, f"redis://{config.storage.redis}")
+    ports = {
+        d["metadata"]["name"]: [port["port"] for port in d["spec"]["ports"]]
+        for d in _documents()
+        if d["kind"] == "Service"
+    }
+    for address in addresses:
+        url = urlsplit(address)
+        assert url.hostname is not None
+        service, *domain = url.hostname.split(".")
+        assert domain == ["homefeed", "svc"], "a run's pods are in another namespace"
+        assert (url.port or 80) in ports[service]
+
+
+def test_the_command_of_the_server_is_one_that_homefeed_parses() -> None:
+    (container,) = (c for pod in _pods() for c in pod["containers"] if c["name"] == "feed")
+    program, *words = container["args"]
+    assert program == "homefeed"
+    args = parser().parse_args(words)
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(args.config.parent) in mounts
+    assert load_config(BASE / args.config.name).config.storage.root in mounts
+
+
+@pytest.mark.parametrize("file", ["infra/images/Dockerfile", "Makefile"])
+def test_torch_is_pinned_to_the_version_of_the_constraints(file: str) -> None:
+    root = INFRA.parent
+    pin = re.compile(r"\btorch==([\w.]+)")
+    constraint = re.search(r"^torch==([\w.]+)$", (root / "constraints.txt").read_text(), re.M)
+    assert constraint is not None
+    assert set(pin.findall((root / file).read_text())) == {constraint[1]}
+
+
+def test_the_cluster_configuration_is_one_that_homefeed_reads() -> None:
     config = load_config(BASE / "homefeed.yaml").config
     assert config.profile == "cluster"
     assert config.storage.online_store == "redis"
@@ -68,3 +156,4 @@ def test_the_image_copies_every_package_that_it_installs() -> None:
         assert f"COPY {package} {package}" in text
     assert "FROM base AS pipelines" in text
     assert "FROM base AS serving" in text
+    assert not re.search(r"&& [^(]*\|\| true", text), "it would forgive a failed installation"

@@ -1,0 +1,117 @@
+"""Plain values, as YAML and the command line give them, made into typed dataclasses and checked."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from typing import Any
+
+import yaml
+
+from homefeed.errors import ConfigError
+
+
+def one_of(key: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise ValueError unless the value is one of the known; ``build`` adds the section's name."""
+    if value not in known:
+        raise ValueError(f"{key} is {value!r}; give {' or '.join(known)}")
+
+
+def between(key: str, value: int, least: int, most: int | None = None) -> None:
+    """Raise ValueError unless ``least`` ≤ value ≤ ``most``; ``build`` adds the section's name."""
+    if value < least or (most is not None and value > most):
+        bound = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{key} is {value}; give {bound}")
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """``a.b=1`` → ``{"a.b": 1}``; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set needs key=value, found {text!r}; for example training.device=cpu")
+    try:
+        return {key.strip(): yaml.safe_load(value)}
+    except (yaml.YAMLError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigError(f"the value of {text!r} is not YAML; quote it ({told})") from None
+
+
+def suggestion(word: str, known: typing.Iterable[str]) -> str:
+    """``; did you mean 'x'?`` or the known words, for an error message."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}"
+
+
+def flatten(layer: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries → dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in layer.items():
+        name = f"{prefix}{key}"
+        flat.update(flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys → nested dictionaries."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
+
+
+def build(cls: type, values: dict[str, Any], prefix: str = "") -> Any:
+    """Build a dataclass (nested ones too) from plain values, checking names and types."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise ConfigError(f"unknown key '{prefix}{key}'{suggestion(key, fields)}")
+        arguments[key] = _convert(hints[key], value, f"{prefix}{key}")
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise ConfigError(f"{prefix.rstrip('.') or cls.__name__}: {error}") from None
+
+
+def _convert(kind: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} holds keys of its own, found {value!r}")
+        return build(typing.cast(type, kind), value, f"{name}.")
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in inner:
+            return None
+        return _convert(next(k for k in inner if k is not type(None)), value, name)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} must be a list, found {value!r}")
+        if inner[-1] is Ellipsis:
+            return tuple(_convert(inner[0], each, name) for each in value)
+        return tuple(_convert(k, each, name) for k, each in zip(inner, value, strict=True))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a mapping, found {value!r}")
+        return {k: _convert(inner[1], each, f"{name}.{k}") for k, each in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            raise ConfigError(f"{name} must be a number, found {value!r}") from None
+    if isinstance(kind, type) and (not isinstance(value, kind) or _is_bool_for_int(kind, value)):
+        raise ConfigError(f"{name} must be of type {kind.__name__}, found {value!r}")
+    return value
+
+
+def _is_bool_for_int(kind: type, value: Any) -> bool:
+    return kind is int and isinstance(value, bool)
