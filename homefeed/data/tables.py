@@ -159,7 +159,7 @@ def _csv_ids(
 ) -> list[pl.Expr]:
     """CSV arrives as text: ids become int64 where that gives every id of all tables back."""
     return [
-        pl.col(name).cast(pl.Int64)
+        pl.col(name).cast(pl.Int64, strict=False)  # an empty text is no id
         for column, name in found.items()
         if kinds[column] == "id"
         and all(_holds_integers(root, spec, table, column) for table in spec.files)
@@ -183,7 +183,8 @@ def _column_of_integers(path: Path, name: str, modified_ns: int) -> bool:
             return name not in schema or schema[name].is_integer()
         if not is_csv(path):
             return False
-        whole = pl.col(name).drop_nulls().str.contains(_INTEGER).all()
+        given = pl.col(name).filter(pl.col(name) != "")
+        whole = given.str.contains(_INTEGER).all()
         return raw.select(whole).collect(engine="streaming").item()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise unreadable(path, error) from None

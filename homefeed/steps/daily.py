@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import polars as pl
-
 from homefeed import schema
 from homefeed.artifacts import read_json, write_json, writing
 from homefeed.config import Config
 from homefeed.data.checks import CheckThresholds, check
 from homefeed.data.contract import Dataset, resolve, write_dataset
+from homefeed.data.day import with_day, write_day_of
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore, append_sequences
@@ -82,21 +81,10 @@ def _day_of(
     if data == EVENT_LOG:
         return event_log_day(config.workspace / EVENTS, known, ends_s - DAY_S, ends_s, out)
     dataset = resolve(data, config.workspace)
-    tables = {}
-    for table in (schema.ACTIONS, schema.IMPRESSIONS):
-        if dataset.has(table):
-            time_ms = pl.col(schema.TIMESTAMP)
-            inside = (time_ms >= (ends_s - DAY_S) * 1000) & (time_ms < ends_s * 1000)
-            columns = dataset.columns(table)
-            tables[table] = dataset.scan(table).filter(inside).select(columns).collect()
-    if dataset.has(schema.ITEMS):
-        tables[schema.ITEMS] = (
-            dataset.scan(schema.ITEMS).select(dataset.columns(schema.ITEMS)).collect()
-        )
-    if tables[schema.ACTIONS].is_empty():
+    day, actions = write_day_of(dataset, known, (ends_s - DAY_S) * 1000, ends_s * 1000, out)
+    if not actions:
         raise PipelineError(f"{data} holds no action on {name_of(ends_s)}; give another --date")
-    spec = dataclasses.replace(dataset.spec, span=None)
-    return write_dataset(out, spec, tables), None
+    return day, None
 
 
 def append_step(day: Path, out: Path) -> None:
@@ -123,7 +111,7 @@ def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:
         rows = known.scan(table).select(columns)
         if added.has(table):
             more = added.scan(table).select(columns).cast(dict(rows.collect_schema()))
-            rows = pl.concat([rows, more]).unique(maintain_order=True)
+            rows = with_day(rows, more, timed=table in (schema.ACTIONS, schema.IMPRESSIONS))
         tables[table] = rows
     span = known.spec.span and (known.spec.span[0], max(known.spec.span[1], ends_s))
     write_dataset(out, dataclasses.replace(known.spec, span=span), tables)

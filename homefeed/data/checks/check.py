@@ -19,10 +19,11 @@ from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.units import require_plausible_times
 from homefeed.data.contract import Dataset
 from homefeed.data.files import unreadable
+from homefeed.data.sequences.encode import require_codes
 from homefeed.data.specification import FILE_NAME, write_spec
 from homefeed.data.tables import scan_for_check
 from homefeed.errors import CheckRefused, DatasetError
-from homefeed.schema import ACTIONS, ITEM_ID, ITEMS, TABLES, TIMESTAMP
+from homefeed.schema import ACTIONS, ITEM_ID, ITEMS, SURFACE, TABLES, TIMESTAMP
 
 MEMORY_MB = 1024  # what DuckDB may hold; the rest it spills
 
@@ -87,6 +88,7 @@ def _examine(
         _require_rows(dataset, table, marks)
         if TIMESTAMP in marks.columns(table):
             require_plausible_times(dataset, table, marks)
+    _require_few_names(dataset, marks)
     rules = _mark(dataset, tables, marks, thresholds, now_s, _known(dataset, known_items, work))
     results = {table: _results(table, marks, rules[table]) for table in tables}
     masks = {table: marks.masks(table) for table in tables}
@@ -123,6 +125,14 @@ def _require_rows(dataset: Dataset, table: str, marks: Marks) -> None:
         raise DatasetError(
             f"{path} holds no rows; export the {table} again, or leave the table out of `files`"
         )
+
+
+def _require_few_names(dataset: Dataset, marks: Marks) -> None:
+    """Refuse at once what building the sequences would refuse: a name is kept as one byte."""
+    require_codes("action types", ("", *dataset.spec.action_types))
+    if SURFACE in marks.columns(ACTIONS):
+        query = f"SELECT list(DISTINCT {SURFACE}) FROM {ACTIONS} WHERE {SURFACE} <> ''"
+        require_codes("surfaces", ("", *sorted(marks.value(query) or ())))
 
 
 def _mark(

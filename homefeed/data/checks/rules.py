@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from homefeed.data.sequences.layout import MAX_TIME_S
 from homefeed.data.specification import DatasetSpec
 from homefeed.data.tables import REQUIRED, UNREADABLE
 from homefeed.schema import (
@@ -137,6 +138,9 @@ def _times(
     yield _between(
         "timestamp is not in the future", "timestamp_in_future", TIMESTAMP, share, high=now_ms
     )
+    name = "timestamp is between 1970 and 2106"  # what the store of sequences can hold
+    latest = MAX_TIME_S * 1000
+    yield _between(name, "timestamp_out_of_range", TIMESTAMP, share, low=0, high=latest)
     if spec.span and table != COLLECTIONS:  # boards may be older than the log
         low, high = spec.span[0] * 1000, spec.span[1] * 1000 - 1
         name = "timestamp is inside the declared span"

@@ -4,6 +4,8 @@ A record is what the store keeps of an action, plus what only building needs: th
 time in milliseconds and a hash of the event id, by which exact duplicates are known.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -61,7 +63,7 @@ class ActionEncoder:
         new = [name for name in self.spec.action_types if name not in action_types]
         self.action_types = (*action_types, *new)
         self.surfaces = surfaces
-        _require_codes("action types", self.action_types)
+        require_codes("action types", self.action_types)
         self._present = set(dataset.columns(ACTIONS))
         self._by_type = _TypeRules(self.spec, self.action_types)
 
@@ -109,7 +111,7 @@ class ActionEncoder:
         for name in names.unique(maintain_order=True).to_list():
             if name and name not in self.surfaces:
                 self.surfaces = (*self.surfaces, name)
-        _require_codes("surfaces", self.surfaces)
+        require_codes("surfaces", self.surfaces)
         return _codes(names, self.surfaces)
 
     def _lateness(
@@ -192,7 +194,8 @@ def _require_complete(batch: pl.DataFrame) -> None:
             )
 
 
-def _require_codes(what: str, names: tuple[str, ...]) -> None:
+def require_codes(what: str, names: Sequence[str]) -> None:
+    """Raise DatasetError for more names, the empty one first, than a byte can tell apart."""
     if len(names) > MAX_CODES + 1:
         raise DatasetError(
             f"{len(names) - 1} {what}, at most {MAX_CODES} fit; the last is {names[-1]!r}: "

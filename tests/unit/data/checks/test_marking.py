@@ -29,7 +29,16 @@ rows = st.lists(
             "item_id": st.sampled_from([1, 2, 3, None]),
             "action_type": st.sampled_from(["buy", "it's", "?", None]),
             "timestamp": st.sampled_from(
-                [START_MS, START_MS + 1, START_MS + 3 * DAY_MS, START_MS - 1, NOW_MS + 1, None]
+                [
+                    START_MS,
+                    START_MS + 1,
+                    START_MS + 3 * DAY_MS,
+                    START_MS - 1,
+                    NOW_MS + 1,
+                    -1,
+                    2**43,
+                    None,
+                ]
             ),
             "duration_s": st.sampled_from([0.0, 5.5, -1.0, math.inf, 1e9]),
             "time_known": st.booleans(),
@@ -85,6 +94,7 @@ def plain_reasons(table: list[dict], items: list[int]) -> dict[str, list[int]]:
             "action_type_missing": row["action_type"] is None,
             "timestamp_missing": time is None,
             "timestamp_in_future": time is not None and time > NOW_MS,
+            "timestamp_out_of_range": time is not None and not 0 <= time <= (2**32 - 1) * 1000,
             "timestamp_outside_span": time is not None and not low <= time < high,
             "action_type_unknown": row["action_type"] == "?",
             "duration_out_of_range": not 0 <= long <= 7 * 86_400,

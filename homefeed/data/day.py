@@ -1,0 +1,80 @@
+"""One day's rows of a data set as its files have them, for the log that the day extends.
+
+Nothing is converted but ids, so that the check sees, counts and sets aside what cannot be read.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import polars as pl
+
+from homefeed.artifacts import is_disk_full, writing
+from homefeed.data.contract import Dataset
+from homefeed.data.conversion import convert
+from homefeed.data.files import unreadable
+from homefeed.data.specification import FILE_NAME, write_spec
+from homefeed.data.tables import open_table
+from homefeed.errors import DatasetError
+from homefeed.schema import ACTIONS, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
+
+
+def write_day_of(
+    dataset: Dataset, base: Dataset, from_ms: int, to_ms: int, out: Path
+) -> tuple[Dataset, int]:
+    """Write the rows of [from_ms, to_ms) at ``out``; return the set and how many actions they are.
+
+    Rows whose time is missing or cannot be read belong to no day: they come along, and the check
+    sets them aside. Ids get the type that they have in ``base``: a day whose ids happen to be
+    digits alone would otherwise be of other users. DatasetError where they cannot.
+    """
+    tables = [table for table in (ACTIONS, IMPRESSIONS, ITEMS) if dataset.has(table)]
+    files = {table: f"{table}.parquet" for table in tables}
+    with writing(out) as beside:
+        beside.mkdir()
+        for table in tables:
+            rows = _of_day(dataset, base, table, from_ms, to_ms)
+            try:
+                rows.sink_parquet(beside / files[table], maintain_order=True)
+            except pl.exceptions.PolarsError as error:
+                if is_disk_full(error):
+                    raise
+                raise unreadable(dataset.root / dataset.spec.files[table], error) from None
+        write_spec(beside / FILE_NAME, dataclasses.replace(dataset.spec, files=files, span=None))
+    day = Dataset.open(out)
+    timed = day.scan(ACTIONS).select(pl.col(TIMESTAMP).count()).collect().item()
+    return day, timed
+
+
+def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: int) -> pl.LazyFrame:
+    raw, found = open_table(dataset.root, table, dataset.spec)
+    schema = raw.collect_schema()
+    if table != ITEMS:
+        name = found[TIMESTAMP]
+        time_ms = convert(name, "time", schema[name], dataset.spec)
+        raw = raw.filter(time_ms.is_null() | time_ms.is_between(from_ms, to_ms, closed="left"))
+    wanted = base.scan(ACTIONS).collect_schema()
+    for column in (c for c in (USER_ID, ITEM_ID) if c in found):
+        is_number, name = schema[found[column]].is_integer(), found[column]
+        if is_number and wanted[column] == pl.String:
+            raw = raw.with_columns(pl.col(name).cast(pl.String))
+        elif not is_number and wanted[column].is_integer() and schema[name] != pl.Null:
+            raise DatasetError(
+                f"{dataset.root / dataset.spec.files[table]}: {column} is text, and whole numbers "
+                f"in the log that the day extends ({base.root}); write it with one type"
+            )
+    return raw.select(list(dict.fromkeys(found.values())))
+
+
+def with_day(known: pl.LazyFrame, day: pl.LazyFrame, *, timed: bool) -> pl.LazyFrame:
+    """The rows of a log and then those of a day that the log does not have yet.
+
+    Equal rows within the log stay: they are untimed, or the check would have taken them out. Of a
+    ``timed`` table only the log's rows from the day's first on are held in memory.
+    """
+    if not timed:
+        return pl.concat([known, day]).unique(maintain_order=True)
+    first_ms = day.select(pl.col(TIMESTAMP).min()).collect().item()
+    late = known.filter(pl.col(TIMESTAMP) >= first_ms)
+    columns = known.collect_schema().names()
+    new = day.join(late, on=columns, how="anti", nulls_equal=True, maintain_order="left")
+    return pl.concat([known, new])

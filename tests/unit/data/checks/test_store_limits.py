@@ -1,0 +1,49 @@
+"""What the store of sequences cannot hold is found by the check, not minutes later."""
+
+import polars as pl
+import pytest
+
+from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.contract import Dataset
+from homefeed.data.sequences import build_sequences
+from homefeed.errors import DatasetError
+
+NOW_S = 1_750_000_000
+LENIENT = CheckThresholds(max_rejected_share=0.5)
+
+
+@pytest.mark.parametrize("wrong_s", [-2_208_988_800, -1])
+def test_a_time_before_1970_is_set_aside_and_the_rest_can_be_built(
+    open_set, actions, tmp_path, wrong_s
+):
+    times = pl.when(pl.int_range(pl.len()) == 3).then(wrong_s).otherwise("timestamp")
+    rows = actions.with_columns(times.alias("timestamp"))
+    report = check(open_set(tables={"actions": rows}), tmp_path / "out", LENIENT, NOW_S)
+    assert report.tables["actions"].rejected == {"timestamp_out_of_range": 1}
+    store = build_sequences(Dataset.open(tmp_path / "out"), tmp_path / "store")
+    assert store.meta.action_count == actions.height - 1
+
+
+@pytest.mark.parametrize("count", [255, 256])
+def test_more_surfaces_than_the_store_has_codes_for_are_refused(open_set, tmp_path, count):
+    rows = pl.DataFrame(
+        {
+            "user_id": range(count),
+            "item_id": 1,
+            "action_type": "buy",
+            "timestamp": range(1_700_000_000, 1_700_000_000 + count),
+            "surface": [f"page {number:03}" for number in range(count)],
+        }
+    )
+    dataset = open_set(tables={"actions": rows})
+    if count == 255:
+        check(dataset, tmp_path / "out", LENIENT, NOW_S)
+        return
+    with pytest.raises(DatasetError, match="256 surfaces, at most 255 fit; the last is 'page 255'"):
+        check(dataset, tmp_path / "out", LENIENT, NOW_S)
+
+
+def test_more_action_types_than_the_store_has_codes_for_are_refused(open_set, tmp_path):
+    dataset = open_set(neutral=["view", *(f"kind {number}" for number in range(254))])
+    with pytest.raises(DatasetError, match="256 action types, at most 255 fit; the last is"):
+        check(dataset, tmp_path / "out", LENIENT, NOW_S)

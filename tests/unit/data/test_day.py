@@ -1,0 +1,71 @@
+"""A day of a data set, in the form of the log that it extends."""
+
+import polars as pl
+import pytest
+
+from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.day import with_day, write_day_of
+from homefeed.errors import DatasetError
+
+FROM_S = 20_000 * 86_400
+TO_S = FROM_S + 86_400
+
+
+def _rows(users: list, **columns) -> pl.DataFrame:
+    times = [FROM_S + 60 * number for number in range(len(users))]
+    rows = {"user_id": users, "item_id": [7] * len(users), "timestamp": times}
+    return pl.DataFrame({**rows, **columns}).with_columns(action_type=pl.lit("buy"))
+
+
+@pytest.fixture
+def take(open_set, tmp_path):
+    """Take the day of ``rows``, for a log with the ``base`` user ids."""
+
+    def run(rows: pl.DataFrame, base: list, ending: str = "csv"):
+        known = open_set("base", tables={"actions": _rows(base)})
+        dataset = open_set("day", tables={"actions": rows}, ending=ending)
+        return write_day_of(dataset, known, FROM_S * 1000, TO_S * 1000, tmp_path / "raw")
+
+    return run
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_day_of_whole_numbers_has_text_ids_where_its_log_has(take, ending):
+    day, actions = take(_rows([12, 13]), ["12", "anna"], ending)
+    assert day.scan("actions").collect()["user_id"].to_list() == ["12", "13"]
+    assert actions == 2
+
+
+def test_a_day_of_text_ids_is_refused_where_its_log_has_numbers(take):
+    with pytest.raises(DatasetError, match="user_id is text, and whole numbers in the log that"):
+        take(_rows(["12", "anna"]), [12])
+
+
+def test_an_empty_id_makes_no_text_of_the_others(take):
+    day, _ = take(_rows(["12", ""]), [12])
+    assert day.scan("actions").collect()["user_id"].to_list() == [12, None]
+
+
+def test_rows_of_other_days_are_left_out(take):
+    day, actions = take(_rows(["a", "b"], timestamp=[FROM_S - 1, TO_S]), ["a"])
+    assert (day.scan("actions").collect().height, actions) == (0, 0)
+
+
+def test_what_cannot_be_read_of_a_day_is_set_aside_by_its_check(take, tmp_path):
+    times = [str(FROM_S), "soon", str(FROM_S + 5), str(FROM_S + 6)]
+    rows = _rows(["a", "b", "c", "d"], timestamp=times, duration_s=["1", "2", "long", "3"])
+    day, actions = take(rows, ["a"])
+    report = check(day, tmp_path / "out", CheckThresholds(max_rejected_share=0.9), TO_S)
+    rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
+    assert rejected["unreadable"].to_list() == ["timestamp", "duration_s"]
+    assert (report.tables["actions"].kept, actions) == (2, 3)
+
+
+def test_a_log_keeps_its_equal_untimed_rows_and_takes_no_row_of_a_day_twice():
+    early = {"user_id": [1, 1], "timestamp": [5, 5], "arrived_at": [None, None]}
+    late = {"user_id": [2, 3], "timestamp": [7, 8], "arrived_at": [None, 9]}
+    types = {"user_id": pl.Int64, "timestamp": pl.Int64, "arrived_at": pl.Int64}
+    before, day = pl.LazyFrame(early, schema=types), pl.LazyFrame(late, schema=types)
+    known = pl.concat([before, day.head(1)])
+    joined = with_day(known, day, timed=True).collect()
+    assert joined["user_id"].to_list() == [1, 1, 2, 3]
