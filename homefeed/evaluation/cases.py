@@ -1,5 +1,8 @@
 """What is asked of a model: each user's distinct positives in the window after the cutoff.
 
+What was there at the cutoff is told by when actions had ended and arrived, as for the histories that
+models read; targets are told by when they happened.
+
 Shapes: U users, T targets, S pairs of a user and an item that the user acted on.
 """
 
@@ -33,7 +36,7 @@ class Cases:
     known: np.ndarray  # bool [T]: anybody had, or it had been created
     acted_row: np.ndarray  # int64 [S] ascending: row of `users`
     acted_item: np.ndarray  # int32 [S]
-    acted_first_s: np.ndarray  # int64 [S]: the user's first action on the item
+    acted_first_s: np.ndarray  # int64 [S]: when the first of the user's actions on the item counts
     users_without_history: int  # had a positive but no action by the cutoff: left out
 
     def view(self, name: str) -> np.ndarray:
@@ -104,11 +107,11 @@ def build_cases(
 
 
 def known_items(store, cutoff_s: int, item_table: ItemTable | None = None) -> np.ndarray:
-    """Items that anybody had acted on, or that had been created, by the cutoff: bool [I+1]."""
+    """Items with an action that had arrived, or that were created, by the cutoff: bool [I+1]."""
     known = np.zeros(store.meta.item_count + 1, bool)
     for start in range(0, len(store.item), 1 << 22):
         part = slice(start, start + (1 << 22))
-        known[store.item[part][store.time_s[part] <= cutoff_s]] = True
+        known[store.item[part][store.available_s(part) <= cutoff_s]] = True
     if item_table is not None:
         created = item_table.created_s
         known |= (created != NO_TIME) & (created <= cutoff_s)
@@ -127,10 +130,11 @@ def _of_users(store, users: np.ndarray, cutoff_s: int, end_s: int) -> dict[str, 
     position, user = rows_of(store, users)
     item = store.item[position]
     time_s = store.time_s[position].astype(np.int64)
-    flags = store.flags[position]
-    with_history = np.unique(user[time_s <= cutoff_s])
-    # A user's first action on each item: rows are chronological, unique keeps the first.
-    in_time = np.flatnonzero(time_s <= end_s)
+    flags, available_s = store.flags[position], store.available_s(position)
+    with_history = np.unique(user[available_s <= cutoff_s])
+    # The first of a user's actions on each item to be there: unique keeps the first.
+    in_time = np.argsort(available_s, kind="stable")
+    in_time = in_time[available_s[in_time] <= end_s]
     acted = in_time[_first_of_pairs(user[in_time], item[in_time])]
     positive = (flags & ActionFlag.POSITIVE != 0) & (flags & ActionFlag.TIME_UNKNOWN == 0)
     wanted = np.flatnonzero(positive & (time_s > cutoff_s) & (time_s <= end_s))
@@ -138,7 +142,7 @@ def _of_users(store, users: np.ndarray, cutoff_s: int, end_s: int) -> dict[str, 
     has_history = np.isin(user[target], with_history)
     strangers = np.unique(user[target[~has_history]])
     target = target[has_history]
-    before = acted[time_s[acted] <= cutoff_s]
+    before = acted[available_s[acted] <= cutoff_s]
     return {
         "target_user": user[target],
         "target_item": item[target],
@@ -146,7 +150,7 @@ def _of_users(store, users: np.ndarray, cutoff_s: int, end_s: int) -> dict[str, 
         "repeat": np.isin(_pair(user[target], item[target]), _pair(user[before], item[before])),
         "acted_user": user[acted],
         "acted_item": item[acted],
-        "acted_first_s": time_s[acted],
+        "acted_first_s": available_s[acted],
         "without_history": np.array([len(strangers)]),
     }
 

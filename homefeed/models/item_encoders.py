@@ -89,7 +89,8 @@ class ItemEncoder:
 def fit_item_encoder(
     kind: str, store, item_table: ItemTable, before_s: int, dim: int = 64, seed: int = 0
 ) -> ItemEncoder:
-    """Make the vectors of all items of ``store`` (a SequenceStore) from actions <= before_s.
+    """Make the vectors of all items of ``store`` (a SequenceStore) from actions that had
+    arrived by ``before_s``.
 
     ``svd+content`` has twice ``dim`` columns. Raises ConfigError for an unknown kind.
     """
@@ -141,8 +142,8 @@ def _svd_vectors(store, before_s: int, dim: int, seed: int) -> np.ndarray:
 def cooccurrence(store, before_s: int, window: int = WINDOW) -> sparse.csr_matrix:
     """Symmetric counts [I+1, I+1]: 1/lag for two actions of one user, lag <= window apart.
 
-    Explicit dislikes and actions after ``before_s`` are left out before lags are counted; an
-    item is no company for itself.
+    Explicit dislikes, and actions that had not ended and arrived by ``before_s``, are left out
+    before lags are counted; an item is no company for itself.
     """
     size = store.meta.item_count + 1
     total = sparse.csr_matrix((size, size), dtype=np.float64)
@@ -167,7 +168,7 @@ def _past_actions(store, before_s: int):
         offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
         rows = np.repeat(store.start[members], length) + offset
         liked = (store.flags[rows] & ActionFlag.NEGATIVE) == 0
-        kept = liked & (store.time_s[rows].astype(np.int64) <= before_s)
+        kept = liked & (store.available_s(rows) <= before_s)
         yield store.item[rows[kept]], np.repeat(members, length)[kept]
 
 

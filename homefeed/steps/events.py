@@ -31,7 +31,8 @@ def event_log_day(
     day, and those of the next one that came before its labels count as settled.
 
     Returns the data set and the watermark: the log's sequence number up to which rows as of
-    ``to_s`` hold every action. Raises DatasetError where there is no log, or nobody acted on that day.
+    ``to_s`` hold every action.
+    Raises DatasetError where there is no log, or nobody acted on that day.
     """
     if not log.exists():
         raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")

@@ -18,16 +18,20 @@ DAY_S = 86_400
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., SequenceStore]:
-    """rows: (user, item, type, second) with types like (positive), view, hate (negative)."""
+    """rows: (user, item, type, second) with types like (positive), view, hate (negative).
+
+    A fifth value is the second of arrival.
+    """
 
     def make(rows: Sequence[tuple], name: str = "log") -> SequenceStore:
         actions = pl.DataFrame(
-            [(user, item, kind, second * 1000) for user, item, kind, second in rows],
+            [(*row[:3], row[3] * 1000, row[-1] * 1000) for row in rows],
             schema={
                 "user_id": pl.Int64,
                 "item_id": pl.Int64,
                 "action_type": pl.String,
                 "timestamp": pl.Int64,
+                "arrived_at": pl.Int64,
             },
             orient="row",
         )

@@ -75,6 +75,25 @@ def test_an_item_created_before_the_cutoff_is_known_without_any_action(log):
     assert sorted(items[cases.known].tolist()) == [10, 11, 12]
 
 
+def test_an_action_that_arrived_after_the_cutoff_was_not_there_at_it(make_store):
+    late = T0_S + 600
+    log = make_store(
+        [
+            (1, 10, "like", T0_S - 50),
+            (1, 11, "like", T0_S - 40, late),
+            (1, 11, "like", T0_S + 50),  # no repeat: nobody knew of the first one
+            (2, 12, "like", T0_S - 30, late),
+            (2, 10, "like", T0_S + 60),  # nothing was known of this user
+        ]
+    )
+    cases = cases_of(log)
+    assert described(cases, log) == [(1, 11, 50)]
+    assert (cases.repeat.tolist(), cases.known.tolist()) == ([False], [False])
+    assert cases.users_without_history == 1
+    acted = dict(zip(log.items.ids(cases.acted_item), cases.acted_first_s - T0_S, strict=True))
+    assert acted == {10: -50, 11: 50}  # the second action on 11 was there before the first
+
+
 def test_the_order_in_which_users_are_given_changes_nothing(log):
     forward = cases_of(log)
     backward = build_cases(log, cutoff_s=T0_S, horizon_s=3 * DAY_S, users=everybody(log)[::-1])

@@ -24,11 +24,13 @@ SPEC = DatasetSpec(
 
 @pytest.fixture
 def make_log(tmp_path):
-    """rows: (user, item, type, second); items: rows of the items table."""
+    """rows: (user, item, type, second); items: rows of the items table; arrived_s per row."""
 
-    def make(rows, items=None, name="log"):
+    def make(rows, items=None, name="log", arrived_s=None):
         columns = ["user_id", "item_id", "action_type", "timestamp"]
         table = pl.DataFrame(rows, schema=columns, orient="row")
+        arrived = table["timestamp"] if arrived_s is None else pl.Series(arrived_s)
+        table = table.with_columns(arrived_at=arrived * 1000)
         tables = {"actions": table.with_columns(pl.col("timestamp") * 1000)}
         if items is not None:
             tables["items"] = items
@@ -85,6 +87,20 @@ def test_company_is_counted_as_written_out(make_log):
     _, store = make_log(random_rows(0, 150, CUTOFF_S - 500, CUTOFF_S + 300))
     found = cooccurrence(store, CUTOFF_S, window=3).toarray()
     assert found == pytest.approx(slow_counts(store, CUTOFF_S, 3))
+
+
+def test_an_action_that_arrived_after_the_cutoff_is_no_company(make_log, monkeypatch):
+    monkeypatch.setattr("homefeed.models.item_encoders.CHUNK_ACTIONS", 2)  # a user is a chunk
+    rows = [
+        (user, item, "like", CUTOFF_S - 600 + 10 * item) for user in (1, 2) for item in (1, 2, 3)
+    ]
+    arrived_s = [row[3] for row in rows]
+    arrived_s[4] = CUTOFF_S + 1  # user 2 on item 2
+    _, store = make_log(rows, arrived_s=arrived_s)
+    place = {i: store.items.index(i) for i in (1, 2, 3)}
+    found = cooccurrence(store, CUTOFF_S).toarray()
+    assert found[place[1], place[2]] == 1  # of user 1 alone
+    assert found[place[1], place[3]] == 1.5  # lag 2, and lag 1 where item 2 is not there yet
 
 
 def test_company_counted_in_small_chunks_is_the_same(make_log, monkeypatch):
