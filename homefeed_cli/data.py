@@ -40,10 +40,15 @@ def show(args: argparse.Namespace) -> Answer:
     """Show what is there."""
     import polars as pl
 
+    from homefeed.data.files import unreadable
+
     dataset = _dataset(args)
     rows = []
     for name in dataset.spec.files:
-        count = dataset.scan(name).select(pl.len()).collect().item()
+        try:
+            count = dataset.scan(name).select(pl.len()).collect().item()
+        except pl.exceptions.PolarsError as error:
+            raise unreadable(dataset.root / dataset.spec.files[name], error) from None
         rows.append({"table": name, "rows": count, "columns": ", ".join(dataset.columns(name))})
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
     data = {"name": dataset.spec.name, "root": str(dataset.root), "tables": rows}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from homefeed.schema import ACTIONS, IMPRESSIONS, TABLES
 
 FILE_NAME = "dataset.yaml"
 TIMESTAMP_UNITS = ("s", "ms", "us", "datetime")
+MAX_LABELS = 48  # the check keeps one bit of 64 for each, beside those of its other rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +55,21 @@ def read_spec(path: Path) -> DatasetSpec:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         first_line = " ".join(str(error).split())
         raise DatasetError(f"{path} is not YAML: {first_line}; mend that line") from None
+    except ValueError as error:  # what looks like a date has to be one
+        raise DatasetError(f"{path}: {_impossible_date(path)} is no date ({error})") from None
     if not isinstance(values, dict):
         raise DatasetError(f"{path} holds no keys; write at least name, files and positive")
     return parse_spec(values, str(path))
+
+
+def _impossible_date(path: Path) -> str:
+    """The first date in the file that no calendar has."""
+    for found in re.finditer(r"(\d{4})-(\d\d?)-(\d\d?)", path.read_text(encoding="utf-8")):
+        try:
+            date(*map(int, found.groups()))
+        except ValueError:
+            return f"`{found[0]}`"
+    return "a date or time in it"
 
 
 def parse_spec(values: Mapping[str, Any], where: str) -> DatasetSpec:
@@ -156,7 +170,8 @@ def _second(value: Any, where: str) -> int:
         return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
     if isinstance(value, date):
         return int(datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp())
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
         raise _wrong(where, "span", value, "seconds or dates like 2024-01-31")
     return int(value)
 
@@ -184,6 +199,11 @@ def _validate(spec: DatasetSpec, where: str) -> None:
     reject_unknown(spec.min_duration_s, spec.positive, f"{where}: min_duration_s", "positive type")
     if IMPRESSIONS in spec.files and not spec.labels:
         raise DatasetError(f"{where}: impressions need `labels`, the list of their label columns")
+    if len(spec.labels) > MAX_LABELS:
+        raise DatasetError(
+            f"{where}: `labels` names {len(spec.labels)} columns; it may name {MAX_LABELS}: keep "
+            "those that the ranker shall predict"
+        )
     if spec.primary_label is not None:
         reject_unknown([spec.primary_label], spec.labels, f"{where}: primary_label", "label")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homefeed.data.adapters.span import span_of
 from homefeed.data.specification import DatasetSpec
 from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIMESTAMP, USER_ID
 
@@ -55,7 +56,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     spec = DatasetSpec(
         name=NAME,
         files={ACTIONS: "actions.parquet"},
-        span=(int(log["timestamp"].min()), int(log["timestamp"].max()) + 1),
+        span=span_of(file, actions[TIMESTAMP]),
         positive=("like", "bookmark", "comment", "follow", "view"),
         notes=NOTES,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homefeed.data.adapters.span import span_of
 from homefeed.data.specification import DatasetSpec
 from homefeed.schema import (
     ACTION_TYPE,
@@ -83,12 +84,11 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     if (path / VIDEOS).is_file():
         types = {"tag": pl.String}
         result[ITEMS] = _items(pl.read_csv(path / VIDEOS, schema_overrides=types, glob=False))
-    times = result[ACTIONS][TIMESTAMP]
     spec = DatasetSpec(
         name=NAME,
         files={table: f"{table}.parquet" for table in result},
         time_zone=ZONE,
-        span=(int(times.min()) // 1000, int(log["time_ms"].max()) // 1000 + 1),
+        span=span_of(path / LOG, result[ACTIONS][TIMESTAMP], log["time_ms"]),
         positive=POSITIVE,
         neutral=(WATCH,),
         negative=("hate",),

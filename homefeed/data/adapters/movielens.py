@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homefeed.data.adapters.span import span_of
 from homefeed.data.specification import DatasetSpec
 from homefeed.schema import (
     ACTION_TYPE,
@@ -51,11 +52,10 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     result = {ACTIONS: _actions(_read(files[0], RATINGS))}
     if len(files) > 1:
         result[ITEMS] = _items(_read(files[1], MOVIES))
-    times = result[ACTIONS][TIMESTAMP]
     spec = DatasetSpec(
         name=NAME,
         files={table: f"{table}.parquet" for table in result},
-        span=(int(times.min()) // 1000, int(times.max()) // 1000 + 1),
+        span=span_of(files[0], result[ACTIONS][TIMESTAMP]),
         positive=("like",),
         neutral=("rate",),
         negative=("dislike",),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homefeed.data.adapters.span import span_of
 from homefeed.data.specification import DatasetSpec
 from homefeed.schema import (
     ACTION_TYPE,
@@ -49,13 +50,12 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     """Read the specification and the canonical tables (times in milliseconds UTC)."""
     (file,) = sources(path)
     lines = _lines(pl.read_parquet(file, glob=False))
-    times = lines[TIMESTAMP]
     tables = {ACTIONS: _actions(lines), ITEMS: _items(lines), COLLECTIONS: _baskets(lines)}
     spec = DatasetSpec(
         name=NAME,
         files={table: f"{table}.parquet" for table in tables},
         time_zone=ZONE,
-        span=(int(times.min()) // 1000, int(times.max()) // 1000 + 1),
+        span=span_of(file, lines[TIMESTAMP]),
         positive=("purchase",),
         negative=("cancellation",),
         notes=NOTES,

@@ -112,15 +112,18 @@ def rules_for(
 
 
 def _present(table: str, columns: tuple[str, ...], share: float) -> Iterator[Rule]:
+    can_be_unreadable = UNREADABLE in columns
     for column in REQUIRED[table]:
+        read = f" AND {UNREADABLE} IS DISTINCT FROM '{column}'" if can_be_unreadable else ""
+        native = ("ExpectColumnValuesToNotBeNull", {"column": column})
         yield Rule(
             name=f"{column} is present",
             reason=f"{column}_missing",
-            bad=f"{column} IS NULL",
+            bad=f"{column} IS NULL{read}",  # a value that is there and unreadable is not missing
             limit=share,
-            native=("ExpectColumnValuesToNotBeNull", {"column": column}),
+            native=None if can_be_unreadable else native,
         )
-    if UNREADABLE in columns:
+    if can_be_unreadable:
         yield Rule(
             name="every value can be read as its column's type",
             reason="value_unreadable",

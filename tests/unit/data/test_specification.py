@@ -29,6 +29,9 @@ def test_the_least_specification_has_the_documented_defaults():
         ({"timestamp_unit": "seconds"}, "`timestamp_unit` is 'seconds'; it must be of s, ms"),
         ({"time_zone": "Mars/Olympus"}, "`time_zone` is 'Mars/Olympus'"),
         ({"span": ["2024-02-01", "2024-01-01"]}, "start before end"),
+        ({"span": [float("nan"), 5]}, "`span` is nan; it must be seconds or dates"),
+        ({"span": [5, float("inf")]}, "`span` is inf"),
+        ({"labels": [f"l{n}" for n in range(49)]}, "names 49 columns; it may name 48"),
         ({"span": [1]}, "must be [start, end]"),
         ({"span": ["soon", "later"]}, "`span` is 'soon'"),
         ({"negative": ["buy"]}, "`buy` is declared twice"),
@@ -89,6 +92,12 @@ def test_a_specification_written_and_read_again_is_the_same(tmp_path):
 
 def test_keys_at_their_default_are_not_written():
     assert set(spec_values(parse_spec(LEAST, "x"))) == {"name", "files", "positive"}
+
+
+def test_a_date_that_no_calendar_has_is_named(tmp_path):
+    (tmp_path / "dataset.yaml").write_text("name: a\nspan: [2024-01-01, 2024-02-30]\n")
+    with pytest.raises(DatasetError, match=r"dataset.yaml: `2024-02-30` is no date \(day is out"):
+        read_spec(tmp_path / "dataset.yaml")
 
 
 def test_a_file_that_is_no_yaml_is_one_clear_line(tmp_path):

@@ -21,6 +21,28 @@ def test_deskdrop_becomes_five_positive_types_and_nothing_personal(tmp_path):
     assert dataset.columns("actions") == ("user_id", "item_id", "action_type", "timestamp")
 
 
+RETAIL = "InvoiceNo StockCode Description Quantity InvoiceDate UnitPrice CustomerID Country"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("users_interactions.csv", "timestamp,eventType,contentId,personId"),
+        ("ratings.csv", "userId,movieId,rating,timestamp"),
+        ("online_retail.parquet", RETAIL),
+    ],
+)
+def test_a_known_set_without_rows_is_one_clear_line(tmp_path, name, header):
+    if name.endswith(".csv"):
+        (tmp_path / name).write_text(header + "\n")
+    else:
+        types = {"Quantity": pl.Int64, "CustomerID": pl.Float64}
+        schema = {column: types.get(column, pl.String) for column in header.split()}
+        pl.DataFrame(schema=schema).write_parquet(tmp_path / name)
+    with pytest.raises(DatasetError, match=f"{name} holds no rows; fetch it again"):
+        resolve(str(tmp_path), tmp_path / "workspace")
+
+
 def test_what_was_adapted_once_is_reused_until_the_source_changes(tmp_path):
     file = tmp_path / "users_interactions.csv"
     text = "timestamp,eventType,contentId,personId\n1465413032,VIEW,889,-103\n"

@@ -3,6 +3,7 @@ import pytest
 
 from homefeed.data.adapters import kuairand
 from homefeed.data.contract import resolve
+from homefeed.errors import DatasetError
 
 LABELS = (
     "is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view",
@@ -99,3 +100,10 @@ def test_items_carry_categories_content_and_an_upload_time_but_no_statistics(fol
     assert second == ["author:7", "music:2", "type:AD", "upload:Web"]
     assert items["content"].list.len().to_list() == [2, 2, 2]
     assert items["created_at"][0] == 1_649_520_000_000  # midnight of 10 April in Beijing
+
+
+def test_a_log_without_rows_is_one_clear_line(folder, tmp_path):
+    log = folder / kuairand.LOG
+    pl.read_parquet(log).clear().write_parquet(log)
+    with pytest.raises(DatasetError, match=f"{kuairand.LOG} holds no rows; fetch it again"):
+        resolve(str(folder), tmp_path / "workspace")

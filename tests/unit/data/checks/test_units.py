@@ -1,0 +1,46 @@
+"""Times in another form than declared are named as what they are."""
+
+import polars as pl
+import pytest
+
+from homefeed.data.checks import CheckThresholds, check
+from homefeed.errors import DatasetError
+
+NOW_S = 1_750_000_000
+NANOSECONDS = "look like nanoseconds .* but seconds were declared; divide them by 1,000"
+TIME = pl.col("timestamp")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("unit", "times", "message"),
+    [
+        ("s", pl.lit("2024-01-01T10:00:00"), "look like dates .*'2024-01-01T10:00:00'.* seconds"),
+        (
+            "ms",
+            pl.lit("2024-01-01"),
+            "milliseconds were declared; declare timestamp_unit: datetime",
+        ),
+        ("s", TIME * 10**9, NANOSECONDS),
+        (
+            "datetime",
+            TIME.cast(pl.String),
+            "like seconds .* but datetimes were .* timestamp_unit: s",
+        ),
+        ("datetime", (TIME * 1000).cast(pl.String), "like milliseconds .* timestamp_unit: ms"),
+    ],
+)
+def test_times_that_cannot_be_read_as_declared_are_named(
+    open_set, actions, tmp_path, ending, unit, times, message
+):
+    rows = actions.with_columns(times.alias("timestamp"))
+    dataset = open_set(tables={"actions": rows}, ending=ending, timestamp_unit=unit)
+    with pytest.raises(DatasetError, match=message):
+        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
+
+
+def test_a_time_that_is_there_and_unreadable_is_not_also_missing(open_set, actions, tmp_path):
+    times = [*actions["timestamp"].cast(pl.String).to_list()[:38], "soon", None]
+    rows = actions.with_columns(pl.Series("timestamp", times))
+    report = check(open_set(tables={"actions": rows}), tmp_path / "out", CheckThresholds(), NOW_S)
+    assert report.tables["actions"].rejected == {"timestamp_missing": 1, "value_unreadable": 1}
