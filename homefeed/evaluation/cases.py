@@ -1,7 +1,7 @@
 """What is asked of a model: each user's distinct positives in the window after the cutoff.
 
-What was there at the cutoff is told by when actions had ended and arrived, as for the histories that
-models read; targets are told by when they happened.
+What was there at the cutoff is told by when actions had ended and arrived, as for the histories
+that models read; targets are told by when they happened.
 
 Shapes: U users, T targets, S pairs of a user and an item that the user acted on.
 """

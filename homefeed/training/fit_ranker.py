@@ -99,6 +99,8 @@ class RankerFit:
         with torch.random.fork_rng(devices=[]):
             for shard in self.plan.shards(self.step, self.worker):
                 labelled = self.data.batch(shard.requests, shard.hidden)
+                # By place in the list: what is listed after a ranker changes nothing about it, but
+                # one that is listed second drops otherwise than where it is fitted alone.
                 for order, (name, ranker) in enumerate(self.rankers.items()):
                     key = keyed_bits(self.config.seed, 3, self.step, shard.number, order)
                     torch.manual_seed(int(key >> 1))

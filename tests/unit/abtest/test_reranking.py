@@ -66,6 +66,23 @@ def test_a_re_ranking_makes_no_claim_about_a_split_of_users(definition):
     assert not hasattr(analysis, "sample_ratio")
 
 
+@pytest.mark.parametrize(("correction", "level"), [("bonferroni", 0.975), ("none", 0.95)])
+def test_several_arms_of_a_re_ranking_share_the_error_rate(correction, level):
+    definition = parse_definition(
+        {
+            "name": "t",
+            "arms": {name: {"release": n} for n, name in enumerate(("control", "new", "other"), 1)},
+            "primary": {"name": "hit", "actions": ["click"]},
+            "guardrails": [{"name": "hides", "actions": ["hide"], "direction": "down"}],
+            "correction": correction,
+        }
+    )
+    three = values(0.05) | {"other": values(0.01, seed=1)["new"]}
+    analysis = analyze_paired(definition, {"hit": three, "hides": three})
+    assert [each.confidence for each in analysis.primary] == pytest.approx([level] * 2)
+    assert [each.confidence for each in analysis.guardrails] == [0.95, 0.95]
+
+
 def test_too_few_users_hold(definition):
     analysis = analyze_paired(definition, {"hit": values(0.5, users=30)})
     verdict = decide_paired(definition, analysis)

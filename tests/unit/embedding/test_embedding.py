@@ -107,6 +107,17 @@ def test_new_actions_are_found_by_availability_not_by_time(store, monkeypatch):
         assert users_with_new_actions(store, after_s, until_s).tolist() == expected
 
 
+def test_an_action_that_is_there_at_midnight_itself_is_new_on_the_day_that_ends_alone(store):
+    told = 0
+    for user in everybody(store):
+        midnight, after = np.sort(store.available_s(store.rows(int(user))))[:2]
+        if after > midnight:
+            told += 1
+            assert user in users_with_new_actions(store, midnight - DAY_S, midnight)
+            assert user not in users_with_new_actions(store, midnight, after - 1)
+    assert told
+
+
 def test_merging_takes_todays_row_where_both_have_one():
     yesterday = UserVectors(np.array([1, 3]), np.array([[1.0], [3.0]], np.float32), 10)
     today = UserVectors(np.array([2, 3]), np.array([[20.0], [30.0]], np.float32), 20)

@@ -227,3 +227,16 @@ def test_topics_are_categories_where_there_are_any_else_clusters():
     assert found.number[0] == 0
     assert (found.number[1:] > 0).all()
     assert topics_of(ItemTable.empty(3), np.zeros((4, 0))).source.startswith("none")
+
+
+def test_an_item_acted_on_in_the_querys_own_second_is_still_a_rival(make_store):
+    moment = T0_S + 50
+    log = make_store(
+        [(1, 10, "like", T0_S - 5), (1, 11, "like", moment), (1, 12, "like", moment)],
+    )
+    worth = SumOfItems(np.array([[0], [1], [2], [3]], np.float32))  # item 12 before 11
+    cases = build_cases(log, cutoff_s=T0_S, horizon_s=DAY_S, users=np.array([1]))
+    topics = Topics(np.zeros(4, np.int32), "by hand")
+    found = evaluate_encoder(worth, log, cases, replace(CONFIG, modes=("realtime",)), topics)
+    # 10 is gone; 11 and 12 are asked at once, when neither was acted on: one of them is first.
+    assert found.by_user["realtime/new/recall@1"].tolist() == [0.5]

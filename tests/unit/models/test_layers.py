@@ -96,6 +96,12 @@ def test_gradients_of_the_read_tokens_are_those_of_the_whole_block() -> None:
     torch.testing.assert_close(torch.autograd.grad((read * weight).sum(), x)[0], whole)
 
 
+def test_attention_and_ffn_of_a_block_drop_different_features() -> None:
+    block = Block(8, heads=2, dropout=0.5, site=1).train()
+    x, key = torch.ones(20, 8), torch.arange(20, dtype=torch.int32)
+    assert not torch.equal(block.attention_dropout(x, key), block.ffn_dropout(x, key))
+
+
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match=r"heads \(3\) must divide width \(8\)"):
         CausalAttention(8, heads=3)

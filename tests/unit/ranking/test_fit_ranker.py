@@ -236,14 +236,16 @@ def test_a_resumed_fit_ends_as_one_that_never_stopped(training_set, store, table
         other.resume(tmp_path / "step")
 
 
-def test_a_ranker_does_not_change_because_another_is_fitted_beside_it(training_set, store, tables):
-    alone = RankerFit(config(), training_set, store, tables, worker=Worker())
-    second = variant("no_sequence", user_vector="none", transact=SMALL, hidden=(8,))
-    both = RankerFit(
-        config(rankers=(*config().rankers, second)), training_set, store, tables, worker=Worker()
+def test_a_ranker_does_not_change_because_another_is_listed_after_it(training_set, store, tables):
+    common = {"user_vector": "none", "transact": SMALL, "hidden": (8,), "dropout": 0.3}
+    first, second = (variant(name, **common) for name in ("full", "no_sequence"))
+    alone, both = (
+        RankerFit(config(rankers=rankers), training_set, store, tables, worker=Worker())
+        for rankers in ((first,), (first, second))
     )
     for fit in (alone, both):
-        fit.train_step()
+        for _ in range(fit.level_steps + 2):
+            fit.train_step()
     for a, b in zip(
         alone.rankers["full"].parameters(), both.rankers["full"].parameters(), strict=True
     ):

@@ -69,6 +69,16 @@ def test_a_cohort_that_loses_refuses_a_challenger_that_wins_on_the_whole(champio
     assert decide(tolerant, champion, challenger, cohorts).passed
 
 
+def test_a_small_cohort_that_loses_by_chance_refuses_nothing(champion):
+    noise = np.random.default_rng(4).normal(0, 0.3, size=20)
+    challenger = champion + 0.1
+    challenger[:20] += noise - noise.mean() - 0.12
+    decision = decide(RULE, champion, challenger, np.repeat(["few", "many"], [20, 580]))
+    few = decision.figures["cohorts"]["few"]
+    assert few["mean"] < 0 < few["high"]
+    assert decision.passed
+
+
 def test_users_without_the_metric_are_left_out_of_both(champion):
     champion, challenger = champion.copy(), champion + 0.05
     champion[:50] = challenger[:50] = np.nan
