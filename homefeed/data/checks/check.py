@@ -21,7 +21,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.files import unreadable
 from homefeed.data.sequences.encode import require_codes
 from homefeed.data.specification import FILE_NAME, write_spec
-from homefeed.data.tables import scan_for_check
+from homefeed.data.tables import require_ids_fit, scan_for_check
 from homefeed.errors import CheckRefused, DatasetError
 from homefeed.schema import ACTIONS, ITEM_ID, ITEMS, SURFACE, TABLES, TIMESTAMP
 
@@ -94,13 +94,14 @@ def _examine(
     masks = {table: marks.masks(table) for table in tables}
     marks.close()
     broken = {table: [result.broken for result in results[table]] for table in tables}
+    causes_first = sorted(tables, key=lambda table: table != ITEMS)  # bad items: unknown items
     verdicts = validate(marks.path, marks.settings, rules, broken, work)
     copy_offline(work, beside / "data_docs")
     return CheckReport(
         dataset=dataset.spec.name,
         fingerprint=dataset.fingerprint(),
         tables={t: _split(t, beside, rules[t], results[t], *masks[t]) for t in tables},
-        expectations=tuple(r for t in tables for r in _judged(t, results[t], verdicts[t])),
+        expectations=tuple(r for t in causes_first for r in _judged(t, results[t], verdicts[t])),
         notes=dataset.spec.notes,
         seconds=0.0,
     )
@@ -110,6 +111,7 @@ def _canonical(dataset: Dataset, table: str, work: Path) -> Path:
     """Stream the table into canonical columns and types, in the order of the log."""
     file = work / f"{table}.parquet"
     try:
+        require_ids_fit(dataset.root, table, dataset.spec)
         rows = scan_for_check(dataset.root, table, dataset.spec)
         rows.sink_parquet(file, maintain_order=True, compression="zstd")
     except pl.exceptions.PolarsError as error:
