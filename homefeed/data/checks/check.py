@@ -16,6 +16,7 @@ from homefeed.data.checks.marking import Marks, marks_at
 from homefeed.data.checks.report import CheckReport, ExpectationResult, TableReport
 from homefeed.data.checks.rules import CheckThresholds, Rule, marked_by, rejecting_bits, rules_for
 from homefeed.data.checks.splitting import split_rows
+from homefeed.data.checks.targets import require_targets
 from homefeed.data.checks.units import require_plausible_times
 from homefeed.data.contract import Dataset
 from homefeed.data.files import unreadable
@@ -44,9 +45,10 @@ def check(
     columns ``row`` and ``reason``), report.json and data_docs/. The items of ``known_items`` (the
     data sets so far, where one new day is checked) count as known beside the set's own.
 
-    Raises DatasetError (exit 2) where a file cannot be read, a table is empty or times are in
-    another unit than declared; CheckRefused (exit 3) where more rows break an expectation than
-    ``thresholds`` allow: report and Data Docs are then at ``refused`` (by default
+    Raises DatasetError (exit 2) where a file cannot be read, a table is empty, times are in
+    another unit than declared, or a whole set has no positives; CheckRefused (exit 3) where more
+    rows break an expectation than ``thresholds`` allow: report and Data Docs are then at
+    ``refused`` (by default
     ``<out>.refused``; a caller whose folder goes with the failure names a place outside), and no
     ``out``.
     """
@@ -65,6 +67,8 @@ def check(
         if report.failures:
             _keep_report(beside, refused)
             raise CheckRefused(_refusal(report, refused))
+        if not known_items:
+            require_targets(dataset, beside)
         files = {table: f"{table}.parquet" for table in report.tables}
         spec = dataclasses.replace(dataset.spec, files=files, columns={}, timestamp_unit="ms")
         write_spec(beside / FILE_NAME, spec)
