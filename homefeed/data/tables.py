@@ -113,6 +113,21 @@ def scan_for_check(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
     return raw.select(columns)
 
 
+def require_ids_fit(root: Path, table: str, spec: DatasetSpec) -> None:
+    """Raise DatasetError for ids beyond int64, which would be taken for missing ones."""
+    raw, found = open_table(root, table, spec)
+    schema = raw.collect_schema()
+    wide = [found[c] for c in found if column_kinds(table, spec)[c] == "id"]
+    for name in (name for name in wide if schema[name] in (pl.UInt64, pl.Int128, pl.UInt128)):
+        ends = raw.select(pl.col(name).min().alias("low"), pl.col(name).max().alias("high"))
+        low, high = ends.collect(engine="streaming").row(0)
+        if high is not None and not -(2**63) <= low <= high < 2**63:
+            raise DatasetError(
+                f"{root / spec.files[table]}: column {name!r} holds integer ids beyond 64 bits "
+                f"signed, from {low} to {high}; write them as text"
+            )
+
+
 def _filled(column: str, values: pl.Expr) -> pl.Expr:
     if column in DEFAULTS:
         values = values.fill_null(DEFAULTS[column])

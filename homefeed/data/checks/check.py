@@ -16,12 +16,13 @@ from homefeed.data.checks.marking import Marks, marks_at
 from homefeed.data.checks.report import CheckReport, ExpectationResult, TableReport
 from homefeed.data.checks.rules import CheckThresholds, Rule, marked_by, rejecting_bits, rules_for
 from homefeed.data.checks.splitting import split_rows
+from homefeed.data.checks.targets import require_targets
 from homefeed.data.checks.units import require_plausible_times
 from homefeed.data.contract import Dataset
 from homefeed.data.files import unreadable
 from homefeed.data.sequences.encode import require_codes
 from homefeed.data.specification import FILE_NAME, write_spec
-from homefeed.data.tables import scan_for_check
+from homefeed.data.tables import require_ids_fit, scan_for_check
 from homefeed.errors import CheckRefused, DatasetError
 from homefeed.schema import ACTIONS, ITEM_ID, ITEMS, SURFACE, TABLES, TIMESTAMP
 
@@ -44,9 +45,10 @@ def check(
     columns ``row`` and ``reason``), report.json and data_docs/. The items of ``known_items`` (the
     data sets so far, where one new day is checked) count as known beside the set's own.
 
-    Raises DatasetError (exit 2) where a file cannot be read, a table is empty or times are in
-    another unit than declared; CheckRefused (exit 3) where more rows break an expectation than
-    ``thresholds`` allow: report and Data Docs are then at ``refused`` (by default
+    Raises DatasetError (exit 2) where a file cannot be read, a table is empty, times are in
+    another unit than declared, or a whole set has no positives; CheckRefused (exit 3) where more
+    rows break an expectation than ``thresholds`` allow: report and Data Docs are then at
+    ``refused`` (by default
     ``<out>.refused``; a caller whose folder goes with the failure names a place outside), and no
     ``out``.
     """
@@ -65,6 +67,8 @@ def check(
         if report.failures:
             _keep_report(beside, refused)
             raise CheckRefused(_refusal(report, refused))
+        if not known_items:
+            require_targets(dataset, beside)
         files = {table: f"{table}.parquet" for table in report.tables}
         spec = dataclasses.replace(dataset.spec, files=files, columns={}, timestamp_unit="ms")
         write_spec(beside / FILE_NAME, spec)
@@ -94,13 +98,14 @@ def _examine(
     masks = {table: marks.masks(table) for table in tables}
     marks.close()
     broken = {table: [result.broken for result in results[table]] for table in tables}
+    causes_first = sorted(tables, key=lambda table: table != ITEMS)  # bad items: unknown items
     verdicts = validate(marks.path, marks.settings, rules, broken, work)
     copy_offline(work, beside / "data_docs")
     return CheckReport(
         dataset=dataset.spec.name,
         fingerprint=dataset.fingerprint(),
         tables={t: _split(t, beside, rules[t], results[t], *masks[t]) for t in tables},
-        expectations=tuple(r for t in tables for r in _judged(t, results[t], verdicts[t])),
+        expectations=tuple(r for t in causes_first for r in _judged(t, results[t], verdicts[t])),
         notes=dataset.spec.notes,
         seconds=0.0,
     )
@@ -110,6 +115,7 @@ def _canonical(dataset: Dataset, table: str, work: Path) -> Path:
     """Stream the table into canonical columns and types, in the order of the log."""
     file = work / f"{table}.parquet"
     try:
+        require_ids_fit(dataset.root, table, dataset.spec)
         rows = scan_for_check(dataset.root, table, dataset.spec)
         rows.sink_parquet(file, maintain_order=True, compression="zstd")
     except pl.exceptions.PolarsError as error:

@@ -6,7 +6,7 @@ import pytest
 from homefeed.data.checks import CheckThresholds, check
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import build_sequences
-from homefeed.errors import DatasetError
+from homefeed.errors import CheckRefused, DatasetError
 
 NOW_S = 1_750_000_000
 LENIENT = CheckThresholds(max_rejected_share=0.5)
@@ -47,3 +47,25 @@ def test_more_action_types_than_the_store_has_codes_for_are_refused(open_set, tm
     dataset = open_set(neutral=["view", *(f"kind {number}" for number in range(254))])
     with pytest.raises(DatasetError, match="256 action types, at most 255 fit; the last is"):
         check(dataset, tmp_path / "out", LENIENT, NOW_S)
+
+
+@pytest.mark.parametrize("largest", [2**63 - 1, 2**63])
+def test_ids_that_int64_cannot_hold_are_refused_and_not_called_missing(
+    open_set, actions, tmp_path, largest
+):
+    ids = pl.Series("item_id", [largest, *range(39)], dtype=pl.UInt64)
+    dataset = open_set(tables={"actions": actions.with_columns(ids)})
+    if largest < 2**63:
+        report = check(dataset, tmp_path / "out", LENIENT, NOW_S)
+        assert report.tables["actions"].kept == actions.height
+        return
+    with pytest.raises(DatasetError, match=f"'item_id' holds integer ids .* to {largest}; write"):
+        check(dataset, tmp_path / "out", LENIENT, NOW_S)
+
+
+def test_bad_items_are_named_before_the_actions_that_miss_them(open_set, actions, tmp_path):
+    contents = [[1.0, 2.0]] * 6 + [[1.0]] * 4
+    items = pl.DataFrame({"item_id": range(10), "content": contents})
+    dataset = open_set(tables={"actions": actions, "items": items})
+    with pytest.raises(CheckRefused, match="is refused: items: `content has one length"):
+        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
