@@ -48,9 +48,8 @@ def check(
     Raises DatasetError (exit 2) where a file cannot be read, a table is empty, times are in
     another unit than declared, or a whole set has no positives; CheckRefused (exit 3) where more
     rows break an expectation than ``thresholds`` allow: report and Data Docs are then at
-    ``refused`` (by default
-    ``<out>.refused``; a caller whose folder goes with the failure names a place outside), and no
-    ``out``.
+    ``refused`` (by default ``<out>.refused``; a caller whose folder goes with the failure names a
+    place outside), and no ``out``.
     """
     out = Path(out)
     refused = out.with_name(f"{out.name}.refused") if refused is None else Path(refused)

@@ -16,8 +16,6 @@ from pipelines.placement import CLAIM
 
 INFRA = Path(__file__).resolve().parents[3] / "infra"
 BASE = INFRA / "kubernetes" / "base"
-
-
 SHARED = INFRA / "kubernetes" / "shared"
 
 
@@ -111,8 +109,7 @@ def test_every_address_of_the_base_is_a_service_with_its_full_name() -> None:
     }
     for address in addresses:
         url = urlsplit(address)
-        assert url.hostname is not None
-        service, *domain = url.hostname.split(".")
+        service, *domain = (url.hostname or "").split(".")
         assert domain == ["homefeed", "svc"], "a run's pods are in another namespace"
         assert (url.port or 80) in ports[service]
 
@@ -131,9 +128,8 @@ def test_the_command_of_the_server_is_one_that_homefeed_parses() -> None:
 def test_torch_is_pinned_to_the_version_of_the_constraints(file: str) -> None:
     root = INFRA.parent
     pin = re.compile(r"\btorch==([\w.]+)")
-    constraint = re.search(r"^torch==([\w.]+)$", (root / "constraints.txt").read_text(), re.M)
-    assert constraint is not None
-    assert set(pin.findall((root / file).read_text())) == {constraint[1]}
+    (constraint,) = re.findall(r"^torch==([\w.]+)$", (root / "constraints.txt").read_text(), re.M)
+    assert set(pin.findall((root / file).read_text())) == {constraint}
 
 
 def test_the_cluster_configuration_is_one_that_homefeed_reads() -> None:
