@@ -1,7 +1,7 @@
 """KuaiRand-Pure (Gao et al., CIKM 2022), standard-policy log, the part at hand.
 
-Two weeks of impressions with eight labels, and before them, per user, the last 50 videos shown:
-in order, without times. The statistic columns of the publisher are aggregates over the whole
+Two weeks of impressions with eight labels, and before them, per user, the last 50 videos shown, the
+last 50 long viewed and the last 50 liked: in order, without times. The statistic columns of the publisher are aggregates over the whole
 month (leakage), so that file is never opened.
 """
 
@@ -30,7 +30,7 @@ from homefeed.schema import (
 )
 
 NAME = "kuairand"
-VERSION = 1
+VERSION = 2  # histories say what was long viewed and liked
 LOG = "log_standard_4_25_to_5_08_pure.parquet"
 HISTORY = "user_sequences_to_4_24.parquet"
 VIDEOS = "video_features_basic_pure.csv.gz"
@@ -48,6 +48,8 @@ LABEL_COLUMNS = {
     "long_view": "long_view",
     "click": "is_click",
 }
+_OCCURRENCE = (USER_ID, ITEM_ID, "occurrence")
+_SHOWN = 1_000  # more than a history holds: what is older than all of it lies further back
 POSITIVE = ("click", "long_view", "like", "follow", "comment", "forward", "profile_enter")
 NOTES = (
     "no request ids: impressions of one user at one millisecond count as one request, and their "
@@ -55,10 +57,14 @@ NOTES = (
     "an impression is one action of its most telling type (hate, follow, forward, comment, like, "
     "profile_enter, long_view, click); played without any of these, it is a neutral watch; neither "
     "played nor labelled, no action",
-    "histories before 25 April have order but no times and contain skips: they are neutral watches "
-    "with masked times (time_known = false); their timestamp is only the upper bound that the file "
-    "gives (the last one's time)",
-    "histories keep a user's last 50 impressions; longer ones are cut by the publisher of the file",
+    "histories before 25 April have order but no times: their times are masked (time_known = "
+    "false); their timestamp is only the upper bound that the file gives (the last one's time)",
+    "histories name what was long viewed and what was liked: such an impression is one action of its "
+    "most telling type; all others contain skips and are neutral watches; where a video was shown "
+    "several times, the latest showings are the ones meant",
+    "histories keep a user's last 50 impressions, 50 long views and 50 likes: long views older than "
+    "the impressions come before them; older likes that were no long views are left out, because "
+    "their place among the long views is unknown",
     "upload dates are read as midnight in Beijing; tabs are the surfaces",
 )
 
@@ -120,23 +126,48 @@ def _actions(log: pl.DataFrame) -> pl.DataFrame:
 
 
 def _history(sequences: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    """Unfold the ordered histories, oldest first, all at their user's upper bound in time."""
+    """Unfold the ordered histories, oldest first, all at their user's upper bound in time.
+
+    Long views and likes are subsequences of what was shown: the n-th newest showing of a video
+    is a long view if the video has n long views.
+    """
     # Near midnight a log's first row can precede the history's last: the order must hold.
     bound = pl.min_horizontal("last_time_ms", pl.col("first_ms") - 1)
+    bounds = sequences.join(first, on=USER_ID, how="left").select(USER_ID, bound.alias(TIMESTAMP))
+    shown, long = (_unfolded(sequences, name) for name in ("watch_seq", "long_watch_seq"))
+    older = long.join(shown, on=_OCCURRENCE, how="anti").with_columns(pl.col("back") + _SHOWN)
+    kinds = {"like": _unfolded(sequences, "like_seq"), "long_view": long}
+    for name, rows in kinds.items():
+        marked = rows.select(*_OCCURRENCE, pl.lit(name).alias(name))
+        shown, older = (
+            each.join(marked, on=_OCCURRENCE, how="left", maintain_order="left")
+            for each in (shown, older)
+        )
     return (
-        sequences.join(first, on="user_id", how="left", maintain_order="left")
+        pl.concat([shown, older])
+        .sort(USER_ID, pl.col("back"), descending=[False, True])
+        .join(bounds, on=USER_ID, maintain_order="left")
         .select(
-            pl.col("user_id").alias(USER_ID),
-            pl.col("watch_seq").alias(ITEM_ID),
-            pl.lit(WATCH).alias(ACTION_TYPE),
-            bound.alias(TIMESTAMP),
+            USER_ID,
+            ITEM_ID,
+            pl.coalesce(*kinds, pl.lit(WATCH)).alias(ACTION_TYPE),
+            TIMESTAMP,
             pl.lit("").alias(SURFACE),
             pl.lit(0.0, dtype=pl.Float32).alias(DURATION_S),
             pl.lit(None, dtype=pl.String).alias(REQUEST_ID),
             pl.lit(False).alias(TIME_KNOWN),
         )
-        .explode(ITEM_ID)
-        .drop_nulls(ITEM_ID)
+    )
+
+
+def _unfolded(sequences: pl.DataFrame, column: str) -> pl.DataFrame:
+    """One row an entry, counted from the newest: its place, and its number among its video's."""
+    rows = sequences.select(pl.col("user_id").alias(USER_ID), pl.col(column).alias(ITEM_ID))
+    rows = rows.explode(ITEM_ID).drop_nulls(ITEM_ID)
+    place, count = pl.int_range(pl.len()), pl.len()
+    return rows.with_columns(
+        (count - place).over(USER_ID).alias("back"),
+        (count - place).over(USER_ID, ITEM_ID).alias("occurrence"),
     )
 
 

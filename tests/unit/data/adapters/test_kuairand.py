@@ -71,15 +71,36 @@ def test_an_impression_is_one_action_of_its_most_telling_type(folder):
     assert rows["duration_s"].to_list() == pytest.approx([2.5, 0.9, 0.1, 0.1, 0.0])
 
 
-def test_histories_are_neutral_untimed_watches_before_the_users_log(folder):
+def test_histories_are_untimed_before_the_users_log_and_say_what_was_long_viewed(folder):
     spec, tables = kuairand.tables(folder)
     history = tables["actions"].filter(~pl.col("time_known"))
     assert history.select("user_id", "item_id", "action_type", "timestamp").rows() == [
         (1, 12, "watch", NOON_MS - 1),  # its own bound lay after the user's first impression
-        (1, 10, "watch", NOON_MS - 1),
+        (1, 10, "like", NOON_MS - 1),
         (3, 11, "watch", NOON_MS - 9),
     ]
     assert spec.neutral == ("watch",)
+
+
+def written_history(folder, *, watch, like=(), long=()) -> list[tuple[int, str]]:
+    rows = {"user_id": [9], "history_len": [len(watch)], "last_time_ms": [NOON_MS]}
+    lists = {"watch_seq": [watch], "like_seq": [list(like)], "long_watch_seq": [list(long)]}
+    schema = dict.fromkeys(lists, pl.List(pl.Int64))
+    pl.DataFrame(rows | lists, schema_overrides=schema).write_parquet(folder / kuairand.HISTORY)
+    history = kuairand.tables(folder)[1]["actions"].filter(~pl.col("time_known"))
+    return history.select("item_id", "action_type").rows()
+
+
+def test_of_a_video_shown_twice_and_long_viewed_once_the_latest_showing_is_the_long_view(folder):
+    rows = written_history(folder, watch=[7, 8, 7, 9], long=[7, 9])
+    assert rows == [(7, "watch"), (8, "watch"), (7, "long_view"), (9, "long_view")]
+
+
+def test_long_views_older_than_the_impressions_kept_come_first_and_older_lone_likes_are_left_out(
+    folder,
+):
+    rows = written_history(folder, watch=[1, 2], like=[3, 5, 2], long=[4, 3, 2, 1, 2])
+    assert rows == [(4, "long_view"), (3, "like"), (2, "long_view"), (1, "long_view"), (2, "like")]
 
 
 def test_impressions_keep_all_labels_and_a_copy_keeps_its_originals_place(folder):
