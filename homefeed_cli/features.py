@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
@@ -29,7 +30,7 @@ def get(args: argparse.Namespace) -> Answer:
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     version = _version(config, registry, args.arm)
     release = registry.open(version)
-    whole = args.user.lstrip("-").isdigit() and not args.text_id
+    whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", args.user) and not args.text_id
     user = typed_id(int(args.user) if whole else args.user)
     found = feature_store(config).describe_online(user, release.feature_service, args.at)
     if not _anything(found):

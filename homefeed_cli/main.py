@@ -3,9 +3,12 @@
 import argparse
 import errno
 import json
+import math
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from homefeed import __version__
 from homefeed.errors import HomefeedError, StorageError
@@ -75,10 +78,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _print(answer: Answer, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(answer.data, indent=2, default=str))
+        print(json.dumps(_finite(answer.data), indent=2, default=str, allow_nan=False))
     elif answer.text:
         print(answer.text)
     sys.stdout.flush()  # a reader that went away (`| head`) shows here, not at exit
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with None for what JSON has no number for: NaN and the infinities."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _named(error: OSError) -> HomefeedError:

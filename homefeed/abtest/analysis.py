@@ -48,13 +48,17 @@ class Comparison:
     lift: float  # relative to the control; NaN where that is 0
     low: float  # interval of the lift at ``confidence``
     high: float
-    p_value: float  # two-sided, of the lift
+    p_value: float  # two-sided, of the difference
     confidence: float
 
     @property
     def significant(self) -> bool:
-        """Whether the interval of the lift excludes zero."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval of the difference excludes zero; never where nothing varies.
+
+        The lift's interval is for reading: with a few events an arm its tails are far from alike.
+        """
+        apart = self.difference_low > 0 or self.difference_high < 0
+        return apart and self.difference_low < self.difference_high
 
     @property
     def in_absolute_terms(self) -> str:
@@ -63,9 +67,13 @@ class Comparison:
         return f"{self.difference:+.3g} {ends}, absolute"
 
     def __str__(self) -> str:
-        """Write it as ``+3.2% [+1.1%, +5.3%]``, or in absolute terms where no lift is defined."""
+        """Write it as ``+3.2% [+1.1%, +5.3%]``, or in absolute terms where no lift says it."""
         if self.control_value == 0:
             return f"{self.in_absolute_terms}, as the control is at 0"
+        if self.value == 0:
+            return f"{self.in_absolute_terms}, as the arm is at 0"
+        if (self.low > 0 or self.high < 0) != self.significant:
+            return f"{self.in_absolute_terms}, as there are few of them"
         return f"{self.lift:+.1%} [{self.low:+.1%}, {self.high:+.1%}]"
 
 
@@ -174,6 +182,7 @@ def compare(
     from scipy import stats
 
     difference, difference_margin = _difference(treated, base, 1.0, confidence)
+    error = math.sqrt(treated.variance + base.variance)
     beyond, beyond_margin = _difference(treated, base, 1 + tolerated, confidence)
     lift = lift_error = math.nan
     if base.value != 0:
@@ -198,7 +207,7 @@ def compare(
         lift=lift,
         low=lift - reach * lift_error,
         high=lift + reach * lift_error,
-        p_value=float(2 * stats.t.sf(abs(lift) / lift_error, freedom)) if lift_error else math.nan,
+        p_value=float(2 * stats.t.sf(abs(difference) / error, freedom)) if error else math.nan,
         confidence=confidence,
     )
 

@@ -59,6 +59,12 @@ class Outcomes:
         return int((self.arm == self.arms.index(arm)).sum())
 
 
+def last_logged_s(path: Path, test: str) -> float:
+    """Time in seconds of the last exposure of a test or action of its users; 0 without any."""
+    latest = (rows["time_ms"].max() for rows in read_log(path, test))
+    return max((float(ms) / 1000 for ms in latest if ms is not None), default=0.0)
+
+
 def read_log(path: Path, test: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Exposures of a test, and all actions, from the event log (SQLite, opened read-only)."""
     if not Path(path).exists():

@@ -6,7 +6,8 @@ For each treatment, in this order:
 2. hold    fewer than ``min_users`` in an arm; the power calculation says how many are needed
 3. rollback  the primary metric is significantly worse, or a guardrail is significantly beyond
              ``max_harm``, tested as a difference: a control with few events or none hides no harm
-4. ship    the primary interval lies above zero and the lift reaches ``min_effect``
+4. ship    the interval of the primary's difference lies above zero, and the lift reaches
+             ``min_effect``
 5. hold    anything else; with how many users the planned effect needs
 
 A test ships the shipping arm with the highest lower bound, rolls back if every treatment does,
@@ -86,10 +87,10 @@ def judge_arm(
         kept = "; no guardrail is significantly worse" if guardrails else ""
         reason = f"{primary.metric} {primary}{kept}"
         return ArmVerdict(arm=primary.arm, decision=SHIP, reasons=(reason,))
-    if low > 0:
-        why = f"is better, but below the minimum effect of {definition.min_effect:.1%}"
-    elif primary.lift != primary.lift:
+    if primary.lift != primary.lift:
         why = "has no lift: it is 0 or unknown in the control"
+    elif low > 0:
+        why = f"is better, but below the minimum effect of {definition.min_effect:.1%}"
     else:
         why = "shows no difference: the interval holds zero"
     reason = f"{primary.metric} {why}: {primary}"
@@ -120,8 +121,8 @@ def combine(
 
 
 def better_interval(metric: Metric, comparison: Comparison) -> tuple[float, float]:
-    """The lift's interval turned so that above zero is better."""
-    return _turned(metric, comparison.low, comparison.high)
+    """The difference's interval turned so that above zero is better."""
+    return _turned(metric, comparison.difference_low, comparison.difference_high)
 
 
 def verdict_json(
@@ -162,7 +163,7 @@ def _is_broken(metric: Metric, comparison: Comparison) -> bool:
 
 def _told(metric: Metric, comparison: Comparison) -> str:
     """The lift, or the difference where the lift's interval does not show the harm."""
-    shown = better_interval(metric, comparison)[1] < -metric.max_harm
+    shown = _turned(metric, comparison.low, comparison.high)[1] < -metric.max_harm
     if shown or comparison.control_value == 0:
         return str(comparison)
     return f"{comparison.in_absolute_terms}, as the control has few of them"

@@ -181,12 +181,17 @@ class PinnerFormer(nn.Module):
         return F.normalize(user_QD, dim=-1)
 
     def _tokens(self, h: PackedHistories, item_TX: Tensor) -> Tensor:
-        """Concatenate the features of each action and project them once (A.2)."""
+        """Concatenate the features of each action and project them once (A.2).
+
+        A type or surface that came up after the fit is read as none, as an unknown item is.
+        """
+        action = torch.where(h.action < self.actions.num_embeddings, h.action, 0)
+        surface = torch.where(h.surface < self.surfaces.num_embeddings, h.surface, 0)
         features = torch.cat(
             (
                 item_TX,
-                self.actions(h.action),
-                self.surfaces(h.surface),
+                self.actions(action),
+                self.surfaces(surface),
                 torch.log1p(h.duration)[:, None],
                 self.times(h.time_s, h.age_s, h.gap_s, h.time_known, h.gap_known),
             ),

@@ -15,7 +15,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline, held_out_users, timeline_for
-from homefeed.errors import DatasetError
+from homefeed.errors import ConfigError, DatasetError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import DAY_S, build_cases
 from homefeed.evaluation.evaluate import evaluate_all
@@ -70,6 +70,11 @@ def item_encoder_step(
     encoder = fit_item_encoder(
         settings.kind, store, table, before_s, dim=settings.dim, seed=settings.seed
     )
+    if not encoder.dim:
+        raise ConfigError(
+            f"item encoder `{settings.kind}` gives the items of this data set no vectors, and the "
+            "control's user vectors are means of them; set item_encoder.kind=svd or svd+content"
+        )
     encoder.save(out)
     print(f"= {settings.kind}: {len(encoder.vectors) - 1:,} items, {encoder.dim} dimensions")
 
@@ -95,6 +100,7 @@ def user_encoder_step(
     identity = {
         **{"settings": user_encoder, "split": sequences, "code": code_version},
         **{"store": store.meta.content_hash, "items": item_encoder.hash},
+        "precision": where.training.precision,
     }
     run = RayRun(
         name=f"user-encoder-{hash_json(identity)}",  # a step that died goes on with this fit

@@ -86,6 +86,7 @@ class UserEncoderFit:
         self.hash = hash_json(
             {
                 "config": asdict(config),
+                "precision": precision,
                 "store": store.meta.content_hash,
                 "before_s": before_s,
                 "items": frozen.hexdigest(),

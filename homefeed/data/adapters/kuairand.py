@@ -1,8 +1,8 @@
 """KuaiRand-Pure (Gao et al., CIKM 2022), standard-policy log, the part at hand.
 
-Two weeks of impressions with eight labels, and before them, per user, the last 50 videos shown, the
-last 50 long viewed and the last 50 liked: in order, without times. The statistic columns of the publisher are aggregates over the whole
-month (leakage), so that file is never opened.
+Two weeks of impressions with eight labels, and before them, per user, the last 50 videos shown,
+the last 50 long viewed and the last 50 liked: in order, without times. The statistic columns of the
+publisher are aggregates over the whole month (leakage), so that file is never opened.
 """
 
 from pathlib import Path
@@ -59,12 +59,12 @@ NOTES = (
     "played nor labelled, no action",
     "histories before 25 April have order but no times: their times are masked (time_known = "
     "false); their timestamp is only the upper bound that the file gives (the last one's time)",
-    "histories name what was long viewed and what was liked: such an impression is one action of its "
-    "most telling type; all others contain skips and are neutral watches; where a video was shown "
-    "several times, the latest showings are the ones meant",
-    "histories keep a user's last 50 impressions, 50 long views and 50 likes: long views older than "
-    "the impressions come before them; older likes that were no long views are left out, because "
-    "their place among the long views is unknown",
+    "histories name what was long viewed and what was liked: such an impression is one action of "
+    "its most telling type; all others contain skips and are neutral watches; where a video was "
+    "shown several times, the latest showings are the ones meant",
+    "histories keep a user's last 50 impressions, 50 long views and 50 likes: long views older "
+    "than the impressions come before them; older likes that were no long views are left out, "
+    "because their place among the long views is unknown",
     "upload dates are read as midnight in Beijing; tabs are the surfaces",
 )
 
