@@ -77,7 +77,6 @@ def train_rankers_step(
     meta = TrainingSet.open(training_set).meta
     made_from = {"set": meta.label_hash, "store": meta.sequences_hash}
     identity = {"settings": ranker, "code": code_version, **made_from}
-    identity["precision"] = where.training.precision
     run = RayRun(
         name=f"rankers-{hash_json([identity, _hashes(encoders)])}",
         storage=where.workspace / "ray",

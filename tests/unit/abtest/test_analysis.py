@@ -202,3 +202,31 @@ def test_a_difference_that_is_the_same_in_all_users_has_no_width():
     new = np.repeat([0, 1], 50)
     found = compare_arms(outcomes_of(two_arms(), new, new, np.ones(100)), CLICKS, "new", "control")
     assert (found.difference_low, found.difference_high) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("events", [(1, 0), (0, 1), (1, 1)])
+def test_one_event_is_no_evidence(events):
+    control, new = (np.eye(1000)[0] * count for count in events)
+    arm = np.repeat([0, 1], 1000)
+    found = compare_arms(
+        outcomes_of(two_arms(), arm, [*control, *new], np.ones(2000)), CLICKS, "new", "control"
+    )
+    assert not found.significant
+    assert found.p_value > 0.05 or events == (1, 1)
+    assert events == (1, 1) or "absolute" in str(found)
+
+
+def test_with_few_events_each_tail_of_equal_arms_is_significant_as_often_as_it_should_be():
+    random = np.random.default_rng(0)
+    definition, arm, draws = two_arms(), np.repeat([0, 1], 1000), 1500
+    below = above = 0
+    for _ in range(draws):
+        clicks = random.poisson(0.02, 2000)
+        found = compare_arms(
+            outcomes_of(definition, arm, clicks, np.ones(2000)), CLICKS, "new", "control"
+        )
+        below += found.significant and found.difference < 0
+        above += found.significant and found.difference > 0
+    low, high = stats.binom.ppf([0.0005, 0.9995], draws, 0.025)
+    assert low <= below <= high
+    assert low <= above <= high

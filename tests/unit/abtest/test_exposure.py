@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from homefeed.abtest.assignment import arm_of
 from homefeed.abtest.definition import Arm, Definition, Metric
-from homefeed.abtest.exposure import ACTION_COLUMNS, EXPOSURE_COLUMNS, outcomes, read_log
+from homefeed.abtest.exposure import (
+    ACTION_COLUMNS,
+    EXPOSURE_COLUMNS,
+    last_logged_s,
+    outcomes,
+    read_log,
+)
 from homefeed.errors import ArtifactError, DatasetError
 
 CLICKS = Metric(name="clicks", actions=("click", "like"))
@@ -168,6 +174,8 @@ def test_the_log_gives_the_exposures_of_one_test_and_what_its_users_did(tmp_path
     assert exposures["request_id"].to_list() == ["r1"]
     assert actions["user_id"].to_list() == ["i:1"]
     assert outcomes(TEST, exposures, actions).counts["clicks"].tolist() == [1.0]
+    assert last_logged_s(path, "t") == 0.020  # the action of the test's one user
+    assert last_logged_s(path, "nobody saw") == 0
 
 
 def test_a_log_that_is_missing_or_no_database_is_an_artifact_error(tmp_path):

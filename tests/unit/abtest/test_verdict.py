@@ -273,3 +273,18 @@ def test_a_release_that_the_control_serves_too_is_no_treatment():
 def test_a_verdict_whose_control_is_no_arm_says_so():
     with pytest.raises(ArtifactError, match="control 'z' is no arm; arms: a, b"):
         treatment_releases({"control": "z", "releases": {"a": 4, "b": 5}})
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("events", [(1, 0), (0, 1)])
+def test_one_event_neither_ships_nor_rolls_back(direction, events):
+    values = [estimate(np.eye(1000)[0] * count, np.ones(1000)) for count in events]
+    definition = parse_definition(
+        {
+            "name": "t",
+            "arms": {"control": {"release": 1}, "new": {"release": 2}},
+            "primary": {"name": "clicks", "actions": ["click"], "direction": direction},
+        }
+    )
+    found = compare(values[1], values[0], metric="clicks", arm="new", control="control")
+    assert decide(definition, analysis(found, guardrails=())).decision == HOLD

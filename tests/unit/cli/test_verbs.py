@@ -14,7 +14,8 @@ from homefeed.config import Config
 from homefeed.plain_values import flatten
 from homefeed.recipes import recipe
 from homefeed_cli import doctor
-from homefeed_cli.verb import table
+from homefeed_cli.main import _print as print_answer
+from homefeed_cli.verb import Answer, table
 from pipelines.names import NAMES
 from pipelines.runs import Step, new_run
 
@@ -186,3 +187,12 @@ def test_a_bound_of_none_at_all_is_refused_before_anything_runs(homefeed: Any, k
     assert found.code == 2
     assert f"{key} is 0; give 1 or more, or null" in found.err
     assert recipe("small", (f"{key}=null",))
+
+
+def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = Answer({"p": float("nan"), "rows": [{"age_s": float("inf")}, (1.5, "a")]}, "")
+    print_answer(answer, as_json=True)
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "p": None,
+        "rows": [{"age_s": None}, [1.5, "a"]],
+    }

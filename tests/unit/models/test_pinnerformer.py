@@ -213,3 +213,21 @@ def test_impossible_configurations_say_what_is_wrong() -> None:
             num_actions=2,
             num_surfaces=2,
         )
+
+
+def test_a_type_or_surface_that_came_up_after_the_fit_is_read_as_none() -> None:
+    batch = _batch([5, 3], seed=3)
+    new = replace(
+        batch,
+        action=torch.where(batch.action == 1, ACTIONS, batch.action),
+        surface=torch.where(batch.surface == 1, SURFACES + 7, batch.surface),
+    )
+    none = replace(
+        batch,
+        action=torch.where(batch.action == 1, 0, batch.action),
+        surface=torch.where(batch.surface == 1, 0, batch.surface),
+    )
+    assert (batch.surface == 1).any()
+    found, expected = _everywhere(NETWORK, new), _everywhere(NETWORK, none)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[place], expected[place]) for place in expected)

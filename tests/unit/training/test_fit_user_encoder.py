@@ -91,6 +91,13 @@ def test_a_checkpoint_of_another_configuration_is_refused(
         _fit(store, replace(CONFIG, **changes)).resume(tmp_path)
 
 
+def test_a_checkpoint_of_another_precision_is_refused(random_store, tmp_path: Path) -> None:
+    store = random_store(num_users=24)
+    _fit(store).save(tmp_path)
+    with pytest.raises(ArtifactError, match="belongs to another fit"):
+        _fit(store, precision="bf16").resume(tmp_path)
+
+
 def test_a_checkpoint_of_other_item_vectors_is_refused(random_store, tmp_path: Path) -> None:
     store = random_store(num_users=24)
     vectors = np.random.default_rng(0).normal(size=(len(NO_VECTORS), 3)).astype(np.float32)
