@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, writing
 from homefeed.errors import ArtifactError, CheckRefused, ConfigError
+from homefeed.schema import ACTIONS, TIME_KNOWN
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def imported(args: argparse.Namespace) -> Answer:
         _copy(dataset, args)
         root = args.out
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
-    text = f"{root}{notes}\nnext: homefeed run --data {root}"
+    import polars as pl
+
+    times = dataset.scan(ACTIONS).select(pl.col(TIME_KNOWN).any()).collect().item()
+    verb = "run --data" if times else "data check"  # what has no times cannot be split in time
+    text = f"{root}{notes}\nnext: homefeed {verb} {root}"
     return Answer({"root": str(root), "notes": dataset.spec.notes}, text)
 
 

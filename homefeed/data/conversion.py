@@ -34,6 +34,7 @@ def is_text(dtype: pl.DataType) -> bool:
 def type_fault(kind: str, dtype: pl.DataType, spec: DatasetSpec) -> str | None:
     """What a column of ``kind`` must hold, where ``dtype`` cannot hold it; else None."""
     number, text = dtype.is_numeric(), is_text(dtype)
+    is_list = isinstance(dtype, pl.List | pl.Array)  # a struct is nested as well
     if dtype == pl.Null or (text and kind != "time"):
         return None
     fits, wanted = {
@@ -43,8 +44,14 @@ def type_fault(kind: str, dtype: pl.DataType, spec: DatasetSpec) -> str | None:
         "int": (number, "whole numbers"),
         "bool": (dtype == pl.Boolean or dtype.is_integer(), "true or false"),
         "label": (dtype == pl.Boolean or number, "0 or 1"),
-        "names": (dtype.is_nested(), "a list of texts (or text separated by `|`)"),
-        "vector": (dtype.is_nested(), "a list of numbers (or text separated by `|`)"),
+        "names": (
+            is_list,
+            "a list of texts (or text separated by `|`)",
+        ),
+        "vector": (
+            is_list,
+            "a list of numbers (or text separated by `|`)",
+        ),
         "time": _time_fits(dtype, spec),
     }[kind]
     return None if fits else wanted

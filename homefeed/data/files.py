@@ -91,6 +91,9 @@ def unreadable(path: Path, error: Exception) -> DatasetError:
     """Say in one line that a file cannot be read."""
     reason = " ".join(str(error).split())[:120]
     kind = "CSV" if is_csv(path) else "Parquet"
-    return DatasetError(
-        f"{path} is not a readable {kind} file ({reason}); it may be cut short: export it again"
-    )
+    advice = "it may be cut short: export it again"
+    if is_csv(path) and "utf-8" in reason:
+        advice = "it is no UTF-8 text: save it as UTF-8"
+    elif is_csv(path) and "more fields" in reason:
+        reason, advice = "a line has more fields than the header", "quote fields that hold commas"
+    return DatasetError(f"{path} is not a readable {kind} file ({reason}); {advice}")

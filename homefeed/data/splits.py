@@ -62,6 +62,11 @@ def timeline_for(
     """
     first_s = store.meta.first_s
     last_s = store.meta.last_s if until_s is None else min(until_s, store.meta.last_s)
+    if not first_s:
+        raise DatasetError(
+            "no action of this log has a known time, so it cannot be split in time: nothing can be "
+            "trained or judged on it; export the actions with their times"
+        )
     span = (last_s - first_s + 1) / DAY_S
     evaluation = _default_days(span, 7.0) if evaluation_days is None else evaluation_days
     ranker = _default_days(span, 7.0) if ranker_days is None else ranker_days

@@ -20,6 +20,7 @@ from homefeed.errors import ArtifactError, DatasetError, UnknownIdError
 ExternalId = int | str
 
 _INT, _TEXT, _INDEX = "int_id", "text_id", "index"
+_SMALLEST = -(2**63)
 
 
 def typed_id(external_id: ExternalId) -> str:
@@ -136,7 +137,8 @@ class Vocabulary:
 
     def _from_table(self, series: pl.Series) -> np.ndarray:
         low, table = self._table
-        ids = series.fill_null(low - 1).to_numpy()
+        outside = low - 1 if low > _SMALLEST else low + len(table)
+        ids = series.fill_null(outside).to_numpy()
         inside = (ids >= low) & (ids < low + len(table))
         if inside.all():
             return table.take(ids - low)

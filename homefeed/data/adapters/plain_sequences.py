@@ -13,7 +13,7 @@ from homefeed.errors import DatasetError
 from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIME_KNOWN, TIMESTAMP, USER_ID
 
 NAME = "sequences"
-VERSION = 1
+VERSION = 2
 INTERACT = "interact"
 DAY_S = 86_400
 LAST_S = 1_577_836_800  # 2020-01-01 UTC, the nominal time of every user's last action
@@ -22,8 +22,8 @@ _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 NOTES = (
     "the file has an order but no times: time_known is false and every time feature is masked",
     "a timestamp is only a place in the order: every user's last action stands at 2020-01-01, the "
-    "one before it one nominal day earlier, and so on, so that a split in time leaves the last "
-    "actions of every user out",
+    "one before it one nominal day earlier, and so on; no step may learn from such a time, so the "
+    "lifecycle, which splits its data in time, refuses a log without any known time",
     "every line is one positive action of the one type `interact`",
 )
 

@@ -24,7 +24,16 @@ from homefeed.data.sequences.encode import require_codes
 from homefeed.data.specification import FILE_NAME, write_spec
 from homefeed.data.tables import require_ids_fit, scan_for_check
 from homefeed.errors import CheckRefused, DatasetError
-from homefeed.schema import ACTIONS, ITEM_ID, ITEMS, SURFACE, TABLES, TIMESTAMP
+from homefeed.schema import (
+    ACTIONS,
+    ARRIVED_AT,
+    CREATED_AT,
+    ITEM_ID,
+    ITEMS,
+    SURFACE,
+    TABLES,
+    TIMESTAMP,
+)
 
 MEMORY_MB = 1024  # what DuckDB may hold; the rest it spills
 
@@ -89,8 +98,9 @@ def _examine(
     for table in tables:
         marks.add_table(table, _canonical(dataset, table, work))
         _require_rows(dataset, table, marks)
-        if TIMESTAMP in marks.columns(table):
-            require_plausible_times(dataset, table, marks)
+        for column in (TIMESTAMP, ARRIVED_AT, CREATED_AT):
+            if column in marks.columns(table):
+                require_plausible_times(dataset, table, marks, column)
     _require_few_names(dataset, marks)
     rules = _mark(dataset, tables, marks, thresholds, now_s, _known(dataset, known_items, work))
     results = {table: _results(table, marks, rules[table]) for table in tables}

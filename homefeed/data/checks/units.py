@@ -22,47 +22,52 @@ _NUMBER = re.compile(r"-?\d+(\.\d*)?")
 _LOOKED_AT = 1000  # values in the file, where too few could be read
 
 
-def require_plausible_times(dataset: Dataset, table: str, marks: Marks) -> None:
-    """Raise DatasetError where the typical time only makes sense in another unit."""
+def require_plausible_times(
+    dataset: Dataset, table: str, marks: Marks, column: str = TIMESTAMP
+) -> None:
+    """Raise DatasetError where a column's typical time only makes sense in another unit."""
     declared = dataset.spec.timestamp_unit
-    read = marks.value(f"SELECT count({TIMESTAMP}) FROM {table}")
+    read = marks.value(f"SELECT count({column}) FROM {table}")
     if 2 * read < marks.count(table):
-        _require_readable(dataset, table)
+        _require_readable(dataset, table, column)
         return
-    middle = marks.value(f"SELECT approx_quantile({TIMESTAMP}, 0.5) FROM {table}")
+    middle = marks.value(f"SELECT approx_quantile({column}, 0.5) FROM {table}")
     if declared in _UNITS_MS and not _EARLIEST_MS <= middle < _LATEST_MS:
-        _require_unit(dataset, table, middle / _UNITS_MS[declared])  # as it stands in the file
+        _require_unit(
+            dataset, table, column, middle / _UNITS_MS[declared]
+        )  # as it stands in the file
 
 
-def _require_readable(dataset: Dataset, table: str) -> None:
+def _require_readable(dataset: Dataset, table: str, column: str) -> None:
     """Most times became null: say what the values in the file look like, if that explains it."""
     raw, found = open_table(dataset.root, table, dataset.spec)
-    values = raw.select(pl.col(found[TIMESTAMP]).cast(pl.String)).drop_nulls().head(_LOOKED_AT)
+    values = raw.select(pl.col(found[column]).cast(pl.String)).drop_nulls().head(_LOOKED_AT)
     texts = [text.strip() for text in values.collect().to_series().to_list()]
     dates = [text for text in texts if _DATE.match(text)]
     numbers = sorted(float(text) for text in texts if _NUMBER.fullmatch(text))
     if 2 * len(dates) > len(texts) and dataset.spec.timestamp_unit != "datetime":
         advice = "declare timestamp_unit: datetime"
-        raise _looks_like(dataset, table, "dates", repr(dates[0]), advice)
+        raise _looks_like(dataset, table, column, "dates", repr(dates[0]), advice)
     if 2 * len(numbers) > len(texts):
-        _require_unit(dataset, table, numbers[len(numbers) // 2])
+        _require_unit(dataset, table, column, numbers[len(numbers) // 2])
 
 
-def _require_unit(dataset: Dataset, table: str, typical: float) -> None:
+def _require_unit(dataset: Dataset, table: str, column: str, typical: float) -> None:
     for unit, in_ms in _UNITS_MS.items():
         is_plausible = _EARLIEST_MS <= typical * in_ms < _LATEST_MS
         if unit != dataset.spec.timestamp_unit and is_plausible:
             advice = f"declare timestamp_unit: {unit}"
             if unit == "ns":
                 advice = "divide them by 1,000 and declare timestamp_unit: us"
-            raise _looks_like(dataset, table, _NAMES[unit], f"{typical:.0f}", advice)
+            raise _looks_like(dataset, table, column, _NAMES[unit], f"{typical:.0f}", advice)
 
 
 def _looks_like(
-    dataset: Dataset, table: str, found: str, typical: str, advice: str
+    dataset: Dataset, table: str, column: str, found: str, typical: str, advice: str
 ) -> DatasetError:
     declared = _NAMES.get(dataset.spec.timestamp_unit, "datetimes")
+    subject = "timestamps" if column == TIMESTAMP else f"values of {column}"
     return DatasetError(
-        f"{dataset.root / dataset.spec.files[table]}: timestamps look like {found} "
+        f"{dataset.root / dataset.spec.files[table]}: {subject} look like {found} "
         f"(typical value {typical}) but {declared} were declared; {advice}"
     )

@@ -136,7 +136,7 @@ def test_data_import_writes_the_contracts_form_where_it_is_told(
     (tmp_path / "log.txt").write_text("1 10\n1 11\n2 10\n")
     said = homefeed("data", "import", "log.txt", "--out", "mine")
     assert said.code == 0
-    assert "next: homefeed run --data mine" in said.out
+    assert "next: homefeed data check mine" in said.out  # it has no times to split
     assert (tmp_path / "mine" / "dataset.yaml").exists()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".mine")] == []
 

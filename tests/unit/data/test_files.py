@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 import yaml
 
+from homefeed.data.checks import CheckThresholds, check
 from homefeed.data.contract import Dataset
 from homefeed.errors import DatasetError
 
@@ -74,3 +75,20 @@ def test_a_part_that_cannot_be_read_is_named(open_parts, write_set, actions):
     (root / "days" / "b.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DatasetError, match=r"b\.parquet is not a readable Parquet file"):
         Dataset.open(root)
+
+
+@pytest.mark.parametrize(
+    ("found", "put", "told"),
+    [
+        (b"view", b"vi\xe9w", "save it as UTF-8"),
+        (b"view", b"view,1,2,3", "a line has more fields than the header"),
+    ],
+)
+def test_another_encoding_and_a_line_of_too_many_fields_are_named(
+    open_set, actions, tmp_path, found, put, told
+):
+    dataset = open_set("shop", tables={"actions": actions}, ending="csv")
+    file = dataset.root / "actions.csv"
+    file.write_bytes(file.read_bytes().replace(found, put, 1))
+    with pytest.raises(DatasetError, match=told):
+        check(Dataset.open(dataset.root), tmp_path / "out", CheckThresholds(), 1_750_000_000)

@@ -125,3 +125,9 @@ def test_a_missing_or_truncated_vocabulary_is_an_artifact_error(tmp_path):
 def _series(ids: list) -> pl.Series:
     dtype = pl.String if ids and isinstance(ids[0], str) else pl.Int64
     return pl.Series(ids, dtype=dtype)
+
+
+def test_a_null_is_unknown_whatever_the_smallest_id_is():
+    vocabulary = Vocabulary().extended(pl.Series([-(2**63), -(2**63) + 5]))
+    asked = pl.Series([None, -(2**63), -(2**63) + 5], dtype=pl.Int64)
+    assert vocabulary.indices(asked).tolist() == [0, 1, 2]

@@ -44,3 +44,22 @@ def test_a_time_that_is_there_and_unreadable_is_not_also_missing(open_set, actio
     rows = actions.with_columns(pl.Series("timestamp", times))
     report = check(open_set(tables={"actions": rows}), tmp_path / "out", CheckThresholds(), NOW_S)
     assert report.tables["actions"].rejected == {"timestamp_missing": 1, "value_unreadable": 1}
+
+
+def test_milliseconds_in_any_time_column_are_named_where_seconds_were_declared(
+    open_set, actions, tmp_path
+):
+    late = actions.with_columns((TIME * 1000 + 60_000).alias("arrived_at"))
+    dataset = open_set("late", tables={"actions": late})
+    with pytest.raises(DatasetError, match="values of arrived_at look like milliseconds"):
+        check(dataset, tmp_path / "late-out", CheckThresholds(), NOW_S)
+    items = actions.select("item_id").unique().with_columns(created_at=pl.lit(1_700_000_000_000))
+    dataset = open_set("created", tables={"actions": actions, "items": items})
+    with pytest.raises(DatasetError, match="values of created_at look like milliseconds"):
+        check(dataset, tmp_path / "created-out", CheckThresholds(), NOW_S)
+
+
+def test_items_of_the_sixties_keep_their_age(open_set, actions, tmp_path):
+    items = actions.select("item_id").unique().with_columns(created_at=pl.lit(-200_000_000))
+    dataset = open_set(tables={"actions": actions, "items": items})
+    assert check(dataset, tmp_path / "out", CheckThresholds(), NOW_S).tables["items"].kept
