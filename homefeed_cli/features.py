@@ -19,6 +19,12 @@ def add(parsers: Parsers) -> None:
     verb.add_argument("--at", type=float, help="as of this time (seconds), for simulated clocks")
 
 
+def as_in_the_log(written: str, *, is_text: bool) -> int | str:
+    """The id that a word of the command line means: ``42`` is a number, ``007`` is a text."""
+    whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", written) and not is_text
+    return int(written) if whole else written
+
+
 def get(args: argparse.Namespace) -> Answer:
     """Read one user's features through the release's feature service."""
     from feature_repo.publish import feature_store
@@ -30,8 +36,7 @@ def get(args: argparse.Namespace) -> Answer:
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     version = _version(config, registry, args.arm)
     release = registry.open(version)
-    whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", args.user) and not args.text_id
-    user = typed_id(int(args.user) if whole else args.user)
+    user = typed_id(as_in_the_log(args.user, is_text=args.text_id))
     found = feature_store(config).describe_online(user, release.feature_service, args.at)
     if not _anything(found):
         raise UnknownIdError(
