@@ -34,7 +34,7 @@ class SequencesRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemEncoderRecipe:
-    """The item encoder: svd, content, svd+content or none."""
+    """The item encoder: svd, content or svd+content; what gives no vectors is refused."""
 
     kind: str = "svd+content"
     dim: int = 64

@@ -59,14 +59,14 @@ def show(args: argparse.Namespace) -> Answer:
 
 def imported(args: argparse.Namespace) -> Answer:
     """Write a data set in the contract's form."""
+    import polars as pl
+
     dataset = _dataset(args)
     root = dataset.root
     if args.out is not None:
         _copy(dataset, args)
         root = args.out
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
-    import polars as pl
-
     times = dataset.scan(ACTIONS).select(pl.col(TIME_KNOWN).any()).collect().item()
     verb = "run --data" if times else "data check"  # what has no times cannot be split in time
     text = f"{root}{notes}\nnext: homefeed {verb} {root}"

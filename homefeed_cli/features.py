@@ -21,7 +21,7 @@ def add(parsers: Parsers) -> None:
 
 def as_in_the_log(written: str, *, is_text: bool) -> int | str:
     """The id that a word of the command line means: ``42`` is a number, ``007`` is a text."""
-    whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", written) and not is_text
+    whole = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", written) and not is_text
     return int(written) if whole else written
 
 

@@ -52,13 +52,17 @@ class Comparison:
     confidence: float
 
     @property
-    def significant(self) -> bool:
-        """Whether the interval of the difference excludes zero; never where nothing varies.
+    def excludes_zero(self) -> bool:
+        """Whether the interval of the difference does.
 
         The lift's interval is for reading: with a few events an arm its tails are far from alike.
         """
-        apart = self.difference_low > 0 or self.difference_high < 0
-        return apart and self.difference_low < self.difference_high
+        return self.difference_low > 0 or self.difference_high < 0
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference excludes zero and is estimated: something must vary."""
+        return self.excludes_zero and self.difference_low < self.difference_high
 
     @property
     def in_absolute_terms(self) -> str:
@@ -72,8 +76,8 @@ class Comparison:
             return f"{self.in_absolute_terms}, as the control is at 0"
         if self.value == 0:
             return f"{self.in_absolute_terms}, as the arm is at 0"
-        if (self.low > 0 or self.high < 0) != self.significant:
-            return f"{self.in_absolute_terms}, as there are few of them"
+        if (self.low > 0 or self.high < 0) != self.excludes_zero:
+            return f"{self.in_absolute_terms}, as the lift of so few cannot be told"
         return f"{self.lift:+.1%} [{self.low:+.1%}, {self.high:+.1%}]"
 
 

@@ -44,14 +44,8 @@ def type_fault(kind: str, dtype: pl.DataType, spec: DatasetSpec) -> str | None:
         "int": (number, "whole numbers"),
         "bool": (dtype == pl.Boolean or dtype.is_integer(), "true or false"),
         "label": (dtype == pl.Boolean or number, "0 or 1"),
-        "names": (
-            is_list,
-            "a list of texts (or text separated by `|`)",
-        ),
-        "vector": (
-            is_list,
-            "a list of numbers (or text separated by `|`)",
-        ),
+        "names": (is_list, "a list of texts (or text separated by `|`)"),
+        "vector": (is_list, "a list of numbers (or text separated by `|`)"),
         "time": _time_fits(dtype, spec),
     }[kind]
     return None if fits else wanted

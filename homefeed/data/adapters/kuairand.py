@@ -48,8 +48,6 @@ LABEL_COLUMNS = {
     "long_view": "long_view",
     "click": "is_click",
 }
-_OCCURRENCE = (USER_ID, ITEM_ID, "occurrence")
-_SHOWN = 1_000  # more than a history holds: what is older than all of it lies further back
 POSITIVE = ("click", "long_view", "like", "follow", "comment", "forward", "profile_enter")
 NOTES = (
     "no request ids: impressions of one user at one millisecond count as one request, and their "
@@ -67,6 +65,8 @@ NOTES = (
     "because their place among the long views is unknown",
     "upload dates are read as midnight in Beijing; tabs are the surfaces",
 )
+_OCCURRENCE = (USER_ID, ITEM_ID, "occurrence")
+_SHOWN = 1_000  # more than a history holds: what is older than all of it lies further back
 
 
 def recognises(path: Path) -> bool:

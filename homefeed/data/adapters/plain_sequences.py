@@ -13,7 +13,7 @@ from homefeed.errors import DatasetError
 from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIME_KNOWN, TIMESTAMP, USER_ID
 
 NAME = "sequences"
-VERSION = 2
+VERSION = 2  # the notes say that nothing learns from such times
 INTERACT = "interact"
 DAY_S = 86_400
 LAST_S = 1_577_836_800  # 2020-01-01 UTC, the nominal time of every user's last action

@@ -5,7 +5,7 @@ import pytest
 from homefeed_cli.features import as_in_the_log
 
 
-@pytest.mark.parametrize("written", ["²", "007", "٤٢", "-", "--5", "-0x1", "", "用户", "1.0"])
+@pytest.mark.parametrize("written", ["²", "007", "٤٢", "-", "--5", "-0", "-0x1", "", "用户", "1.0"])
 def test_what_is_not_written_as_a_number_is_a_text_and_never_an_error(written):
     assert as_in_the_log(written, is_text=False) == written
 
