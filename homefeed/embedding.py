@@ -127,7 +127,9 @@ def merge(yesterday: UserVectors, today: UserVectors) -> UserVectors:
     return UserVectors(user[order], vector[order], today.as_of_s)
 
 
-def users_with_new_actions(store: SequenceStore, after_s: int, until_s: int) -> np.ndarray:
+def users_with_new_actions(
+    store: SequenceStore, after_s: int, until_s: int, scan_actions: int = SCAN_ACTIONS
+) -> np.ndarray:
     """Users int32, ascending, with an action that became available in (after_s, until_s].
 
     By availability, not by time: a late arrival of last week is new today.
@@ -136,8 +138,8 @@ def users_with_new_actions(store: SequenceStore, after_s: int, until_s: int) -> 
     owners = owners[np.argsort(store.start[owners], kind="stable")]
     ends = store.start[owners] + store.length[owners]
     found = np.zeros(len(store.start), bool)
-    for begin in range(0, store.meta.action_count, SCAN_ACTIONS):
-        rows = slice(begin, min(begin + SCAN_ACTIONS, store.meta.action_count))
+    for begin in range(0, store.meta.action_count, scan_actions):
+        rows = slice(begin, min(begin + scan_actions, store.meta.action_count))
         available_s = store.available_s(rows)
         new = np.flatnonzero((available_s > after_s) & (available_s <= until_s)) + begin
         found[owners[np.searchsorted(ends, new, side="right")]] = True

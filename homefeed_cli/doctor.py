@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,10 +41,7 @@ def add(parsers: Parsers) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Look at everything; exit 2 where there is a problem."""
     config = config_of(args)
-    looks: list[Callable[[Config], Finding]] = [
-        _python, _packages, _cores, _memory, _disk, _bytecode, _workspace, _port, _gpu, _compiler,
-    ]  # fmt: skip
-    findings = [look(config) for look in looks]
+    findings = look(config)
     mark = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
     lines = [
         f"{mark[f.state]} {f.subject:12} {f.found}" + (f"\n{'':22}→ {f.advice}" if f.advice else "")
@@ -54,19 +51,41 @@ def run(args: argparse.Namespace) -> Answer:
     return Answer([asdict(f) for f in findings], "\n".join(lines), 2 if bad else 0)
 
 
-def _python(_: Config) -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    good = (3, 11) <= sys.version_info[:2] <= (3, 12)
+def look(config: Config) -> list[Finding]:
+    """Read the machine, and judge what is found."""
+    return [
+        python(sys.version_info[:3]),
+        packages({name: _installed(name) for name in PINNED}),
+        cores(_cores(), config.training.num_workers),
+        memory(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        disk(shutil.disk_usage(_existing(config.workspace)).free / 2**30),
+        bytecode(bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))),
+        workspace(config.workspace),
+        port(config.serving.host, config.serving.port),
+        gpu(_gpu_name(), config.training.device),
+        compiler(shutil.which("g++") or shutil.which("clang++")),
+    ]
+
+
+def python(version: tuple[int, ...]) -> Finding:
+    """Judge Python's version."""
+    found = ".".join(map(str, version))
+    good = (3, 11) <= version[:2] <= (3, 12)
     return Finding("python", "ok" if good else "problem", found, "" if good else "use 3.11 or 3.12")
 
 
-def _packages(_: Config) -> Finding:
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def packages(installed: Mapping[str, str | None]) -> Finding:
+    """Compare the versions installed (None: not there) with those pinned."""
     wrong = []
     for name, version in PINNED.items():
-        try:
-            found = importlib.metadata.version(name).split("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            found = "missing"
+        found = (installed[name] or "missing").split("+")[0]  # torch 2.13.0+cpu is 2.13.0
         if found != version:
             wrong.append(f"{name} {found} (pinned {version})")
     if wrong:
@@ -75,76 +94,87 @@ def _packages(_: Config) -> Finding:
     return Finding("packages", "ok", f"{len(PINNED)} pinned packages as pinned")
 
 
-def _cores(config: Config) -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    needed = config.training.num_workers
-    if cores is not None and cores < needed:
+def _cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def cores(found: int | None, workers: int) -> Finding:
+    """Judge the cores (None: unknown) against the training workers."""
+    if found is not None and found < workers:
         return Finding(
-            *("cores", "warning", f"{cores} for {needed} training workers"),
-            f"--set training.num_workers={cores}",
+            *("cores", "warning", f"{found} for {workers} training workers"),
+            f"--set training.num_workers={found}",
         )
-    return Finding("cores", "ok", str(cores))
+    return Finding("cores", "ok", str(found))
 
 
-def _memory(_: Config) -> Finding:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    advice = "" if pages >= 6 else "the default run needs 6 GB: use --recipe tiny"
-    return Finding("memory", "ok" if pages >= 6 else "warning", f"{pages:.0f} GiB", advice)
+def memory(gib: float) -> Finding:
+    """Judge the machine's memory."""
+    advice = "" if gib >= 6 else "the default run needs 6 GB: use --recipe tiny"
+    return Finding("memory", "ok" if gib >= 6 else "warning", f"{gib:.0f} GiB", advice)
 
 
 def _existing(folder: Path) -> Path:
     return next(p for p in (folder, *folder.parents) if p.exists())
 
 
-def _disk(config: Config) -> Finding:
-    free = shutil.disk_usage(_existing(config.workspace)).free / 2**30
-    advice = "" if free >= 5 else "free some space, or --set storage.root=FOLDER on another disk"
-    return Finding("disk", "ok" if free >= 5 else "problem", f"{free:.0f} GiB free", advice)
+def disk(free_gib: float) -> Finding:
+    """Judge what is free on the workspace's disk."""
+    good = free_gib >= 5
+    advice = "" if good else "free some space, or --set storage.root=FOLDER on another disk"
+    return Finding("disk", "ok" if good else "problem", f"{free_gib:.0f} GiB free", advice)
 
 
-def _bytecode(_: Config) -> Finding:
-    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+def bytecode(is_off: bool) -> Finding:
+    """Judge whether imports are compiled once."""
+    if is_off:
         advice = "unset PYTHONDONTWRITEBYTECODE: every step would recompile its imports"
         return Finding("bytecode", "warning", "not written", advice)
     return Finding("bytecode", "ok", "written")
 
 
-def _workspace(config: Config) -> Finding:
-    folder = _existing(config.workspace)
+def workspace(wanted: Path) -> Finding:
+    """See whether the workspace can be written."""
+    folder = _existing(wanted)
     if not folder.is_dir():
         found = f"{folder} is a file, not a folder"
     elif not os.access(folder, os.W_OK | os.X_OK):
         found = f"{folder} is not writable"
     else:
-        return Finding("workspace", "ok", str(config.workspace))
+        return Finding("workspace", "ok", str(wanted))
     return Finding("workspace", "problem", found, "--set storage.root=FOLDER")
 
 
-def _port(config: Config) -> Finding:
-    port = config.serving.port
+def port(host: str, number: int) -> Finding:
+    """See whether the server's port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((config.serving.host, port))
+            probe.bind((host, number))
         except OSError as error:
             advice = "a server may be running already; or --set serving.port=3001"
-            return Finding("port", "warning", f"{port}: {error.strerror}", advice)
-    return Finding("port", "ok", f"{port} is free")
+            return Finding("port", "warning", f"{number}: {error.strerror}", advice)
+    return Finding("port", "ok", f"{number} is free")
 
 
-def _gpu(config: Config) -> Finding:
+def _gpu_name() -> str | None:
     import torch
 
-    if torch.cuda.is_available():
-        return Finding("gpu", "ok", torch.cuda.get_device_name(0))
-    if config.training.device == "cuda":
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def gpu(name: str | None, device: str) -> Finding:
+    """Judge the GPU (None: there is none) against the device that trains."""
+    if name is not None:
+        return Finding("gpu", "ok", name)
+    if device == "cuda":
         advice = "--set training.device=cpu --set training.backend=gloo"
         return Finding("gpu", "problem", "training.device is cuda, no GPU found", advice)
     return Finding("gpu", "ok", "none; the profile trains on the CPU")
 
 
-def _compiler(_: Config) -> Finding:
-    found = shutil.which("g++") or shutil.which("clang++")
+def compiler(found: str | None) -> Finding:
+    """Judge the C++ compiler, by its path."""
     if found:
         return Finding("compiler", "ok", found)
     advice = "scoring runs uncompiled; install g++ to have it compiled"

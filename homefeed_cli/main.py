@@ -61,6 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
         top.print_help()
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
+    return run_verb(args)
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """Call ``args.run`` and print what it answers, or its error in one line; the exit code."""
     try:
         answer: Answer = args.run(args)
         _print(answer, args.json)

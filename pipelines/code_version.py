@@ -6,12 +6,12 @@ from pathlib import Path
 
 import homefeed
 
+ROOT = Path(homefeed.__file__).parent.parent
 PACKAGES = ("homefeed", "components", "pipelines", "feature_repo", "serving")
 
 
-def code_version() -> str:
+def code_version(root: Path = ROOT) -> str:
     """``0.1.0+<12 hexadecimal digits>``: the version and a hash over the source files."""
-    root = Path(homefeed.__file__).parent.parent
     digest = hashlib.blake2b(digest_size=6)
     for package in PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
@@ -20,12 +20,11 @@ def code_version() -> str:
     return f"{homefeed.__version__}+{digest.hexdigest()}"
 
 
-def commit() -> str:
+def commit(root: Path = ROOT) -> str:
     """The git commit of the checkout (12 digits, ``-dirty`` with edits), or the code version."""
-    root = Path(homefeed.__file__).parent.parent
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return code_version()
-    return said.stdout.strip() if said.returncode == 0 else code_version()
+        return code_version(root)
+    return said.stdout.strip() if said.returncode == 0 else code_version(root)

@@ -5,7 +5,7 @@ that a new request will take is foretold from the candidates that are waiting an
 candidate has cost lately, waiting included.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -17,8 +17,8 @@ _WEIGHT = 0.2  # of the newest measurement in the running mean
 class Admission:
     """Admits work that is foretold to end within ``budget_ms``; for one event loop."""
 
-    def __init__(self, budget_ms: float) -> None:
-        self.budget_ms = budget_ms
+    def __init__(self, budget_ms: float, now_s: Callable[[], float] = perf_counter) -> None:
+        self.budget_ms, self._now_s = budget_ms, now_s
         self.waiting = 0  # candidates admitted and not scored yet
         self._cost_ms: float | None = None  # of one candidate
 
@@ -38,12 +38,12 @@ class Admission:
                 status=429,
             )
         self.waiting += candidates
-        start = perf_counter()
+        start = self._now_s()
         try:
             yield
         finally:
             self.waiting -= candidates
-            self._learn((perf_counter() - start) * 1000 / max(ahead + candidates, 1))
+            self._learn((self._now_s() - start) * 1000 / max(ahead + candidates, 1))
 
     def _learn(self, cost_ms: float) -> None:
         before = cost_ms if self._cost_ms is None else self._cost_ms

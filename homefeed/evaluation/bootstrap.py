@@ -27,7 +27,12 @@ class Estimate:
 
 
 def bootstrap_means(
-    values: np.ndarray, *, samples: int = 1000, level: float = 0.95, seed: int = 0
+    values: np.ndarray,
+    *,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    chunk_draws: int = CHUNK_DRAWS,
 ) -> list[Estimate]:
     """Mean and user-bootstrap interval of each column of values [U, M].
 
@@ -37,7 +42,7 @@ def bootstrap_means(
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
     users = present.sum(axis=0)
-    means = _resampled_means(filled, present.astype(np.float64), samples, seed)
+    means = _resampled_means(filled, present.astype(np.float64), samples, seed, chunk_draws)
     tail = (1 - level) / 2
     estimates = []
     for column, count in enumerate(users):
@@ -73,13 +78,13 @@ def paired_difference(
 
 
 def _resampled_means(
-    filled: np.ndarray, present: np.ndarray, samples: int, seed: int
+    filled: np.ndarray, present: np.ndarray, samples: int, seed: int, chunk_draws: int
 ) -> np.ndarray:
     """Means [samples, M] over users drawn with replacement; NaN where a draw has no value."""
     num_users, num_columns = filled.shape
     generator = np.random.default_rng(seed)
     means = np.full((samples, num_columns), np.nan)
-    per_chunk = max(1, CHUNK_DRAWS // max(num_users, 1))
+    per_chunk = max(1, chunk_draws // max(num_users, 1))
     for start in range(0, samples if num_users else 0, per_chunk):
         rows = range(start, min(start + per_chunk, samples))
         times = np.stack(  # how often each user was drawn

@@ -70,7 +70,13 @@ VIEWS = ("all", "known", "new", "new_known")
 
 
 def build_cases(
-    store, *, cutoff_s: int, horizon_s: int, users: np.ndarray, item_table: ItemTable | None = None
+    store,
+    *,
+    cutoff_s: int,
+    horizon_s: int,
+    users: np.ndarray,
+    item_table: ItemTable | None = None,
+    chunk_users: int = CHUNK_USERS,
 ) -> Cases:
     """Collect the targets of ``users`` (vocabulary indices, any order) from a SequenceStore.
 
@@ -78,8 +84,8 @@ def build_cases(
     """
     users = np.unique(np.asarray(users, np.int32))
     pieces = [
-        _of_users(store, users[start : start + CHUNK_USERS], cutoff_s, cutoff_s + horizon_s)
-        for start in range(0, len(users), CHUNK_USERS)
+        _of_users(store, users[start : start + chunk_users], cutoff_s, cutoff_s + horizon_s)
+        for start in range(0, len(users), chunk_users)
     ]
     joined = {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]} if pieces else {}
     if not pieces or not len(joined["target_item"]):

@@ -139,7 +139,9 @@ def _svd_vectors(store, before_s: int, dim: int, seed: int) -> np.ndarray:
     return unit_rows(vectors)
 
 
-def cooccurrence(store, before_s: int, window: int = WINDOW) -> sparse.csr_matrix:
+def cooccurrence(
+    store, before_s: int, window: int = WINDOW, chunk_actions: int = CHUNK_ACTIONS
+) -> sparse.csr_matrix:
     """Symmetric counts [I+1, I+1]: 1/lag for two actions of one user, lag <= window apart.
 
     Explicit dislikes, and actions that had not ended and arrived by ``before_s``, are left out
@@ -147,7 +149,7 @@ def cooccurrence(store, before_s: int, window: int = WINDOW) -> sparse.csr_matri
     """
     size = store.meta.item_count + 1
     total = sparse.csr_matrix((size, size), dtype=np.float64)
-    for item, user in _past_actions(store, before_s):
+    for item, user in _past_actions(store, before_s, chunk_actions):
         for lag in range(1, min(window, len(item) - 1) + 1):
             near, far = item[lag:], item[:-lag]
             together = (user[lag:] == user[:-lag]) & (near != far)
@@ -157,11 +159,11 @@ def cooccurrence(store, before_s: int, window: int = WINDOW) -> sparse.csr_matri
     return (total + total.T).tocsr()
 
 
-def _past_actions(store, before_s: int):
+def _past_actions(store, before_s: int, chunk_actions: int):
     """Yield item [n] and user [n] of whole users, chronological, in chunks of bounded size."""
     users = np.flatnonzero(store.length)
     ends = np.cumsum(store.length[users], dtype=np.int64)
-    chunk = (ends - 1) // CHUNK_ACTIONS
+    chunk = (ends - 1) // chunk_actions
     for number in np.unique(chunk):
         members = users[chunk == number]
         length = store.length[members].astype(np.int64)

@@ -13,7 +13,7 @@ Shapes: Q positions, N pool items, D dim.
 import torch
 from torch import Tensor
 
-_CHUNK_BYTES = 16 << 20  # of float32 logits: in cache, and far below any memory limit
+CHUNK_BYTES = 16 << 20  # of float32 logits: in cache, and far below any memory limit
 
 
 def sampled_softmax(
@@ -26,24 +26,27 @@ def sampled_softmax(
     pool_log_weight: Tensor,
     masked: tuple[Tensor, Tensor],
     weight_Q: Tensor,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Tensor:
     """Weighted sum over positions of the corrected sampled softmax loss.
 
     user, target [Q, D] and pool [N, D]: unit vectors, float32. log_scale []: log of 1/τ.
     target_log_q [Q], pool_log_weight [N]. masked: (position, column) int64 pairs, sorted by
-    position, on the host's order. weight_Q [Q]. Returns a float32 scalar.
+    position, on the host's order. weight_Q [Q]. ``chunk_bytes`` of logits are alive at once.
+    Returns a float32 scalar.
     """
     return _SampledSoftmax.apply(
-        user_QD, target_QD, pool_ND, log_scale, target_log_q, pool_log_weight, masked, weight_Q
+        *(user_QD, target_QD, pool_ND, log_scale, target_log_q, pool_log_weight),
+        *(masked, weight_Q, chunk_bytes),
     )
 
 
 class _SampledSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, user, target, pool, log_scale, log_q, log_weight, masked, weight):
+    def forward(ctx, user, target, pool, log_scale, log_q, log_weight, masked, weight, chunk_bytes):
         scale = log_scale.exp()
         position, column = masked
-        rows = max(1, _CHUNK_BYTES // (4 * max(len(pool), 1)))
+        rows = max(1, chunk_bytes // (4 * max(len(pool), 1)))
         cuts = torch.arange(0, len(user) + rows, rows, device=position.device)
         cuts = torch.searchsorted(position, cuts).tolist()
         d_user, d_pool = torch.empty_like(user), torch.zeros_like(pool)
@@ -79,4 +82,4 @@ class _SampledSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         d_user, d_target, d_pool, d_scale = ctx.saved_tensors
-        return grad * d_user, grad * d_target, grad * d_pool, grad * d_scale, None, None, None, None
+        return grad * d_user, grad * d_target, grad * d_pool, grad * d_scale, *[None] * 5

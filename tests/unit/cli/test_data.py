@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from homefeed.data import checks
 from homefeed.errors import CheckRefused
 
 DATASET = "name: mine\nfiles: {actions: actions.csv}\npositive: [buy]\n"
@@ -129,9 +128,12 @@ def test_the_report_of_a_refusal_replaces_nothing_but_an_earlier_one(
 
 
 def test_a_refusal_leaves_data_alone_that_lies_where_its_report_would_go(
-    homefeed: Any, mine: Path, monkeypatch: pytest.MonkeyPatch
+    homefeed: Any, mine: Path
 ) -> None:
-    monkeypatch.setattr(checks, "check", lambda *_: pytest.fail("nothing may be written"))
-    shutil.move(mine, mine.with_name("mine.refused"))
+    data = mine.with_name("mine.refused")
+    shutil.move(mine, data)
+    before = everything(data)
     said = homefeed("data", "check", "my/mine.refused", "--out", "my/mine")
     refused(said, "the data that is read")
+    assert everything(data) == before
+    assert not mine.exists()

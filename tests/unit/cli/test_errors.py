@@ -1,12 +1,13 @@
 """Every error is one line on standard error, never a traceback; its code says of what kind."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homefeed.errors import CheckRefused, LedgerConflict
-from homefeed_cli import main as module
+from homefeed_cli.main import run_verb
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,15 @@ def test_a_file_where_the_workspace_should_be_is_named(homefeed: Any, tmp_path: 
     assert said.err.count("\n") == 1
 
 
+def verb_that_raises(error: BaseException) -> argparse.Namespace:
+    """The words of a verb whose work ends in ``error``."""
+
+    def run(_: argparse.Namespace) -> None:
+        raise error
+
+    return argparse.Namespace(run=run, json=False)
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -83,14 +93,10 @@ def test_a_file_where_the_workspace_should_be_is_named(homefeed: Any, tmp_path: 
     ],
 )
 def test_the_exit_code_says_who_has_to_act(
-    error: BaseException, code: int, homefeed: Any, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(module.doctor, "run", fail)
-    said = homefeed("doctor")
-    assert said.code == code
+    assert run_verb(verb_that_raises(error)) == code
+    said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
 
@@ -106,21 +112,14 @@ def test_the_exit_code_says_who_has_to_act(
     ],
 )
 def test_only_what_a_disk_refused_is_said_to_be_the_disks(
-    error: OSError, of_a_disk: bool, homefeed: Any, monkeypatch: pytest.MonkeyPatch
+    error: OSError, of_a_disk: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(module.doctor, "run", fail)
-    said = homefeed("doctor")
+    assert run_verb(verb_that_raises(error)) == 2
+    said = capsys.readouterr()
     assert ("storage.root" in said.err) == of_a_disk
     assert str(error.strerror or error) in said.err
 
 
-def test_a_programming_error_is_not_hidden(homefeed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
-        raise KeyError("a bug")
-
-    monkeypatch.setattr(module.doctor, "run", fail)
+def test_a_programming_error_is_not_hidden() -> None:
     with pytest.raises(KeyError):
-        homefeed("doctor")
+        run_verb(verb_that_raises(KeyError("a bug")))

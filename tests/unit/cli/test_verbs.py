@@ -13,7 +13,6 @@ import yaml
 from homefeed.config import Config
 from homefeed.plain_values import flatten
 from homefeed.recipes import recipe
-from homefeed_cli import doctor
 from homefeed_cli.main import _print as print_answer
 from homefeed_cli.verb import Answer, table
 from pipelines.names import NAMES
@@ -64,26 +63,6 @@ def test_doctor_looks_at_everything_and_each_finding_that_is_not_ok_has_advice(
     assert said.code == (2 if "problem" in {f["state"] for f in found.values()} else 0)
     text = homefeed("doctor").out
     assert all(subject in text for subject in found)
-
-
-def test_doctor_tells_of_a_package_that_is_not_as_pinned(
-    homefeed: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(doctor.PINNED, "kfp", "1.0.0")
-    monkeypatch.setitem(doctor.PINNED, "no-such-package", "1.0")
-    said = homefeed("doctor", "--json")
-    (finding,) = [f for f in said.json if f["subject"] == "packages"]
-    assert finding["state"] == "problem"
-    assert "(pinned 1.0.0)" in finding["found"]
-    assert "no-such-package missing" in finding["found"]
-    assert "make setup" in finding["advice"]
-    assert said.code == 2
-
-
-def test_the_packages_that_doctor_pins_are_those_of_the_project() -> None:
-    constraints = (Path(doctor.__file__).parent.parent / "constraints.txt").read_text().splitlines()
-    for name, version in doctor.PINNED.items():
-        assert f"{name}=={version}" in constraints
 
 
 def test_pipeline_list_shows_pipelines_and_runs(homefeed: Any, tmp_path: Path) -> None:

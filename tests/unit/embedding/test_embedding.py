@@ -94,8 +94,7 @@ def test_running_a_day_again_gives_the_same_table(store, make_encoder):
     assert np.array_equal(repeated.vector, first.vector)
 
 
-def test_new_actions_are_found_by_availability_not_by_time(store, monkeypatch):
-    monkeypatch.setattr("homefeed.embedding.SCAN_ACTIONS", 7)  # many small chunks
+def test_new_actions_are_found_by_availability_not_by_time(store):
     for day in range(0, 12):
         after_s, until_s = T0_S + day * DAY_S, T0_S + (day + 1) * DAY_S
         expected = [
@@ -104,7 +103,8 @@ def test_new_actions_are_found_by_availability_not_by_time(store, monkeypatch):
             if ((a := store.available_s(store.rows(int(user)))) > after_s).any()
             and ((a > after_s) & (a <= until_s)).any()
         ]
-        assert users_with_new_actions(store, after_s, until_s).tolist() == expected
+        found = users_with_new_actions(store, after_s, until_s, scan_actions=7)  # many chunks
+        assert found.tolist() == expected
 
 
 def test_an_action_that_is_there_at_midnight_itself_is_new_on_the_day_that_ends_alone(store):

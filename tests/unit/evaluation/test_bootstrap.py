@@ -65,9 +65,8 @@ def test_columns_share_their_draws():
     assert both[1].low == pytest.approx(2 * both[0].low)
 
 
-def test_memory_chunks_do_not_change_the_result(monkeypatch):
-    values = np.random.default_rng(5).normal(size=100)
-    whole = bootstrap_mean(values, samples=50)
-    monkeypatch.setattr("homefeed.evaluation.bootstrap.CHUNK_DRAWS", 300)
-    chunked = bootstrap_mean(values, samples=50)
+def test_memory_chunks_do_not_change_the_result():
+    values = np.random.default_rng(5).normal(size=(100, 1))
+    (whole,) = bootstrap_means(values, samples=50)
+    (chunked,) = bootstrap_means(values, samples=50, chunk_draws=300)
     assert [chunked.low, chunked.high] == pytest.approx([whole.low, whole.high], rel=1e-12)

@@ -100,10 +100,9 @@ def test_the_order_in_which_users_are_given_changes_nothing(log):
     assert described(forward, log) == described(backward, log)
 
 
-def test_users_read_in_chunks_give_the_same_cases(log, monkeypatch):
+def test_users_read_in_chunks_give_the_same_cases(log):
     whole = described(cases_of(log), log)
-    monkeypatch.setattr("homefeed.evaluation.cases.CHUNK_USERS", 1)
-    assert described(cases_of(log), log) == whole
+    assert described(cases_of(log, chunk_users=1), log) == whole
 
 
 def test_a_window_without_positives_is_refused_with_what_was_looked_for(log):

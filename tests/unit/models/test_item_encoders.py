@@ -89,8 +89,7 @@ def test_company_is_counted_as_written_out(make_log):
     assert found == pytest.approx(slow_counts(store, CUTOFF_S, 3))
 
 
-def test_an_action_that_arrived_after_the_cutoff_is_no_company(make_log, monkeypatch):
-    monkeypatch.setattr("homefeed.models.item_encoders.CHUNK_ACTIONS", 2)  # a user is a chunk
+def test_an_action_that_arrived_after_the_cutoff_is_no_company(make_log):
     rows = [
         (user, item, "like", CUTOFF_S - 600 + 10 * item) for user in (1, 2) for item in (1, 2, 3)
     ]
@@ -98,16 +97,15 @@ def test_an_action_that_arrived_after_the_cutoff_is_no_company(make_log, monkeyp
     arrived_s[4] = CUTOFF_S + 1  # user 2 on item 2
     _, store = make_log(rows, arrived_s=arrived_s)
     place = {i: store.items.index(i) for i in (1, 2, 3)}
-    found = cooccurrence(store, CUTOFF_S).toarray()
+    found = cooccurrence(store, CUTOFF_S, chunk_actions=2).toarray()  # a user is a chunk
     assert found[place[1], place[2]] == 1  # of user 1 alone
     assert found[place[1], place[3]] == 1.5  # lag 2, and lag 1 where item 2 is not there yet
 
 
-def test_company_counted_in_small_chunks_is_the_same(make_log, monkeypatch):
+def test_company_counted_in_small_chunks_is_the_same(make_log):
     _, store = make_log(random_rows(1, 150, 0, CUTOFF_S))
     whole = cooccurrence(store, CUTOFF_S).toarray()
-    monkeypatch.setattr("homefeed.models.item_encoders.CHUNK_ACTIONS", 10)
-    assert cooccurrence(store, CUTOFF_S).toarray() == pytest.approx(whole)
+    assert cooccurrence(store, CUTOFF_S, chunk_actions=10).toarray() == pytest.approx(whole)
 
 
 def test_ppmi_of_a_hand_computed_table():

@@ -7,20 +7,16 @@ from pathlib import Path
 import pytest
 
 import homefeed
-from pipelines import code_version as module
-from pipelines.code_version import PACKAGES, code_version, commit
+from pipelines.code_version import PACKAGES, ROOT, code_version, commit
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def source(tmp_path: Path) -> Path:
     """A copy of the source files that may be edited."""
-    root = Path(homefeed.__file__).parent.parent
     for package in PACKAGES:
         shutil.copytree(
-            root / package, tmp_path / package, ignore=lambda _, names: _not_python(names)
+            ROOT / package, tmp_path / package, ignore=lambda _, names: _not_python(names)
         )
-    # The module finds the files by where `homefeed` lies.
-    monkeypatch.setattr(module.homefeed, "__file__", str(tmp_path / "homefeed" / "__init__.py"))
     return tmp_path
 
 
@@ -34,32 +30,32 @@ def test_the_version_is_the_projects_and_a_hash() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_an_uncommitted_edit_in_any_package_changes_it(source: Path, package: str) -> None:
-    before = code_version()
+    before = code_version(source)
     file = source / package / "__init__.py"
     file.write_text(file.read_text() + "\n# an edit\n")
-    assert code_version() != before
+    assert code_version(source) != before
 
 
 def test_an_edit_of_a_file_in_a_folder_below_a_package_changes_it(source: Path) -> None:
     nested = sorted(p for p in (source / "homefeed").rglob("*.py") if p.parent.name != "homefeed")
-    before = code_version()
+    before = code_version(source)
     nested[0].write_text(nested[0].read_text() + "\n# an edit\n")
-    assert code_version() != before
+    assert code_version(source) != before
 
 
 def test_a_new_a_moved_and_a_removed_file_change_it_and_other_files_do_not(source: Path) -> None:
-    before = code_version()
+    before = code_version(source)
     (source / "pipelines" / "notes.txt").write_text("not code")
-    assert code_version() == before
+    assert code_version(source) == before
     new = source / "pipelines" / "new.py"
     new.write_text("")
-    with_new = code_version()
+    with_new = code_version(source)
     new.rename(source / "components" / "new.py")
-    moved = code_version()
+    moved = code_version(source)
     (source / "components" / "new.py").unlink()
     assert len({before, with_new, moved}) == 3
-    assert code_version() == before
+    assert code_version(source) == before
 
 
 def test_outside_of_a_checkout_the_commit_is_the_code_version(source: Path) -> None:
-    assert commit() == code_version()
+    assert commit(source) == code_version(source)

@@ -1,6 +1,5 @@
 import pytest
 
-from serving import admission
 from serving.admission import Admission
 from serving.requests import RequestError
 
@@ -16,10 +15,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(admission, "perf_counter", clock)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 def score(place: Admission, clock: Clock, candidates: int, spent_s: float) -> None:
@@ -28,14 +25,14 @@ def score(place: Admission, clock: Clock, candidates: int, spent_s: float) -> No
 
 
 def test_nothing_is_refused_before_anything_was_measured(clock):
-    place = Admission(budget_ms=100)
+    place = Admission(budget_ms=100, now_s=clock)
     with place.admitted(100), place.admitted(100), place.admitted(100):
         assert place.waiting == 300
     assert place.waiting == 0
 
 
 def test_a_request_that_could_not_end_in_time_is_refused_at_once(clock):
-    place = Admission(budget_ms=100)
+    place = Admission(budget_ms=100, now_s=clock)
     score(place, clock, 100, 0.04)  # 0.4 ms a candidate
     with place.admitted(100):
         with place.admitted(100):  # foretold 80 ms
@@ -48,7 +45,7 @@ def test_a_request_that_could_not_end_in_time_is_refused_at_once(clock):
 
 
 def test_more_candidates_need_more_room(clock):
-    place = Admission(budget_ms=100)
+    place = Admission(budget_ms=100, now_s=clock)
     score(place, clock, 100, 0.04)
     with place.admitted(100):
         with pytest.raises(RequestError):
@@ -58,7 +55,7 @@ def test_more_candidates_need_more_room(clock):
 
 
 def test_time_spent_waiting_is_not_taken_for_cost(clock):
-    place = Admission(budget_ms=100)
+    place = Admission(budget_ms=100, now_s=clock)
     score(place, clock, 100, 0.04)
     first, second = place.admitted(100), place.admitted(100)
     first.__enter__()
@@ -72,14 +69,14 @@ def test_time_spent_waiting_is_not_taken_for_cost(clock):
 
 
 def test_a_failed_request_gives_its_place_back(clock):
-    place = Admission(budget_ms=100)
+    place = Admission(budget_ms=100, now_s=clock)
     with pytest.raises(ValueError, match="broken"), place.admitted(100):
         raise ValueError("broken")
     assert place.waiting == 0
 
 
 def test_a_scorer_that_was_slow_is_found_fast_again(clock):
-    place = Admission(budget_ms=100)
+    place = Admission(budget_ms=100, now_s=clock)
     score(place, clock, 100, 5.0)
     with place.admitted(100), pytest.raises(RequestError):
         place.admitted(100).__enter__()
