@@ -38,8 +38,6 @@ from homefeed.errors import BusyError, FeatureStoreError
 if TYPE_CHECKING:
     import feast
 
-LOCK_TIMEOUT_S = 120.0
-
 
 class FeastConnection:
     """One Feast project below ``root``; safe to share between threads after ``warm``."""
@@ -98,13 +96,14 @@ class FeastConnection:
     def lock(self, name: str) -> Iterator[None]:
         """The writers' lock ``name``; readers take none. Raises BusyError."""
         self.root.mkdir(parents=True, exist_ok=True)
+        timeout_s = self.settings.lock_timeout_s
         try:
-            with FileLock(self.root / f"{name}.lock", timeout=LOCK_TIMEOUT_S):
+            with FileLock(self.root / f"{name}.lock", timeout=timeout_s):
                 yield
         except Timeout:
             raise BusyError(
                 f"another run has been writing the feature store {self.root} for "
-                f"{LOCK_TIMEOUT_S:.0f} s; wait for it or end it"
+                f"{timeout_s:.0f} s; wait for it or end it"
             ) from None
 
     @contextmanager

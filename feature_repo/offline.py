@@ -25,7 +25,6 @@ from homefeed.errors import FeatureStoreError
 if TYPE_CHECKING:
     from feast import FeatureView
 
-JOIN_ROWS = 100_000  # requests joined at once: bounds memory
 _ROW, _LABELS = "row", "label_hash"
 
 
@@ -83,7 +82,7 @@ def point_in_time_vectors(
         np.zeros(len(users), bool),
         np.zeros(len(users), np.int64),
     )
-    for part in entities.iter_slices(JOIN_ROWS):
+    for part in entities.iter_slices(connection.settings.join_rows):
         joined = _joined(connection, view, part)
         _close_engine()
         _require_same_rows(part, joined)

@@ -23,12 +23,14 @@ class StoreSettings:
     vector_ttl_s: int = 3 * DAY_S  # an older user vector counts as missing
     sequence_length: int = 100  # actions kept per user
     batch_rows: int = 5_000  # users written per transaction: bounds memory and lock time
+    join_rows: int = 100_000  # requests joined at once: bounds memory
     read_back: int = 64  # users read back and compared after every publish
+    lock_timeout_s: float = 120.0  # how long a writer waits for another one
 
     def __post_init__(self) -> None:
         if self.online_store not in ("sqlite", "redis"):
             raise ValueError(f"online_store must be sqlite or redis, found {self.online_store!r}")
-        for name in ("vector_ttl_s", "sequence_length", "batch_rows", "read_back"):
+        for name in ("vector_ttl_s", "sequence_length", "batch_rows", "join_rows", "read_back"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pipelines.runs import LogReader, Run, Step, new_run
 
 Listener = Callable[[str, Step | None], None]
 
-CHILD = (sys.executable, "-m", "pipelines.child")  # the process of a run; gets the run's folder
+CHILD = (sys.executable, "-m", "pipelines.child")  # the process of a run
 
 QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/architecture.md)
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -46,9 +46,15 @@ THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS
 
 
 def run_pipeline(
-    pipeline: str, arguments: dict[str, Any], config: Config, code_version: str, listen: Listener
+    pipeline: str,
+    arguments: dict[str, Any],
+    config: Config,
+    code_version: str,
+    listen: Listener,
+    child: Sequence[str] = CHILD,
 ) -> Run:
     """Run a pipeline here and wait for it; ``listen`` gets each log line and changed step.
+    ``child`` is the command of the run's process; it gets the run's folder as its last word.
 
     Only one writer of a workspace runs at a time: BusyError otherwise. The returned run has its
     status, and where a step failed the step's error.
@@ -64,7 +70,8 @@ def run_pipeline(
         if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
             address = stack.enter_context(_ray_head(config, temporary, environment))
             environment["HOMEFEED_RAY_ADDRESS_FILE"] = str(address)
-        return _follow(run, runs, environment, config.pipelines.run_timeout_s, listen)
+        command = [*child, str(runs / run.run_id)]
+        return _follow(run, runs, command, environment, config.pipelines.run_timeout_s, listen)
 
 
 def only_writer(workspace: Path) -> AcquireReturnProxy:
@@ -107,12 +114,17 @@ class _ray_head:  # noqa: N801 - used as a context manager, like a function
 
 
 def _follow(
-    run: Run, runs: Path, environment: dict[str, str], timeout_s: int, listen: Listener
+    run: Run,
+    runs: Path,
+    command: list[str],
+    environment: dict[str, str],
+    timeout_s: int,
+    listen: Listener,
 ) -> Run:
     folder = runs / run.run_id
     started = time.monotonic()
     process = subprocess.Popen(
-        [*CHILD, str(folder)],
+        command,
         env=environment,
         stdin=subprocess.PIPE,  # closes when this process ends, however it ends: the child sees it
         stdout=subprocess.PIPE,

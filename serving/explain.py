@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_TRIM_EVERY = 256
+TRIM_EVERY = 256  # explanations written
 
 
 class ExplanationStore:
     """A ring of explanations in SQLite, keyed by request id."""
 
-    def __init__(self, path: Path, *, limit: int) -> None:
-        self.path, self.limit = Path(path), limit
+    def __init__(self, path: Path, *, limit: int, trim_every: int = TRIM_EVERY) -> None:
+        self.path, self.limit, self.trim_every = Path(path), limit, trim_every
         self._local = threading.local()
         self._written = 0
         self._connection().execute(
@@ -36,7 +36,7 @@ class ExplanationStore:
             "INSERT OR REPLACE INTO explanations (request_id, body) VALUES (?, ?)", rows
         )
         self._written += len(rows)
-        if self._written >= _TRIM_EVERY:
+        if self._written >= self.trim_every:
             self._written = 0
             connection.execute(
                 "DELETE FROM explanations WHERE seq <= (SELECT max(seq) FROM explanations) - ?",

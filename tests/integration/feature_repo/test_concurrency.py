@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from feature_repo import connection
 from feature_repo.client import FeatureStore
 from feature_repo.definitions import EncoderView, ReleaseService
+from feature_repo.settings import StoreSettings
 from homefeed.clock import SimulatedClock
 from homefeed.errors import BusyError
 
@@ -97,9 +97,9 @@ def test_declarations_of_several_processes_are_all_kept_and_readers_never_see_ha
     assert names == {"release_old", *(f"release_{number}" for number in range(10, 15)), *mine}
 
 
-def test_a_second_publisher_is_told_to_wait(tmp_path, monkeypatch, write_vectors, random_vectors):
-    monkeypatch.setattr(connection, "LOCK_TIMEOUT_S", 0.05)
-    store = FeatureStore(tmp_path / "feast", clock=SimulatedClock(TODAY_S))
+def test_a_second_publisher_is_told_to_wait(tmp_path, write_vectors, random_vectors):
+    hasty = StoreSettings(lock_timeout_s=0.05)
+    store = FeatureStore(tmp_path / "feast", settings=hasty, clock=SimulatedClock(TODAY_S))
     store.apply([EncoderView(hash=OLD, dim=8)])
     first = FeatureStore(tmp_path / "feast")
     with first.connection.lock("publish"), pytest.raises(BusyError, match="another run"):

@@ -7,6 +7,7 @@ import pytest
 
 from feature_repo.client import FeatureStore
 from feature_repo.definitions import EncoderView
+from feature_repo.settings import StoreSettings
 from homefeed.errors import FeatureStoreError
 
 pytestmark = pytest.mark.integration
@@ -75,9 +76,11 @@ def test_requests_of_one_user_in_one_second_all_keep_their_rows_and_labels(
     assert joined.vectors.tobytes() == wanted.tobytes()
 
 
-def test_the_join_equals_a_loop_over_all_published_rows(history, write_vectors, monkeypatch):
+def test_the_join_equals_a_loop_over_all_published_rows(tmp_path, clock, write_vectors):
     """Reference: for each request, the newest row published before it, one by one."""
-    monkeypatch.setattr("feature_repo.offline.JOIN_ROWS", 97)  # several chunks
+    chunks = StoreSettings(join_rows=97)
+    history = FeatureStore(tmp_path / "feast", settings=chunks, clock=clock)
+    history.apply([EncoderView(hash=ENCODER, dim=8)])
     rng = np.random.default_rng(5)
     published = []
     for day in range(5):

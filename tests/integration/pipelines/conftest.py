@@ -5,7 +5,6 @@ And what tests of local runs share: a pipeline of two steps, a workspace, proces
 
 import importlib
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import kfp_server_api as api
 import pytest
 
 from homefeed.config import Config, load_config
-from pipelines import catalogue, local
+from pipelines import catalogue
 
 PREFIX = "/apis/v2beta1"
 
@@ -35,6 +34,8 @@ class Cluster:
         self.recurring_runs: dict[str, api.V2beta1RecurringRun] = {}
         self.host = ""
         self.refuse_with = 0  # an HTTP status to answer everything with
+        self.hangs_up_on = ""  # what is not answered, such as post_recurringruns
+        self.asked: list[str] = []  # post_runs, delete_recurringruns, ... in order
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,6 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({"error": "refused"}, self.cluster.refuse_with)
             return
         name = f"{method}_{parts[0]}" + ("_upload" if "upload" in parts[-1] else "")
+        self.cluster.asked.append(name)
+        if name == self.cluster.hangs_up_on:
+            self.close_connection = True  # without a word
+            return
         getattr(self, name)(parts, query)
 
     def do_GET(self) -> None:
@@ -165,11 +170,10 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module toy.py; the catalogue and the process of a run know its pipeline."""
+    """The module toy.py; the catalogue knows its pipeline."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     module = importlib.import_module("toy")
     monkeypatch.setitem(catalogue.PIPELINES, "toy", module.toy)
-    monkeypatch.setattr(local, "CHILD", (sys.executable, str(module.HERE)))
     return module
 
 

@@ -12,12 +12,12 @@ from filelock import FileLock
 
 from homefeed.config import Config, PipelinesConfig
 from homefeed.errors import BusyError
-from pipelines import local
 from pipelines.local import run_pipeline
 from pipelines.runs import load_run
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
+TOY = (sys.executable, str(HERE / "toy.py"))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def how(tmp_path: Path) -> Path:
 def _run(config: Config, how: Path, data: str = "text", listen: Any = None) -> Any:
     arguments = {"data": data, "how": str(how), "code_version": "0.1.0+abc"}
     quiet = listen or (lambda line, step: None)
-    return run_pipeline("toy", arguments, config, "0.1.0+abc", quiet)
+    return run_pipeline("toy", arguments, config, "0.1.0+abc", quiet, child=TOY)
 
 
 def _steps(run: Any) -> list[tuple[str, str]]:
@@ -77,11 +77,11 @@ def test_a_step_that_was_killed_is_named_with_a_likely_cause(
 
 
 def test_a_run_beyond_its_time_is_ended_with_all_that_it_started(
-    config: Config, monkeypatch: pytest.MonkeyPatch, alive: Any
+    config: Config, alive: Any
 ) -> None:
-    monkeypatch.setattr(local, "CHILD", (sys.executable, str(HERE / "stubborn.py")))
+    stubborn = (sys.executable, str(HERE / "stubborn.py"))
     limited = dataclasses.replace(config, pipelines=PipelinesConfig(run_timeout_s=6))
-    run = run_pipeline("toy", {}, limited, "", lambda line, step: None)
+    run = run_pipeline("toy", {}, limited, "", lambda line, step: None, child=stubborn)
     assert (run.status, run.exit_code, run.failed_step) == ("timed out", 2, "train-forever")
     assert run.error == "took longer than 6 s (pipelines.run_timeout_s)"
     process = config.workspace / "runs" / run.run_id / "processes"
@@ -98,12 +98,12 @@ def test_a_second_run_at_the_same_time_is_refused_and_leaves_nothing(
 
 
 def test_a_run_that_failed_to_start_gives_the_workspace_back(
-    config: Config, monkeypatch: pytest.MonkeyPatch
+    config: Config,
 ) -> None:
-    monkeypatch.setattr(local, "CHILD", ("/no/such/program",))
+    nothing = ("/no/such/program",)
     for _ in range(2):  # the second one would find the workspace busy
         with pytest.raises(FileNotFoundError):
-            run_pipeline("toy", {}, config, "", lambda line, step: None)
+            run_pipeline("toy", {}, config, "", lambda line, step: None, child=nothing)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])

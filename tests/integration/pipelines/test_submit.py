@@ -69,3 +69,29 @@ def test_the_uploaded_package_is_the_compiled_pipeline(cluster: Any) -> None:
     text = cluster.packages[uploaded.version_id]
     documents = [d for d in yaml.safe_load_all(text[: text.rindex("\r\n--")]) if d]
     assert documents[0]["pipelineInfo"]["name"] == "embeddings"
+
+
+def test_the_old_schedule_goes_only_after_the_new_one_is_there(cluster: Any) -> None:
+    schedule("daily", {}, _config(cluster))
+    cluster.asked.clear()
+    assert schedule("daily", {}, _config(cluster)) in cluster.recurring_runs
+    assert len(cluster.recurring_runs) == 1
+    changes = [asked for asked in cluster.asked if asked.endswith("_recurringruns")]
+    assert changes == ["get_recurringruns", "post_recurringruns", "delete_recurringruns"]
+
+
+def test_a_host_that_hangs_up_is_named_and_the_old_schedule_stays(cluster: Any) -> None:
+    old = schedule("daily", {}, _config(cluster))
+    cluster.hangs_up_on = "post_recurringruns"
+    with pytest.raises(PipelineError, match=rf"no answer from .* at {cluster.host}"):
+        schedule("daily", {}, _config(cluster))
+    assert list(cluster.recurring_runs) == [old]
+
+
+def test_what_the_client_prints_is_not_on_standard_output(
+    cluster: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schedule("daily", {}, _config(cluster))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "xperiment" in said.err

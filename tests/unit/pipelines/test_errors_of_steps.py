@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from homefeed.config import Config, PipelinesConfig, StorageConfig, TrainingConfig
-from pipelines import local
 from pipelines.local import run_pipeline
 from pipelines.runs import LogReader, Run
 
@@ -85,15 +84,15 @@ sys.exit(1)
     ],
 )
 def test_a_run_ends_with_its_steps_error_and_code_whatever_bytes_it_printed(
-    line: str, said: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: str, said: str, code: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(local, "CHILD", (sys.executable, "-c", _CHILD % line))
+    child = (sys.executable, "-c", _CHILD % line)
     config = Config(
         storage=StorageConfig(root=str(tmp_path)),
         training=TrainingConfig(num_workers=0),
         pipelines=PipelinesConfig(run_timeout_s=60),
     )
-    run = run_pipeline("daily", {}, config, "0.1.0+abc", lambda *_: None)
+    run = run_pipeline("daily", {}, config, "0.1.0+abc", lambda *_: None, child=child)
     assert (run.status, run.exit_code) == ("failed", code)
     assert run.error.startswith(said)
     assert "\ufffd" in (tmp_path / "runs" / run.run_id / "log.txt").read_text(encoding="utf-8")

@@ -42,18 +42,16 @@ def test_the_level_is_fitted_as_if_there_were_no_relevance(training_set, store, 
         torch.testing.assert_close(beside, alone)
 
 
-def test_every_step_shard_and_ranker_draws_a_dropout_of_its_own(
-    training_set, store, tables, monkeypatch
-):
+def test_every_step_shard_and_ranker_draws_a_dropout_of_its_own(training_set, store, tables):
+    seeds = []
+
+    class Watched(RankerFit):
+        def _loss(self, *given):
+            seeds.append(torch.initial_seed())
+            return super()._loss(*given)
+
     names = ("full", "no_sequence")
-    fit = RankerFit(config(*names), training_set, store, tables, worker=Worker())
-    loss, seeds = fit._loss, []
-
-    def seen(*given):
-        seeds.append(torch.initial_seed())
-        return loss(*given)
-
-    monkeypatch.setattr(fit, "_loss", seen)
+    fit = Watched(config(*names), training_set, store, tables, worker=Worker())
     shards = [len(fit.plan.shards(step, fit.worker)) for step in (0, 1)]
     for _ in shards:
         fit.train_step()

@@ -156,9 +156,8 @@ def test_explanations_can_be_read_when_the_answer_is_out(log, explanations):
     writer.close()
 
 
-def test_only_the_newest_explanations_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.explain._TRIM_EVERY", 1)
-    store = ExplanationStore(tmp_path / "explain.db", limit=3)
+def test_only_the_newest_explanations_are_kept(tmp_path):
+    store = ExplanationStore(tmp_path / "explain.db", limit=3, trim_every=1)
     for n in range(6):
         store.put({f"r{n}": {"n": n}})
     assert [store.get(f"r{n}") for n in range(6)] == [None] * 3 + [{"n": 3}, {"n": 4}, {"n": 5}]
