@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homefeed.config import Loaded
 from homefeed_cli.verb import Answer, Parsers, add_verb, loaded_config
 
 if TYPE_CHECKING:
+    from serving.run import ServerHandle
     from serving.settings import Settings
 
 # Key of the configuration → field of the server's settings.
@@ -38,7 +40,6 @@ def add(parsers: Parsers) -> None:
 
 def serve(args: argparse.Namespace) -> Answer:
     """Start, say where, and stay until interrupted or until the server ends."""
-    from homefeed.errors import ServerError
     from serving.run import start_server
 
     loaded = loaded_config(args)
@@ -53,18 +54,28 @@ def serve(args: argparse.Namespace) -> Answer:
         settings=settings,
         wait_for_release=False,
     ) as server:
-        with server.client() as client:
-            ready = client.ready()
-        where = f"serving {config.workspace} at {server.url} (docs at {server.url}/docs)"
-        state = "ready" if ready.get("ready") else "waiting for a champion: promote a release"
-        # Under --json, standard output is for the one document at the end.
-        print(where, state, sep="\n", file=sys.stderr if args.json else sys.stdout, flush=True)
-        try:
-            while server.running():
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            return Answer({"url": server.url, "stopped": True}, "stopped")
-        raise ServerError(f"the server ended by itself; its log: {server.log_path}")
+        return stay(server, config.workspace, as_json=args.json)
+
+
+def stay(server: "ServerHandle", workspace: Path, *, as_json: bool) -> Answer:
+    """Say where a started server is, and wait until it is interrupted.
+
+    Raises ServerError where it ends by itself.
+    """
+    from homefeed.errors import ServerError
+
+    with server.client() as client:
+        ready = client.ready()
+    where = f"serving {workspace} at {server.url} (docs at {server.url}/docs)"
+    state = "ready" if ready.get("ready") else "waiting for a champion: promote a release"
+    # Under --json, standard output is for the one document at the end.
+    print(where, state, sep="\n", file=sys.stderr if as_json else sys.stdout, flush=True)
+    try:
+        while server.running():
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return Answer({"url": server.url, "stopped": True}, "stopped")
+    raise ServerError(f"the server ended by itself; its log: {server.log_path}")
 
 
 def server_settings(loaded: Loaded, environment: Mapping[str, str] | None = None) -> "Settings":

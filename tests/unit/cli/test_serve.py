@@ -1,6 +1,7 @@
 """What `homefeed serve` hands to the server: the configuration, over the environment."""
 
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 
 from feature_repo.publish import feature_store
 from homefeed.config import load_config
-from homefeed.errors import ConfigError
-from homefeed_cli.serve import server_settings
+from homefeed.errors import ConfigError, ServerError
+from homefeed_cli.serve import server_settings, stay
 from serving.features import OnlineReader, store_settings
 from serving.settings import Settings
 
@@ -58,22 +59,28 @@ def test_an_unknown_online_store_is_refused() -> None:
         server_settings(load_config(overrides=("storage.online_store=dynamo",)), {})
 
 
+def started(running: Callable[[], bool]) -> Any:
+    """A started server, which ``running`` asks whether it still is."""
+    client = SimpleNamespace(ready=lambda: {"ready": True})
+    place = {"url": "http://127.0.0.1:1", "log_path": Path("server.log")}
+    return SimpleNamespace(**place, client=lambda: nullcontext(client), running=running)
+
+
+def interrupted() -> bool:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_under_json_only_the_document_is_on_standard_output(
-    as_json: bool, homefeed: Any, monkeypatch: pytest.MonkeyPatch
+    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted() -> bool:
-        raise KeyboardInterrupt
-
-    client = SimpleNamespace(ready=lambda: {"ready": True})
-    server = SimpleNamespace(
-        url="http://127.0.0.1:1",
-        log_path=Path("log"),
-        client=lambda: nullcontext(client),
-        running=interrupted,
-    )
-    monkeypatch.setattr("serving.run.start_server", contextmanager(lambda *_, **__: iter([server])))
-    said = homefeed("serve", *(["--json"] if as_json else []))
-    if as_json:
-        assert said.json == {"url": server.url, "stopped": True}
+    answer = stay(started(interrupted), tmp_path, as_json=as_json)
+    assert answer.data == {"url": "http://127.0.0.1:1", "stopped": True}
+    said = capsys.readouterr()
     assert "at http://127.0.0.1:1" in (said.err if as_json else said.out)
+    assert (said.out if as_json else said.err) == ""
+
+
+def test_a_server_that_ends_by_itself_is_an_error_that_names_its_log(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=r"ended by itself; its log: server\.log"):
+        stay(started(lambda: False), tmp_path, as_json=False)
