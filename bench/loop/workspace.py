@@ -17,6 +17,7 @@ from homefeed.steps.lineage import Day, champions_log, newest_day, write_day
 from homefeed.steps.releases import ARMS
 
 DAY_S = 86_400
+NAME = "world"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,12 @@ def finished(root: Path) -> Finished:
     """Read a workspace. ArtifactError where it holds no finished run on `world`."""
     root = Path(root).resolve()
     world = _world(root)
-    day = newest_day(root, champions_log(root))
+    if (log := champions_log(root)) != NAME:
+        raise ArtifactError(
+            f"{root} serves a release of the log `{log}`; give a workspace whose last run was on "
+            f"`{NAME}`"
+        )
+    day = newest_day(root, NAME)
     if day.as_of_s > world.end_s or day.watermark:
         raise ArtifactError(
             f"{root} has gone on after its log (it stands at {day.as_of_s}, the log ends at "
@@ -81,6 +87,8 @@ def _releases(root: Path) -> dict[str, int]:
     ledger, found = Ledger(root / "ledger.db"), {}
     for version in ledger.versions():
         manifest = ledger.manifest(version)
+        if manifest.dataset != NAME:
+            continue
         ranker = describe_ranker(manifest.ranker.path(root)).config.name
         for arm in ARMS:
             if (arm.ranker, arm.realtime) == (ranker, manifest.realtime):
