@@ -34,18 +34,19 @@ def finished(root: Path) -> Finished:
     """Read a workspace. ArtifactError where it holds no finished run on `world`."""
     root = Path(root).resolve()
     world = _world(root)
-    if (log := champions_log(root)) != NAME:
+    log = champions_log(root)
+    if log.split()[0] != NAME:  # a world's log is `world` and its fingerprint
         raise ArtifactError(
             f"{root} serves a release of the log `{log}`; give a workspace whose last run was on "
             f"`{NAME}`"
         )
-    day = newest_day(root, NAME)
+    day = newest_day(root, log)
     if day.as_of_s > world.end_s or day.watermark:
         raise ArtifactError(
             f"{root} has gone on after its log (it stands at {day.as_of_s}, the log ends at "
             f"{world.end_s}); give a workspace as `homefeed run` leaves it"
         )
-    return Finished(root=root, world=world, day=day, releases=_releases(root))
+    return Finished(root=root, world=world, day=day, releases=_releases(root, log))
 
 
 def serving_one_arm(source: Finished, version: int, out: Path) -> Config:
@@ -82,12 +83,12 @@ def _world(root: Path) -> WorldConfig:
     return read_section("world", max(runs, key=lambda r: r["started"])["arguments"]["world"])
 
 
-def _releases(root: Path) -> dict[str, int]:
-    """The newest release of each arm, told by its ranker's variant and whether it is real time."""
+def _releases(root: Path, log: str) -> dict[str, int]:
+    """The log's newest release of each arm, told by its ranker's variant and its real time."""
     ledger, found = Ledger(root / "ledger.db"), {}
     for version in ledger.versions():
         manifest = ledger.manifest(version)
-        if manifest.dataset != NAME:
+        if manifest.dataset != log:
             continue
         ranker = describe_ranker(manifest.ranker.path(root)).config.name
         for arm in ARMS:
