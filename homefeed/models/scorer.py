@@ -29,6 +29,7 @@ from homefeed.models.transact_fast import FastTransAct
 LOG = logging.getLogger(__name__)
 HISTORY = 100  # last actions that are read; longer histories are cut
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CHUNK_BYTES = 960_000  # a chunk's rows: 25 x 100 x 96 floats stay in the second-level cache
 FASTEST = "fastest"  # whichever of the two multiplies faster here, measured when a scorer opens
 
 
@@ -50,7 +51,7 @@ class ScorerSettings:
 
     precision: str = "float32"  # of TransAct: float32, bfloat16 or fastest
     exact_algebra: bool = True  # False: the plain form
-    chunk: int = 25  # candidates at a time: 25 x 100 x 96 floats stay in the second-level cache
+    chunk: int | None = None  # candidates at a time, about; None: what fits the cache (CHUNK_BYTES)
     threads: int = 1  # chunks computed side by side: sooner done where cores are idle
     compiled: bool = False  # torch.compile; falls back to eager where no C++ compiler is found
     device: str = "cpu"
@@ -84,9 +85,12 @@ class Scorer:
             self.typical = ranker.typical_item()
         self.pool = ThreadPoolExecutor(settings.threads) if settings.threads > 1 else None
         self.fast: FastTransAct | None = None
+        self.chunk = settings.chunk or 1  # the plain form takes all candidates at once
         if ranker.config.sequence and settings.exact_algebra:
             width = ranker.config.transact.dim
             dtype = PRECISIONS.get(settings.precision) or fastest(settings.device, width)
+            row_bytes = HISTORY * width * dtype.itemsize
+            self.chunk = settings.chunk or max(1, CHUNK_BYTES // row_bytes)
             self.fast = FastTransAct(ranker.transact, dtype)
             if settings.compiled:
                 _compile(self.fast)
@@ -123,7 +127,7 @@ class Scorer:
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
         with_typical = torch.cat([item_NC, self.typical])
-        summary = self.fast(side.history[0], with_typical, self.settings.chunk, self.pool)
+        summary = self.fast(side.history[0], with_typical, self.chunk, self.pool)
         summary = summary[:-1] - summary[-1:]
         relevance_NH = self.ranker.candidate_side(side, batch, item_NC, summary)
         return (side.level + relevance_NH).sigmoid().cpu().numpy()
@@ -139,7 +143,7 @@ class Scorer:
         actions = np.ones(HISTORY, np.int64)
         for length in (HISTORY, HISTORY // 2, 1):
             user = UserFeatures(request_time_s=0, items=items[:length], actions=actions[:length])
-            self.score(user, np.arange(2 * self.settings.chunk + 1) % count + 1)
+            self.score(user, np.arange(2 * self.chunk + 1) % count + 1)
 
     def _batch(
         self, user: UserFeatures, candidate_N: Tensor, familiarity: np.ndarray | None = None
