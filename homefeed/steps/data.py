@@ -42,3 +42,5 @@ def sequences_step(checked: Path, sequences: str, store: Path, piece: Path) -> N
     found = sequences_piece(built)
     found.save(piece)
     print(f"= {found.figures[0].value}")
+    for figure in found.figures[1:]:
+        print(f"= {figure.name}: {figure.value} {figure.note}")

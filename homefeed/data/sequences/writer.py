@@ -9,6 +9,7 @@ from homefeed.data.sequences.layout import (
     COLUMNS,
     ITEM_VOCABULARY,
     MAX_TIME_S,
+    NEVER_MIN,
     USER_VOCABULARY,
     USERS_FILE,
     VOCABULARY_FOLDER,
@@ -31,6 +32,7 @@ class StoreWriter:
         self._digests = {name: hashlib.sha256() for name in COLUMNS}
         self._counts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._first_s, self._last_s, self.action_count = MAX_TIME_S, 0, 0
+        self._never_count = 0
 
     def write(self, user: np.ndarray, columns: dict[str, np.ndarray]) -> None:
         """Append actions of whole users: ``user`` int[n] in store order, columns [n] by name."""
@@ -45,6 +47,7 @@ class StoreWriter:
         longest = np.maximum.reduceat(delays, begins)
         self._counts.append((user[begins], np.diff(np.r_[begins, len(user)]), longest))
         self._widen(columns)
+        self._never_count += int(np.count_nonzero(columns["late_min"] == NEVER_MIN))
         self.action_count += len(user)
 
     def _widen(self, columns: dict[str, np.ndarray]) -> None:
@@ -92,6 +95,7 @@ class StoreWriter:
             users_hash=users.hash,
             items_hash=items.hash,
             dataset_fingerprint=dataset_fingerprint,
+            never_count=self._never_count,
         )
         meta.write(self.folder)
         return meta

@@ -233,6 +233,12 @@ def test_duration_beyond_float16_counts_as_lateness(dataset_of, tmp_path):
     assert math.isfinite(store.duration[0])
 
 
+def test_actions_that_came_too_late_for_any_request_are_counted(dataset_of, tmp_path):
+    late = [_row(time=days, arrived_at=START_MS + days * 86_400_000) for days in (1, 45, 46, 400)]
+    store = build_sequences(dataset_of(late), tmp_path / "store")
+    assert store.meta.never_count == 2 == (store.available_s(store.rows(1)) > 2**40).sum()
+
+
 def _row(user=1, item="a", time=0, action_type="like", **more) -> dict:
     return {
         "user_id": user,

@@ -1,0 +1,55 @@
+"""The steps on data: what they say of the actions that take no part."""
+
+from pathlib import Path
+
+import polars as pl
+
+from homefeed.artifacts import write_json
+from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
+from homefeed.data.sequences import build_sequences
+from homefeed.report.piece import Figure, read_piece
+from homefeed.steps.daily import append_step
+from homefeed.steps.data import sequences_step
+
+DAY_S = 86_400
+TIME_MS = 1_700_000_000_000
+
+
+def _log(folder: Path, late_days: list[int]) -> Dataset:
+    times = [TIME_MS + 1000 * number for number in range(len(late_days))]
+    arrived = [time + 1000 * DAY_S * days for time, days in zip(times, late_days, strict=True)]
+    rows = {"user_id": 1, "item_id": 7, "action_type": "like", "timestamp": times}
+    frame = pl.DataFrame({**rows, "arrived_at": arrived})
+    spec = DatasetSpec(name="shop", files={}, positive=("like",))
+    return write_dataset(folder, spec, {"actions": frame})
+
+
+def _figures(tmp_path: Path, data: Dataset) -> list[Figure]:
+    sequences_step(data.root, "tiny", tmp_path / "store", tmp_path / "piece.json")
+    return read_piece(tmp_path / "piece.json").figures
+
+
+def test_actions_that_came_too_late_for_any_request_are_told_with_what_to_do(tmp_path, capsys):
+    actions, too_late = _figures(tmp_path, _log(tmp_path / "log", [0, 44, 46, 300]))
+    assert actions.value.startswith("4 of 1 users")
+    assert (too_late.name, too_late.value) == ("too late", "2 actions")
+    assert "over 45 days" in too_late.note
+    assert "leave the column out" in too_late.note
+    assert "= too late: 2 actions" in capsys.readouterr().out
+
+
+def test_a_log_whose_actions_all_count_says_nothing_more_than_its_size(tmp_path):
+    assert [figure.name for figure in _figures(tmp_path, _log(tmp_path / "log", [0, 44]))] == [
+        "actions"
+    ]
+
+
+def test_a_day_tells_of_its_own_actions_that_came_too_late(tmp_path, capsys):
+    base = _log(tmp_path / "base", [46])
+    build_sequences(base, tmp_path / "store")
+    day = tmp_path / "step"
+    _log(day / "day", [1, 50, 2])
+    place = {"checked": str(base.root), "store": str(tmp_path / "store")}
+    write_json(day / "day.json", {"ends_s": TIME_MS // 1000, "base": place})
+    append_step(day, tmp_path / "appended")
+    assert "= too late: 1 actions" in capsys.readouterr().out
