@@ -51,6 +51,10 @@ def sequences_piece(store: SequenceStore) -> Piece:
     days = (m.last_s - m.first_s) / 86_400
     size = f"{m.action_count:,} of {m.user_count:,} users on {m.item_count:,} items"
     figures = [Figure(name="actions", value=size, note=f"{days:.0f} days")]
+    if m.duplicate_count:
+        note = f"{m.other_request_count:,} of them repeat an action under another request_id"
+        rows = f"{m.duplicate_count:,} rows"
+        figures.append(Figure(name="duplicates removed", value=rows, note=note))
     if m.never_count:
         figures.append(Figure(name="too late", value=f"{m.never_count:,} actions", note=TOO_LATE))
     return Piece(title="Sequences", figures=figures)

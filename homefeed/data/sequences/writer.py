@@ -17,6 +17,7 @@ from homefeed.data.sequences.layout import (
     delay_s,
     users_in_store_order,
 )
+from homefeed.data.sequences.order import Removed
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import DatasetError
 from homefeed.schema import ActionFlag
@@ -69,7 +70,7 @@ class StoreWriter:
         items: Vocabulary,
         action_types: tuple[str, ...],
         surfaces: tuple[str, ...],
-        duplicate_count: int,
+        duplicates: Removed,
         dataset_fingerprint: str,
     ) -> StoreMeta:
         """Write offsets, vocabularies and metadata; DatasetError where there were no actions."""
@@ -90,12 +91,13 @@ class StoreWriter:
             action_count=self.action_count,
             first_s=min(self._first_s, self._last_s),  # 0 where no time is known
             last_s=self._last_s,
-            duplicate_count=duplicate_count,
+            duplicate_count=duplicates.rows,
             content_hash=self._content_hash(length),
             users_hash=users.hash,
             items_hash=items.hash,
             dataset_fingerprint=dataset_fingerprint,
             never_count=self._never_count,
+            other_request_count=duplicates.other_request,
         )
         meta.write(self.folder)
         return meta

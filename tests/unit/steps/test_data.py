@@ -38,6 +38,17 @@ def test_actions_that_came_too_late_for_any_request_are_told_with_what_to_do(tmp
     assert "= too late: 2 actions" in capsys.readouterr().out
 
 
+def test_removed_duplicates_are_told_with_those_that_named_another_request(tmp_path):
+    rows = {"user_id": 1, "item_id": [7, 7, 7, 7, 8], "action_type": "like", "timestamp": TIME_MS}
+    frame = pl.DataFrame({**rows, "request_id": ["a", "b", "b", None, "a"]})
+    spec = DatasetSpec(name="shop", files={}, positive=("like",))
+    data = write_dataset(tmp_path / "log", spec, {"actions": frame})
+    actions, removed = _figures(tmp_path, data)
+    assert actions.value.startswith("2 of 1 users")
+    assert (removed.name, removed.value) == ("duplicates removed", "3 rows")
+    assert removed.note.startswith("2 of them ")
+
+
 def test_a_log_whose_actions_all_count_says_nothing_more_than_its_size(tmp_path):
     assert [figure.name for figure in _figures(tmp_path, _log(tmp_path / "log", [0, 44]))] == [
         "actions"
