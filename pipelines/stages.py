@@ -86,6 +86,7 @@ def publish_stage(p: Outputs, log: Outputs, made: Outputs) -> Outputs:
         "snapshots": snapshots.outputs["snapshots"],
         "published": published.outputs["published"],
         "embeddings_piece": snapshots.outputs["piece"],
+        "published_piece": published.outputs["piece"],
     }
 
 
