@@ -5,6 +5,7 @@ The folder of user encoders that these steps pass on holds ``pinnerformer`` and 
 """
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,8 @@ def user_encoder_step(
             tracking, "item_encoder", items, item_encoder.hash, tracked.run_id
         )
         write_json(beside / "versions.json", versions)
+    # Written and registered. A step that died before this goes on from its checkpoints.
+    shutil.rmtree(run.folder, ignore_errors=True)
     training_piece("User encoder: PinnerFormer", metrics).save(piece)
     last = metrics[-1]
     print(f"= loss {last['loss']:.3f}, {last['users_per_second']:.0f} users/s")
