@@ -1,15 +1,20 @@
-"""The steps on data: what they say of the actions that take no part."""
+"""The steps on data: what they open, and what they say of the actions that take no part."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from homefeed.artifacts import write_json
+from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import build_sequences
+from homefeed.data.specification import write_spec
+from homefeed.recipes import config_json, recipe, section_json
 from homefeed.report.piece import Figure, read_piece
 from homefeed.steps.daily import append_step
-from homefeed.steps.data import sequences_step
+from homefeed.steps.data import check_step, open_dataset, sequences_step
 
 DAY_S = 86_400
 TIME_MS = 1_700_000_000_000
@@ -64,3 +69,20 @@ def test_a_day_tells_of_its_own_actions_that_came_too_late(tmp_path, capsys):
     write_json(day / "day.json", {"ends_s": TIME_MS // 1000, "base": place})
     append_step(day, tmp_path / "appended")
     assert "= too late: 1 actions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_copy_of_a_simulated_world_is_checked_as_a_recorded_log(tmp_path, capsys, live):
+    made = _log(tmp_path / "copy", [0, 0, 0])
+    write_spec(made.root / "dataset.yaml", replace(made.spec, live=live))
+    config = config_json(Config(storage=StorageConfig(root=str(tmp_path / "workspace"))))
+    check_step(str(made.root), "tiny", config, tmp_path / "checked", tmp_path / "piece.json")
+    checked = Dataset.open(tmp_path / "checked")
+    assert not checked.spec.live
+    assert checked.scan("actions").collect().height == 3
+    assert ("taken as a recorded log" in capsys.readouterr().out) is live
+
+
+def test_the_world_that_is_asked_for_by_name_is_live(tmp_path):
+    world = section_json(recipe("tiny", ("world.users=20", "world.items=50")), "world")
+    assert open_dataset("world", world, tmp_path).spec.live
