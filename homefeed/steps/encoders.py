@@ -81,7 +81,6 @@ def item_encoder_step(
 
 
 def user_encoder_step(
-    checked: Path,
     store_path: Path,
     items: Path,
     sequences: str,
@@ -132,7 +131,7 @@ def user_encoder_step(
             step = int(reported["step"])
             tracked.log_metrics({k: v for k, v in reported.items() if k != "step"}, step)
         origin = load_user_encoder(beside / PINNERFORMER).origin
-        control_encoder(item_encoder, origin, Dataset.open(checked)).save(beside / MEAN_RECENT)
+        control_encoder(item_encoder, origin).save(beside / MEAN_RECENT)
         versions = {
             kind: register_encoder(tracking, beside / kind, tracked.run_id) for kind in ENCODERS
         }
@@ -211,11 +210,6 @@ def register_folder(
     return known or tracking.register(model, folder, tags, run_id=run_id)
 
 
-def control_encoder(
-    items: ItemEncoder, origin: EncoderOrigin, dataset: Dataset
-) -> MeanRecentEncoder:
+def control_encoder(items: ItemEncoder, origin: EncoderOrigin) -> MeanRecentEncoder:
     """The mean of recent positives' vectors; reads the same history as PinnerFormer does."""
-    positive = tuple(origin.action_types.index(name) for name in dataset.spec.positive)
-    return MeanRecentEncoder(
-        items=items.vectors, origin=dataclasses.replace(origin, positive_types=positive)
-    )
+    return MeanRecentEncoder(items=items.vectors, origin=origin)

@@ -9,7 +9,7 @@ import pytest
 from homefeed.config import Config, StorageConfig, TrainingConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import build_sequences
-from homefeed.errors import ConfigError, HomefeedError
+from homefeed.errors import ConfigError
 from homefeed.recipes import config_json, recipe, section_json
 from homefeed.steps.encoders import item_encoder_step, user_encoder_step
 
@@ -40,7 +40,7 @@ def test_items_without_vectors_are_refused_before_anything_is_trained_on_them(
     assert not (tmp_path / "items").exists()
 
 
-def _fit(tmp_path: Path, checked: Path) -> None:
+def _fit(tmp_path: Path) -> None:
     """Fit a few steps in this process, in the workspace below ``tmp_path``."""
     config = Config(
         storage=StorageConfig(root=str(tmp_path / "workspace")),
@@ -48,7 +48,6 @@ def _fit(tmp_path: Path, checked: Path) -> None:
     )
     made = recipe("tiny", ("user_encoder.steps=2",))
     user_encoder_step(
-        checked,
         tmp_path / "store",
         tmp_path / "items",
         "tiny",
@@ -65,10 +64,13 @@ def test_the_files_of_a_fit_go_once_its_encoder_is_registered_and_stay_until_the
 ):
     item_encoder_step(dataset.root, tmp_path / "store", "tiny", "tiny", tmp_path / "items")
     kept = tmp_path / "workspace" / "ray"
-    with pytest.raises(HomefeedError, match="nowhere"):  # after the fit, before the control
-        _fit(tmp_path, tmp_path / "nowhere")
+    broken = tmp_path / "items" / "broken"
+    broken.symlink_to("nowhere")  # so that the items cannot be registered, after the fit
+    with pytest.raises(OSError, match="broken"):
+        _fit(tmp_path)
     (folder,) = kept.iterdir()
     assert folder.name.startswith("user-encoder-")
-    _fit(tmp_path, dataset.root)
+    broken.unlink()
+    _fit(tmp_path)
     assert (tmp_path / "encoders" / "versions.json").exists()
     assert list(kept.iterdir()) == []
