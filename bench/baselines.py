@@ -62,11 +62,6 @@ def table(options: argparse.Namespace, folder: Path) -> str:
         trained_before_s=cutoff_s,
         action_types=store.meta.action_types,
         surfaces=store.meta.surfaces,
-        positive_types=tuple(
-            store.meta.action_types.index(name)
-            for name in dataset.spec.positive
-            if name in store.meta.action_types
-        ),
     )
     mean = MeanRecentEncoder(items=encoder.vectors, origin=origin, recent=options.recent)
     models = [

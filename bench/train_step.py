@@ -21,7 +21,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -175,6 +175,11 @@ def in_turn(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, li
     return times
 
 
+def spread(seconds: Sequence[float]) -> float:
+    """Longest less shortest, as a share of the median."""
+    return (max(seconds) - min(seconds)) / statistics.median(seconds)
+
+
 def pinnerformer(options) -> dict:
     fit, full = new_fit(options, full=False), new_fit(options, full=True)
     peer = PaddedPeer(new_fit(options, full=False))
@@ -192,24 +197,28 @@ def pinnerformer(options) -> dict:
     }
     needed["peer"] = needed["ours"]  # it does more; this is what the answer needs
     print(f"limit: {rate / 1e9:.0f} GFLOP/s ({options.precision}, one thread)\n")
-    print("         users/s   CPU ms/step   spread   share of peak   Gflop needed")
+    print(
+        "         users/CPU-s   CPU ms/step   spread   wall ms/step   spread   "
+        "share of peak   Gflop needed"
+    )
     result = {"gemm_gflop_per_s": rate / 1e9, "options": vars(options), "ways": {}}
     for name, spent in times.items():
-        cpu = [c for _, c in spent]
+        wall, cpu = zip(*spent, strict=True)
         shares = [f / c / rate for f, c in zip(needed[name], cpu, strict=True)]
-        middle = statistics.median(cpu)
         row = {
-            "users_per_s": options.users / middle,
-            "cpu_ms": middle * 1e3,
-            "wall_ms": statistics.median(w for w, _ in spent) * 1e3,
-            "spread": (max(cpu) - min(cpu)) / middle,
+            "users_per_s": options.users / statistics.median(cpu),
+            "cpu_ms": statistics.median(cpu) * 1e3,
+            "spread": spread(cpu),
+            "wall_ms": statistics.median(wall) * 1e3,
+            "wall_spread": spread(wall),
             "share_of_peak": statistics.median(shares),
             "gflop": statistics.median(needed[name]) / 1e9,
         }
         result["ways"][name] = row
         print(
-            f"{name:<8} {row['users_per_s']:>7.1f}   {row['cpu_ms']:>11.0f}   "
-            f"{row['spread']:>5.0%}   {row['share_of_peak']:>13.0%}   {row['gflop']:>12.1f}"
+            f"{name:<8} {row['users_per_s']:>11.1f}   {row['cpu_ms']:>11.0f}   "
+            f"{row['spread']:>6.0%}   {row['wall_ms']:>12.0f}   {row['wall_spread']:>6.0%}   "
+            f"{row['share_of_peak']:>13.0%}   {row['gflop']:>12.1f}"
         )
     ratio = result["ways"]["peer"]["cpu_ms"] / result["ways"]["ours"]["cpu_ms"]
     print(f"\nours needs 1/{ratio:.1f} of the peer's CPU time for the same users and targets")

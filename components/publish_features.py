@@ -11,16 +11,14 @@ def publish_features(
     config: str,
     code_version: str,
     published: dsl.Output[dsl.Artifact],
+    piece: dsl.Output[dsl.Artifact],
 ) -> None:
     """Publish every snapshot, oldest first, and the users' last actions."""
     from pathlib import Path
 
     from feature_repo.publish import publish
     from homefeed.recipes import read_config
-    from homefeed.steps.lineage import remember
+    from homefeed.steps.publishing import published_step
 
     rows = publish(Path(snapshots.path), read_config(config), Path(published.path))
-    remember(Path(snapshots.path), config)
-    written = sum(row["written"] for row in rows)
-    compared = sum(row["read_back"] for row in rows)
-    print(f"= {written:,} rows written, {compared:,} read back bit for bit")
+    published_step(rows, Path(snapshots.path), config, Path(piece.path))

@@ -7,7 +7,6 @@ from components.component import component
 
 @component
 def train_user_encoder(
-    checked: dsl.Input[dsl.Dataset],
     store: dsl.Input[dsl.Artifact],
     items: dsl.Input[dsl.Model],
     sequences: str,
@@ -23,7 +22,6 @@ def train_user_encoder(
     from homefeed.steps.encoders import user_encoder_step
 
     user_encoder_step(
-        Path(checked.path),
         Path(store.path),
         Path(items.path),
         sequences,

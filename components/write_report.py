@@ -13,6 +13,7 @@ def write_report(
     training: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     embeddings: dsl.Input[dsl.Artifact],
+    published: dsl.Input[dsl.Artifact],
     training_set: dsl.Input[dsl.Artifact],
     ranking: dsl.Input[dsl.Artifact],
     releases: dsl.Input[dsl.Artifact],
@@ -27,8 +28,8 @@ def write_report(
 
     from homefeed.steps.reports import report_step
 
-    pieces = [checked, sequences, training, evaluation, embeddings, training_set]
-    pieces += [ranking, releases, gate, abtest]
+    pieces = [checked, sequences, training, evaluation, embeddings, published]
+    pieces += [training_set, ranking, releases, gate, abtest]
     report_step(
         [Path(piece.path) for piece in pieces],
         f"Homefeed: the lifecycle on {Path(data).name}",

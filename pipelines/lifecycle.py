@@ -39,6 +39,7 @@ def lifecycle(
         training=made["training_piece"],
         evaluation=made["evaluation_piece"],
         embeddings=published["embeddings_piece"],
+        published=published["published_piece"],
         training_set=ranked["training_set_piece"],
         ranking=ranked["ranking_piece"],
         releases=ranked["releases_piece"],

@@ -53,7 +53,11 @@ def encoder_stage(p: Outputs, log: Outputs) -> Outputs:
     data = {"checked": log["checked"], "store": log["store"]}
     items = fit_item_encoder(**data, item_encoder=p["item_encoder"], **common).outputs["items"]
     trained = train_user_encoder(
-        **data, items=items, user_encoder=p["user_encoder"], config=p["config"], **common
+        store=log["store"],
+        items=items,
+        user_encoder=p["user_encoder"],
+        config=p["config"],
+        **common,
     )
     encoders = trained.outputs["encoders"]
     evaluated = evaluate_user_encoder(
@@ -86,6 +90,7 @@ def publish_stage(p: Outputs, log: Outputs, made: Outputs) -> Outputs:
         "snapshots": snapshots.outputs["snapshots"],
         "published": published.outputs["published"],
         "embeddings_piece": snapshots.outputs["piece"],
+        "published_piece": published.outputs["piece"],
     }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from homefeed.data.familiarity import NEVER_MS, familiarity
+from homefeed.data.familiarity import NEVER_MS, acted_on, familiarity
 from serving.scoring import ScoreRequest
 from serving.served import ServedRelease
 from serving.user_state import UserState
@@ -36,8 +36,9 @@ def _familiarity(
     release: ServedRelease, state: UserState, items: np.ndarray, time_ms: int
 ) -> np.ndarray:
     """What the user had to do with ``items`` int32 [N] before, float32 [N, F]."""
-    acted_on = np.isin(items, release.items.indices_of_typed(state.seen))
+    recent = release.items.indices_of_typed(action.item_id for action in reversed(state.recent))
+    acted = acted_on(recent[None], np.zeros(len(items), np.intp), items)
     known = release.items.indices_of_typed(state.shown_ms)
     shown_of = dict(zip(known.tolist(), state.shown_ms.values(), strict=True))
     shown_ms = np.array([shown_of.get(item, NEVER_MS) for item in items.tolist()], np.int64)
-    return familiarity(acted_on, shown_ms, time_ms)
+    return familiarity(acted, shown_ms, time_ms)

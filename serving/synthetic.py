@@ -72,7 +72,6 @@ def write_workspace(
         trained_before_s=sizes.as_of_s,
         action_types=ACTION_TYPES,
         surfaces=SURFACES,
-        positive_types=(1, 2),
     )
     user_encoder = MeanRecentEncoder(items=vectors, origin=origin)
     user_encoder.save(sizes.root / "user_encoders" / "mean_recent")

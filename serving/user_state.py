@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from homefeed.data.familiarity import REMEMBERED_S
+from homefeed.data.familiarity import LAST_ACTIONS, REMEMBERED_S
 from serving.dependency import Dependency, DependencyError
 from serving.event_log import EventLog
 from serving.logged import Action
@@ -45,6 +45,7 @@ class UserState:
     vector: np.ndarray | None
     vector_age_s: float | None
     sequence: Sequence[PastAction]  # counted actions, oldest first
+    recent: Sequence[PastAction]  # the last LAST_ACTIONS that count, of the log too in every arm
     seen: frozenset[str]  # typed items acted on, whenever
     shown_ms: Mapping[str, int]  # typed item → when it was last shown, as far as remembered
     hidden: frozenset[str]  # of these, what was shown within the window of `shown_window_s`
@@ -100,20 +101,22 @@ class UserReads:
     ) -> UserState:
         if stored.vector is None and stored.why_no_vector:
             reasons.append(stored.why_no_vector)
-        sequence = merge(
-            stored.row,
-            stored.watermark,
-            logged if realtime else (),
-            request_ms=request_ms,
-            length=self._settings.history_length,
-        )
+        read = self._settings.history_length
+
+        def last(of_log: Sequence[Action]) -> list[PastAction]:
+            length = max(read, LAST_ACTIONS)
+            return merge(stored.row, stored.watermark, of_log, request_ms=request_ms, length=length)
+
+        recent = last(logged)
+        sequence = recent if realtime else last(())
         in_row = {action.item_id for action in stored.row}
         shown_ms = {**stored.shown_ms, **shown_ms}  # the log goes on from what was published
         window_ms = request_ms - round(self._settings.shown_window_s * 1000)
         return UserState(
             vector=stored.vector,
             vector_age_s=stored.vector_age_s,
-            sequence=sequence,
+            sequence=sequence[-read:],
+            recent=recent[-LAST_ACTIONS:],
             seen=frozenset(in_row.union(a.item_id for a in logged if a.available_ms < request_ms)),
             shown_ms=shown_ms,
             hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),

@@ -9,7 +9,7 @@ import numpy as np
 
 from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
-from homefeed.data.familiarity import FEATURES, REMEMBERED_S, acted_on, familiarity
+from homefeed.data.familiarity import FEATURES, LAST_ACTIONS, REMEMBERED_S, acted_on, familiarity
 from homefeed.data.item_stats import DAY_S, ItemStats
 from homefeed.data.ranking_rows import RankingRows, rows_from_impressions
 from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
@@ -28,7 +28,7 @@ from homefeed.errors import require_count
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
 
-HISTORY = 100  # last actions per request
+HISTORY = LAST_ACTIONS  # last actions per request
 CHUNK_REQUESTS = 16_384
 
 
@@ -156,6 +156,9 @@ def _write_familiarity(
     for first in range(0, count, CHUNK_REQUESTS):
         part = slice(first, first + CHUNK_REQUESTS)
         request, item = rows.request[part], rows.item[part]
-        acted = acted_on(actions, request, item, store)
+        met, of_row = np.unique(request, return_inverse=True)
+        last = actions[met]
+        items = np.where(last >= 0, store.item[np.maximum(last, 0)], 0)
+        acted = acted_on(items, of_row, item)
         table[part] = familiarity(acted, shown_ms[part], rows.time_ms[request])
     table.flush()

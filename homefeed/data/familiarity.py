@@ -6,18 +6,17 @@ liked and done with. A ranker that is not told takes their low rates for a disli
 from what was known strictly before the request: actions that were available, showings at an
 earlier millisecond.
 
-Shapes: n rows (candidates of requests), A actions of a request.
+Shapes: n rows (candidates of requests), R requests, A actions of a request.
 """
 
 import numpy as np
-
-from homefeed.data.sequences import SequenceStore
 
 FEATURES = ("acted_on", "shown_lately")
 DAY_S = 86_400
 REMEMBERED_S = 14 * DAY_S  # an older showing counts as none
 FADING_S = 7 * DAY_S  # a showing this old weighs 1/e
 NEVER_MS = -1
+LAST_ACTIONS = 100  # of these an item counts as acted on; what training and the row online hold
 
 
 def familiarity(
@@ -34,13 +33,12 @@ def familiarity(
     return np.stack([np.asarray(acted, bool), lately], axis=1).astype(np.float32)
 
 
-def acted_on(
-    actions: np.ndarray, request: np.ndarray, item: np.ndarray, store: SequenceStore
-) -> np.ndarray:
-    """bool [n]: whether ``item`` [n] is among the ``actions`` int64 [R, A] of its ``request``.
+def acted_on(items: np.ndarray, request: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """bool [n]: whether ``item`` [n] is among the last LAST_ACTIONS items of its ``request`` [n].
 
-    Actions are positions in the store's columns, -1 is padding.
+    ``items`` int [R, A] are the items of all actions that were available before the request,
+    newest first; 0, which is never met, stands for padding and for an item without an index: it
+    has its place among the last, or a user's older actions would count for one reader only.
     """
-    of_row = actions[request]  # [n, A]
-    items = np.where(of_row >= 0, store.item[np.maximum(of_row, 0)], 0)
-    return ((items == item[:, None]) & (item[:, None] > 0)).any(axis=1)
+    of_row = items[request, :LAST_ACTIONS]  # [n, A]
+    return ((of_row == item[:, None]) & (item[:, None] > 0)).any(axis=1)

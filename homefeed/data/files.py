@@ -36,6 +36,8 @@ def file_parts(path: Path) -> list[Path]:
         )
     if empty := [p for p in parts if p.stat().st_size == 0]:
         raise DatasetError(f"{empty[0]} is empty (0 bytes); export it again")
+    if named_text := [p for p in parts if _is_text(p) and _begins_as_parquet(p)]:
+        raise DatasetError(f"{named_text[0]}: this is a Parquet file; name it {PARQUET}")
     return parts
 
 
@@ -50,6 +52,12 @@ def is_csv(path: Path) -> bool:
 
 def _is_text(part: Path) -> bool:
     return part.name.lower().endswith(CSV_ENDINGS)
+
+
+def _begins_as_parquet(part: Path) -> bool:
+    """Read as text, such a file would fail on its first bytes with words that tell nobody why."""
+    with part.open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 def scan_file(path: Path) -> pl.LazyFrame:

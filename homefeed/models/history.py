@@ -38,6 +38,7 @@ class HistoryBatch:
     time_s: Tensor  # (B, L) int64 seconds since 1970 UTC
     duration: Tensor  # (B, L) float32 seconds
     time_known: Tensor  # (B, L) bool
+    positive: Tensor  # (B, L) bool: ActionFlag.POSITIVE, as the data set's contract defines it
     length: Tensor  # (B,) int64
 
     def to(self, device: torch.device | str) -> "HistoryBatch":
@@ -114,7 +115,8 @@ def read_histories(store: ActionColumns, positions: np.ndarray) -> HistoryBatch:
         values = source[rows] if len(source) else np.zeros(rows.shape)
         return torch.from_numpy(np.where(inside, values, 0).astype(dtype))
 
-    untimed = (column_of("flags", np.int64) & int(ActionFlag.TIME_UNKNOWN)) != 0
+    flags = column_of("flags", np.int64)
+    untimed = (flags & int(ActionFlag.TIME_UNKNOWN)) != 0
     present = torch.from_numpy(inside)
     return HistoryBatch(
         item=column_of("item", np.int64),
@@ -123,6 +125,7 @@ def read_histories(store: ActionColumns, positions: np.ndarray) -> HistoryBatch:
         time_s=column_of("time_s", np.int64),
         duration=column_of("duration", np.float32),
         time_known=present & ~untimed,
+        positive=(flags & int(ActionFlag.POSITIVE)) != 0,
         length=torch.from_numpy(length.astype(np.int64)),
     )
 

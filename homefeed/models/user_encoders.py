@@ -36,7 +36,7 @@ class EncoderOrigin:
     trained_before_s: int  # nothing later was looked at
     action_types: tuple[str, ...]  # by code, [0] = padding
     surfaces: tuple[str, ...]
-    positive_types: tuple[int, ...] = ()  # codes that count as positive (mean_recent reads them)
+    positive_types: tuple[int, ...] = ()  # only in a mean_recent from before it read the flag
     code_version: str = ""
 
 
@@ -117,7 +117,9 @@ class PinnerFormerEncoder:
 class MeanRecentEncoder:
     """The mean of the item vectors of a user's last ``recent`` positive actions: the control.
 
-    items float32 [I+1, D] come from an item encoder; positives are the origin's positive types.
+    items float32 [I+1, D] come from an item encoder. Positives are those of the contract, with its
+    least durations and its surfaces: the store's flag, as for targets and cases. One that was saved
+    with the origin's positive types goes on counting those, as the rankers on it were trained.
     """
 
     items: np.ndarray
@@ -140,12 +142,16 @@ class MeanRecentEncoder:
         batch = newest(batch, self.history_length)
         vectors = torch.from_numpy(self.items)
         item = batch.item.where(batch.item < len(vectors), 0)
-        positive = torch.isin(batch.action, torch.tensor(self.origin.positive_types))
-        counted = positive & (item > 0)
+        counted = self._positive(batch) & (item > 0)
         # How many counted actions are at least as new: the last ``recent`` of them stay.
         newer = counted.flip(1).cumsum(1).flip(1)
         kept = (counted & (newer <= self.recent)).float()
         return F.normalize(torch.einsum("bl,bld->bd", kept, vectors[item]), dim=-1)
+
+    def _positive(self, batch: HistoryBatch) -> Tensor:
+        if self.origin.positive_types:
+            return torch.isin(batch.action, torch.tensor(self.origin.positive_types))
+        return batch.positive
 
     def item_vectors(self) -> np.ndarray:
         """Item vectors [I+1, D], of length one where they are not zero."""
@@ -176,7 +182,7 @@ def newest(batch: HistoryBatch, count: int) -> HistoryBatch:
     def cut(column: Tensor) -> Tensor:
         return column.gather(1, source).masked_fill(~inside, 0)
 
-    columns = ("item", "action", "surface", "time_s", "duration", "time_known")
+    columns = ("item", "action", "surface", "time_s", "duration", "time_known", "positive")
     return HistoryBatch(**{c: cut(getattr(batch, c)) for c in columns}, length=length)
 
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from homefeed.data.checks import CheckReport
 from homefeed.data.sequences import SequenceStore
+from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.report.piece import Figure, Piece, Table
+
+TOO_LATE = (
+    f"became known over {NEVER_MIN // (60 * 24)} days after their time and count for no request; "
+    "where `arrived_at` is when a log was loaded, not when it was known, leave the column out"
+)
 
 
 def check_piece(report: CheckReport, checked: Path) -> Piece:
@@ -40,16 +46,15 @@ def check_piece(report: CheckReport, checked: Path) -> Piece:
 
 
 def sequences_piece(store: SequenceStore) -> Piece:
-    """The sequence store: its size and span."""
+    """The sequence store: its size and span, and what of the log takes no part."""
     m = store.meta
     days = (m.last_s - m.first_s) / 86_400
-    return Piece(
-        title="Sequences",
-        figures=[
-            Figure(
-                name="actions",
-                value=f"{m.action_count:,} of {m.user_count:,} users on {m.item_count:,} items",
-                note=f"{days:.0f} days",
-            )
-        ],
-    )
+    size = f"{m.action_count:,} of {m.user_count:,} users on {m.item_count:,} items"
+    figures = [Figure(name="actions", value=size, note=f"{days:.0f} days")]
+    if m.duplicate_count:
+        note = f"{m.other_request_count:,} of them repeat an action under another request_id"
+        rows = f"{m.duplicate_count:,} rows"
+        figures.append(Figure(name="duplicates removed", value=rows, note=note))
+    if m.never_count:
+        figures.append(Figure(name="too late", value=f"{m.never_count:,} actions", note=TOO_LATE))
+    return Piece(title="Sequences", figures=figures)

@@ -20,7 +20,7 @@ from homefeed.recipes import read_config
 from homefeed.release.opened import newest_snapshot
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
-from homefeed.report.pieces_data import check_piece
+from homefeed.report.pieces_data import TOO_LATE, check_piece
 from homefeed.snapshots import Snapshot
 from homefeed.steps.events import EVENTS, event_log_day
 from homefeed.steps.lineage import DAY_S, Day, champions_log, end_of, name_of, newest_day
@@ -101,6 +101,8 @@ def append_step(day: Path, out: Path) -> None:
     new = after.action_count - before.action_count
     again = after.duplicate_count - before.duplicate_count
     print(f"= {new:,} actions appended, {again:,} were there already")
+    if too_late := after.never_count - before.never_count:
+        print(f"= too late: {too_late:,} actions {TOO_LATE}")
 
 
 def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:

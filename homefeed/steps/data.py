@@ -5,18 +5,31 @@ import time
 from pathlib import Path
 
 from homefeed.data.checks import CheckThresholds, check
-from homefeed.data.contract import Dataset, resolve
+from homefeed.data.contract import WORLD, Dataset, resolve
 from homefeed.data.sequences import build_sequences
 from homefeed.data.world.dataset import world_dataset
 from homefeed.recipes import read_config, read_section
 from homefeed.report.pieces_data import check_piece, sequences_piece
 
+NOT_LIVE = (
+    "`live: true` in a folder's dataset.yaml: taken as a recorded log, whose users answer no "
+    "server; for those run `--data world`"
+)
+
 
 def open_dataset(data: str, world: str, workspace: Path) -> Dataset:
-    """The data set that was asked for; ``world`` is made to the recipe's size."""
-    if data == "world":
+    """The data set that was asked for; ``world`` is made to the recipe's size.
+
+    Only that one is live: a copy in a folder has no server started for it, and its users could
+    be another recipe's, so it is a recorded log.
+    """
+    if data == WORLD:
         return world_dataset(workspace, read_section("world", world))
-    return resolve(data, workspace)
+    dataset = resolve(data, workspace)
+    if not dataset.spec.live:
+        return dataset
+    notes = (*dataset.spec.notes, NOT_LIVE)
+    return Dataset(dataset.root, dataclasses.replace(dataset.spec, live=False, notes=notes))
 
 
 def check_step(data: str, world: str, config: str, checked: Path, piece: Path) -> None:
@@ -42,3 +55,5 @@ def sequences_step(checked: Path, sequences: str, store: Path, piece: Path) -> N
     found = sequences_piece(built)
     found.save(piece)
     print(f"= {found.figures[0].value}")
+    for figure in found.figures[1:]:
+        print(f"= {figure.name}: {figure.value} {figure.note}")

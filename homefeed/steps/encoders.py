@@ -5,6 +5,7 @@ The folder of user encoders that these steps pass on holds ``pinnerformer`` and 
 """
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,6 @@ def item_encoder_step(
 
 
 def user_encoder_step(
-    checked: Path,
     store_path: Path,
     items: Path,
     sequences: str,
@@ -131,7 +131,7 @@ def user_encoder_step(
             step = int(reported["step"])
             tracked.log_metrics({k: v for k, v in reported.items() if k != "step"}, step)
         origin = load_user_encoder(beside / PINNERFORMER).origin
-        control_encoder(item_encoder, origin, Dataset.open(checked)).save(beside / MEAN_RECENT)
+        control_encoder(item_encoder, origin).save(beside / MEAN_RECENT)
         versions = {
             kind: register_encoder(tracking, beside / kind, tracked.run_id) for kind in ENCODERS
         }
@@ -139,6 +139,8 @@ def user_encoder_step(
             tracking, "item_encoder", items, item_encoder.hash, tracked.run_id
         )
         write_json(beside / "versions.json", versions)
+    # Written and registered. A step that died before this goes on from its checkpoints.
+    shutil.rmtree(run.folder, ignore_errors=True)
     training_piece("User encoder: PinnerFormer", metrics).save(piece)
     last = metrics[-1]
     print(f"= loss {last['loss']:.3f}, {last['users_per_second']:.0f} users/s")
@@ -208,11 +210,6 @@ def register_folder(
     return known or tracking.register(model, folder, tags, run_id=run_id)
 
 
-def control_encoder(
-    items: ItemEncoder, origin: EncoderOrigin, dataset: Dataset
-) -> MeanRecentEncoder:
+def control_encoder(items: ItemEncoder, origin: EncoderOrigin) -> MeanRecentEncoder:
     """The mean of recent positives' vectors; reads the same history as PinnerFormer does."""
-    positive = tuple(origin.action_types.index(name) for name in dataset.spec.positive)
-    return MeanRecentEncoder(
-        items=items.vectors, origin=dataclasses.replace(origin, positive_types=positive)
-    )
+    return MeanRecentEncoder(items=items.vectors, origin=origin)

@@ -1,5 +1,6 @@
 """The point-in-time training set, the rankers of all arms in one fit, and their evaluation."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,8 @@ def train_rankers_step(
             for folder in sorted(p for p in beside.iterdir() if p.is_dir())
         }
         write_json(beside / "versions.json", versions)
+    # Written and registered. A step that died before this goes on from its checkpoints.
+    shutil.rmtree(run.folder, ignore_errors=True)
     losses = {k.removeprefix("loss_"): v for k, v in metrics[-1].items() if k.startswith("loss_")}
     print("= loss " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))
 

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 
 from homefeed.data.contract import Dataset
-from homefeed.data.familiarity import REMEMBERED_S
+from homefeed.data.familiarity import LAST_ACTIONS, REMEMBERED_S
 from homefeed.data.sequences import SequenceStore
 from homefeed.schema import IMPRESSIONS, ITEM_ID, TIMESTAMP, USER_ID
 
 SEQUENCES = "sequences.parquet"
-SEQUENCE_LENGTH = 100  # actions in a row
+SEQUENCE_LENGTH = LAST_ACTIONS  # actions in a row
 SHOWN_LENGTH = 200  # shown items in a row
 NO_SHOWINGS = {"shown_items": pl.List(pl.String), "shown_ms": pl.List(pl.Int64)}
 

@@ -78,7 +78,7 @@ class UserEncoderFit:
             weight_decay=config.weight_decay,
         )
         self.parameters = [*self.model.parameters(), self.log_scale]
-        self.probabilities = SampleProbabilities(config.sketch_width)
+        self.probabilities = _probabilities(config, self.timelines)
         self.autocast = precision == "bf16"
         self.step = 0
         # The vectors are no weights: a checkpoint would fit others of the same width as well.
@@ -200,6 +200,13 @@ class UserEncoderFit:
             {k: v if k == "totals" else v.view(np.uint32) for k, v in sketches.items()}
         )
         self.step = found.step
+
+
+def _probabilities(config: UserEncoderConfig, timelines: Timelines) -> SampleProbabilities:
+    if config.sketch_width:
+        return SampleProbabilities(config.sketch_width)
+    samples = config.steps * config.batch_users * config.positions_per_user
+    return SampleProbabilities.sized(timelines, samples)
 
 
 def run_fit(

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homefeed.training.count_min_sketch import CountMinSketch
+from homefeed.training.count_min_sketch import CountMinSketch, width_for
 from homefeed.training.keyed_random import keyed_bits, keyed_integers
-from homefeed.training.sampling import SampledUsers
+from homefeed.training.sampling import SampledUsers, Timelines
 
 _PAIR_STRIDE = np.int64(1 << 32)  # an item index is below it
 
@@ -29,9 +29,19 @@ _PAIR_STRIDE = np.int64(1 << 32)  # an item index is below it
 class SampleProbabilities:
     """The two sketches behind log Q; part of a checkpoint."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, pair_width: int | None = None) -> None:
         self.items = CountMinSketch(width)  # marginal: over positives
-        self.pairs = CountMinSketch(width)  # conditional: (user, item), and (user, 0) for C(user)
+        # conditional: (user, item), and (user, 0) for C(user)
+        self.pairs = CountMinSketch(pair_width or width)
+
+    @classmethod
+    def sized(cls, timelines: Timelines, samples: int) -> "SampleProbabilities":
+        """Sketches wide enough for ``samples`` positives drawn from these timelines.
+
+        What may be counted is bounded by the log and by how much of it the fit looks at.
+        """
+        pairs = min(len(timelines.positive_key), samples) + len(timelines.user)
+        return cls(width_for(int(timelines.known_item.sum())), width_for(pairs))
 
     def update(self, user_Q: np.ndarray, item_Q: np.ndarray) -> None:
         """Count the positives of one global batch."""

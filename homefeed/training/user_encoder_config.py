@@ -24,7 +24,7 @@ class UserEncoderConfig:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     gradient_clip: float = 1.0  # norm over all parameters
-    sketch_width: int = 1 << 20  # counters per row of the count-min sketches, a power of two
+    sketch_width: int = 0  # counters per row of the count-min sketches, a power of two; 0: enough
     seed: int = 0
     report_every: int = 50  # steps between reported metrics
     checkpoint_every: int = 500  # steps between checkpoints

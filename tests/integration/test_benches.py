@@ -33,3 +33,30 @@ def test_a_bench_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(figures.read_text())
     assert done.stdout.strip()
+
+
+def test_the_training_step_shows_wall_time_with_its_spread_beside_the_cpu_time() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            BENCH / "train_step.py",
+            "--width",
+            "32",
+            "--users",
+            "4",
+            "--repeats",
+            "2",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=BENCH.parent,
+    )
+    lines = done.stdout.splitlines()
+    (head,) = (number for number, line in enumerate(lines) if "wall ms/step" in line)
+    assert lines[head].split("   ")[-5:-2] == ["spread", "wall ms/step", "spread"]
+    for name, row in zip(("ours", "ours256", "peer"), lines[head + 1 :], strict=False):
+        found, _, cpu_ms, cpu_spread, wall_ms, wall_spread, *_ = row.split()
+        assert found == name
+        assert min(int(cpu_ms), int(wall_ms)) > 0
+        assert cpu_spread.endswith("%")
+        assert wall_spread.endswith("%")

@@ -16,7 +16,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.sequences.build import max_records, require_memory, spilled, stored_columns
 from homefeed.data.sequences.encode import ActionEncoder
 from homefeed.data.sequences.layout import COLUMNS, PARTITIONS
-from homefeed.data.sequences.order import in_store_order
+from homefeed.data.sequences.order import Removed, in_store_order
 from homefeed.data.sequences.spill import Spill
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.sequences.writer import StoreWriter
@@ -40,10 +40,10 @@ def append_sequences(
         beside.mkdir()
         with spilled(dataset_day, encoder, beside / "spill", memory_mb) as spill:
             writer = StoreWriter(beside)
-            duplicates = 0
+            duplicates = Removed(old.duplicate_count, old.other_request_count)
             for user, columns, removed in _merged(store, spill, max_records(memory_mb)):
                 writer.write(user, columns)
-                duplicates += removed
+                duplicates = duplicates.plus(removed)
         fingerprint = old.dataset_fingerprint
         if writer.action_count > old.action_count:
             fingerprint = hash_json([fingerprint, dataset_day.fingerprint()])
@@ -52,7 +52,7 @@ def append_sequences(
             encoder.items,
             encoder.action_types,
             encoder.surfaces,
-            old.duplicate_count + duplicates,
+            duplicates,
             fingerprint,
         )
     return SequenceStore.open(out)
@@ -60,7 +60,7 @@ def append_sequences(
 
 def _merged(
     store: SequenceStore, spill: Spill, limit: int
-) -> Iterator[tuple[np.ndarray, Columns, int]]:
+) -> Iterator[tuple[np.ndarray, Columns, Removed]]:
     """Yield users [n], columns [n] and duplicates removed, in store order."""
     for partition in range(PARTITIONS):
         lengths = store.length[partition::PARTITIONS].astype(np.int64)  # by slot; padding is 0
@@ -75,7 +75,8 @@ def _merged(
             old = {name: np.asarray(getattr(store, name)[rows]) for name in COLUMNS}
             records, removed = in_store_order(piece)
             user, columns, known = _merge(old_user, old, records["user"], stored_columns(records))
-            yield user, columns, removed + known
+            # The store keeps no request ids: what a known action named cannot be told.
+            yield user, columns, removed.plus(Removed(known))
 
 
 def _merge(

@@ -20,7 +20,7 @@ from homefeed.data.sequences.layout import (
     USER_VOCABULARY,
     float16_up,
 )
-from homefeed.data.sequences.order import in_store_order
+from homefeed.data.sequences.order import Removed, in_store_order
 from homefeed.data.sequences.spill import Spill
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.sequences.writer import StoreWriter
@@ -105,12 +105,12 @@ def _slices(scan: pl.LazyFrame, rows: int) -> Iterator[pl.DataFrame]:
         first += batch.height
 
 
-def _write_sorted(spill: Spill, writer: StoreWriter, limit: int) -> int:
-    duplicates = 0
+def _write_sorted(spill: Spill, writer: StoreWriter, limit: int) -> Removed:
+    duplicates = Removed()
     for partition in range(PARTITIONS):
         for _, _, piece in spill.pieces(partition, limit):
             records, removed = in_store_order(piece)
-            duplicates += removed
+            duplicates = duplicates.plus(removed)
             writer.write(records["user"], stored_columns(records))
     return duplicates
 

@@ -1,7 +1,8 @@
 """From rows of the actions table to fixed-width records: ids to indices, names to codes.
 
 A record is what the store keeps of an action, plus what only building needs: the user, the full
-time in milliseconds and a hash of the event id, by which exact duplicates are known.
+time in milliseconds and a hash of the event id, by which exact duplicates are known; a hash of the
+request id tells how many of those named another request.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from homefeed.schema import (
     DURATION_S,
     EVENT_ID,
     ITEM_ID,
+    REQUEST_ID,
     SURFACE,
     TIME_KNOWN,
     TIMESTAMP,
@@ -39,12 +41,13 @@ RECORD = np.dtype(
         ("action", "u1"),
         ("surface", "u1"),
         ("flags", "u1"),
-        ("", "V3"),  # 32 bytes: rows move as two or four whole words
-    ]
+        ("", "V1"),
+        ("request", "<u2"),  # never compared to keep a row: it only counts
+    ]  # 32 bytes: rows move as two or four whole words
 )
 MAX_CODES = 255
 NEEDED = (USER_ID, ITEM_ID, ACTION_TYPE, TIMESTAMP)
-OPTIONAL = (SURFACE, DURATION_S, TIME_KNOWN, EVENT_ID, ARRIVED_AT)
+OPTIONAL = (SURFACE, DURATION_S, TIME_KNOWN, EVENT_ID, REQUEST_ID, ARRIVED_AT)
 
 
 class ActionEncoder:
@@ -91,8 +94,9 @@ class ActionEncoder:
             duration_s = batch[DURATION_S].fill_null(0.0).to_numpy()
         records["duration_s"] = duration_s
         if EVENT_ID in self._present:
-            hashes = batch[EVENT_ID].hash().to_numpy()
-            records["event"] = np.where(batch[EVENT_ID].is_null().to_numpy(), 0, hashes >> 32)
+            records["event"] = _hashes(batch[EVENT_ID], bits=32)
+        if REQUEST_ID in self._present:
+            records["request"] = _hashes(batch[REQUEST_ID], bits=16)
         records["late_min"] = self._lateness(batch, time_ms, duration_s)
         records["flags"] = self._flags(batch, action, records["surface"], duration_s)
         return records
@@ -172,6 +176,12 @@ def _codes(names: pl.Series, known: tuple[str, ...]) -> np.ndarray:
     """Position uint8[n] of each name in ``known``; 0 for null and unknown ones."""
     codes = names.cast(pl.Enum(list(known[1:])), strict=False).to_physical()
     return (codes.cast(pl.Int16) + 1).fill_null(0).to_numpy().astype(np.uint8)
+
+
+def _hashes(ids: pl.Series, bits: int) -> np.ndarray:
+    """The upper ``bits`` of each id's hash, uint64[n]; 0 for null."""
+    hashes = ids.hash().to_numpy() >> np.uint64(64 - bits)
+    return np.where(ids.is_null().to_numpy(), 0, hashes)
 
 
 def _times(timestamp: pl.Series) -> np.ndarray:

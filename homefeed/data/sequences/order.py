@@ -1,5 +1,7 @@
 """Order within one user, and exact duplicates: the rules that building and appending share."""
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -9,19 +11,30 @@ from homefeed.schema import ActionFlag
 _COMPARED = ("item", "action", "surface", "duration_s", "event")
 
 
-def in_store_order(records: np.ndarray) -> tuple[np.ndarray, int]:
+class Removed(NamedTuple):
+    """How many rows were removed as duplicates."""
+
+    rows: int = 0
+    other_request: int = 0  # of these, the first of each further request that was named
+
+    def plus(self, more: "Removed") -> "Removed":
+        """Both counts added."""
+        return Removed(self.rows + more.rows, self.other_request + more.other_request)
+
+
+def in_store_order(records: np.ndarray) -> tuple[np.ndarray, Removed]:
     """Records of one partition → by user, then time, ties as they came; and duplicates removed.
 
     Exact duplicates agree in user, item, type, time to the millisecond, surface, duration and
-    event id; the first in the log stays. Untimed history is never a duplicate: a second watch of
-    the same item there is a second watch.
+    event id, whatever request they name; the first in the log stays. Untimed history is never a
+    duplicate: a second watch of the same item there is a second watch.
     """
     if not len(records):
-        return records, 0
+        return records, Removed()
     # take, not records[order]: NumPy moves a structured row ten times faster that way.
     records = records.take(_order(records))
-    duplicate = _duplicates(records)
-    return records.take(np.flatnonzero(~duplicate)), int(duplicate.sum())
+    duplicate, removed = _duplicates(records)
+    return records.take(np.flatnonzero(~duplicate)), removed
 
 
 def _order(records: np.ndarray) -> np.ndarray:
@@ -43,7 +56,7 @@ def _order(records: np.ndarray) -> np.ndarray:
     return order
 
 
-def _duplicates(records: np.ndarray) -> np.ndarray:
+def _duplicates(records: np.ndarray) -> tuple[np.ndarray, Removed]:
     """Mask bool[n] of rows that repeat an earlier one; only rows of equal user and time are met."""
     user, time_ms = records["user"], records["time_ms"]
     same = (user[1:] == user[:-1]) & (time_ms[1:] == time_ms[:-1])
@@ -51,8 +64,15 @@ def _duplicates(records: np.ndarray) -> np.ndarray:
     tied &= (records["flags"] & ActionFlag.TIME_UNKNOWN) == 0
     rows = np.flatnonzero(tied)
     mask = np.zeros(len(records), dtype=bool)
-    if len(rows):
-        some = records.take(rows)
-        frame = pl.DataFrame({name: some[name] for name in ("user", "time_ms", *_COMPARED)})
-        mask[rows] = ~frame.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
-    return mask
+    if not len(rows):
+        return mask, Removed()
+    some = records.take(rows)
+    names = ("user", "time_ms", *_COMPARED, "request")
+    frame = pl.DataFrame({name: some[name] for name in names})
+    mask[rows] = repeats = ~_is_first(frame.drop("request"))
+    return mask, Removed(int(repeats.sum()), int((repeats & _is_first(frame)).sum()))
+
+
+def _is_first(frame: pl.DataFrame) -> np.ndarray:
+    """Mask bool[n] of rows that no earlier one equals."""
+    return frame.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()

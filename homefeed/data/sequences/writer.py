@@ -9,6 +9,7 @@ from homefeed.data.sequences.layout import (
     COLUMNS,
     ITEM_VOCABULARY,
     MAX_TIME_S,
+    NEVER_MIN,
     USER_VOCABULARY,
     USERS_FILE,
     VOCABULARY_FOLDER,
@@ -16,6 +17,7 @@ from homefeed.data.sequences.layout import (
     delay_s,
     users_in_store_order,
 )
+from homefeed.data.sequences.order import Removed
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import DatasetError
 from homefeed.schema import ActionFlag
@@ -31,6 +33,7 @@ class StoreWriter:
         self._digests = {name: hashlib.sha256() for name in COLUMNS}
         self._counts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._first_s, self._last_s, self.action_count = MAX_TIME_S, 0, 0
+        self._never_count = 0
 
     def write(self, user: np.ndarray, columns: dict[str, np.ndarray]) -> None:
         """Append actions of whole users: ``user`` int[n] in store order, columns [n] by name."""
@@ -45,6 +48,7 @@ class StoreWriter:
         longest = np.maximum.reduceat(delays, begins)
         self._counts.append((user[begins], np.diff(np.r_[begins, len(user)]), longest))
         self._widen(columns)
+        self._never_count += int(np.count_nonzero(columns["late_min"] == NEVER_MIN))
         self.action_count += len(user)
 
     def _widen(self, columns: dict[str, np.ndarray]) -> None:
@@ -66,7 +70,7 @@ class StoreWriter:
         items: Vocabulary,
         action_types: tuple[str, ...],
         surfaces: tuple[str, ...],
-        duplicate_count: int,
+        duplicates: Removed,
         dataset_fingerprint: str,
     ) -> StoreMeta:
         """Write offsets, vocabularies and metadata; DatasetError where there were no actions."""
@@ -87,11 +91,13 @@ class StoreWriter:
             action_count=self.action_count,
             first_s=min(self._first_s, self._last_s),  # 0 where no time is known
             last_s=self._last_s,
-            duplicate_count=duplicate_count,
+            duplicate_count=duplicates.rows,
             content_hash=self._content_hash(length),
             users_hash=users.hash,
             items_hash=items.hash,
             dataset_fingerprint=dataset_fingerprint,
+            never_count=self._never_count,
+            other_request_count=duplicates.other_request,
         )
         meta.write(self.folder)
         return meta

@@ -70,6 +70,16 @@ def test_a_file_whose_ending_says_nothing_is_refused_with_those_that_do(write_se
         Dataset.open(root)
 
 
+@pytest.mark.parametrize("name", ["b.csv", "b.tsv", "B.CSV.GZ"])
+def test_a_parquet_file_that_is_named_as_text_is_told_its_name(open_parts, actions, name):
+    root = open_parts(**{"a.csv": actions}).root
+    actions.write_parquet(root / "days" / name)
+    with pytest.raises(DatasetError) as refused:
+        Dataset.open(root)
+    told = f"{root / 'days' / name}: this is a Parquet file; name it .parquet"
+    assert str(refused.value) == told
+
+
 def test_a_part_that_cannot_be_read_is_named(open_parts, write_set, actions):
     root = open_parts(**{"a.parquet": actions, "b.parquet": actions}).root
     (root / "days" / "b.parquet").write_bytes(b"PAR1 and no more")

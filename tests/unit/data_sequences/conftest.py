@@ -15,6 +15,7 @@ SCHEMA = {
     "surface": pl.String,
     "duration_s": pl.Float32,
     "event_id": pl.String,
+    "request_id": pl.String,
     "arrived_at": pl.Int64,
     "time_known": pl.Boolean,
 }

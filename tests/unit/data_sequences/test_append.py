@@ -18,7 +18,7 @@ ROW = st.fixed_dictionaries(
         "action_type": st.sampled_from(["click", "like", "hide"]),
         "timestamp": st.integers(0, 5).map(lambda s: (START_S + s) * 1000),
         "surface": st.sampled_from(["home", "other", None]),
-        "duration_s": st.sampled_from([None, 5.0, 20.0]),
+        "duration_s": st.sampled_from([None, 5.0, 20.0, 5e6]),  # the last counts for no request
         "time_known": st.just(True),
     }
 )
@@ -49,6 +49,7 @@ def test_appending_day_by_day_equals_building_all_at_once(days, limit, dataset_o
     appended = SequenceStore.open(path)
     assert same(appended, whole)
     assert appended.meta.duplicate_count == whole.meta.duplicate_count
+    assert appended.meta.never_count == whole.meta.never_count
     assert appended.meta.surfaces == whole.meta.surfaces
 
 

@@ -26,6 +26,7 @@ ROW = st.fixed_dictionaries(
         "surface": st.sampled_from(["home", "other", None]),
         "duration_s": st.one_of(st.none(), st.floats(0, 1e5, width=32)),
         "event_id": st.sampled_from([None, "e1", "e2"]),
+        "request_id": st.sampled_from([None, "r1", "r2"]),
         "arrived_at": st.one_of(st.none(), st.integers(START_MS, START_MS + 10**7)),
         "time_known": st.booleans(),
     }
@@ -35,18 +36,22 @@ PROPERTY = settings(
 )
 
 
-def reference(rows: list[dict]) -> tuple[dict[int, list[dict]], int]:
-    """Rows by user in store order, and the number of exact duplicates."""
+def reference(rows: list[dict]) -> tuple[dict[int, list[dict]], list[int]]:
+    """Rows by user in store order; the number of exact duplicates, and of further requests."""
     by_user: dict[int, list[dict]] = {}
-    seen, duplicates = set(), 0
+    seen, requests, duplicates = set(), set(), [0, 0]
     for row in rows:
         same = ("user_id", "item_id", "action_type", "timestamp", "surface", "event_id")
         key = (*(row[column] for column in same), row["duration_s"] or 0.0)
+        request = (*key, row["request_id"])
         if row["time_known"] and key in seen:
-            duplicates += 1
+            duplicates[0] += 1
+            duplicates[1] += request not in requests
+            requests.add(request)
             continue
         if row["time_known"]:
             seen.add(key)
+            requests.add(request)
         by_user.setdefault(row["user_id"], []).append(row)
     for each in by_user.values():
         each.sort(key=lambda row: row["timestamp"])  # stable: ties keep the order of the log
@@ -58,7 +63,7 @@ def reference(rows: list[dict]) -> tuple[dict[int, list[dict]], int]:
 def test_a_built_store_equals_the_reference_row_by_row(rows, dataset_of, tmp_path):
     store = build_sequences(dataset_of(rows), tmp_path / "store")
     expected, duplicates = reference(rows)
-    assert store.meta.duplicate_count == duplicates
+    assert [store.meta.duplicate_count, store.meta.other_request_count] == duplicates
     assert store.meta.action_count == sum(map(len, expected.values()))
     for user_id, actions in expected.items():
         rows_of_user = store.rows(store.users.index(user_id))
@@ -231,6 +236,12 @@ def test_duration_beyond_float16_counts_as_lateness(dataset_of, tmp_path):
     available_s = int(store.available_s(store.rows(1))[0])
     assert 100_000 <= available_s - START_MS // 1000 < 100_000 + 62
     assert math.isfinite(store.duration[0])
+
+
+def test_actions_that_came_too_late_for_any_request_are_counted(dataset_of, tmp_path):
+    late = [_row(time=days, arrived_at=START_MS + days * 86_400_000) for days in (1, 45, 46, 400)]
+    store = build_sequences(dataset_of(late), tmp_path / "store")
+    assert store.meta.never_count == 2 == (store.available_s(store.rows(1)) > 2**40).sum()
 
 
 def _row(user=1, item="a", time=0, action_type="like", **more) -> dict:

@@ -66,7 +66,6 @@ def make_encoder(store: SequenceStore, tmp_path: Path) -> Callable[..., Path]:
             "trained_before_s": T0_S,
             "action_types": store.meta.action_types,
             "surfaces": store.meta.surfaces,
-            "positive_types": (store.meta.action_types.index("like"),),
         }
         made_from = EncoderOrigin(**{**values, **origin})
         encoder: UserEncoder

@@ -36,6 +36,8 @@ def test_positions_newest_first_become_rows_oldest_first() -> None:
     known = (store.flags[[3, 6, 7]] & ActionFlag.TIME_UNKNOWN) == 0
     assert batch.time_known[0].tolist() == known.tolist()
     assert not batch.time_known[1].any()
+    positive = (store.flags[[3, 6, 7]] & ActionFlag.POSITIVE) != 0
+    assert batch.positive.tolist()[:2] == [positive.tolist(), [False] * 3]
     assert batch.duration.dtype == torch.float32
 
 

@@ -20,6 +20,7 @@ def _histories(lengths: list[int]):
             time_s=zeros,
             duration=zeros.float(),
             time_known=zeros.bool(),
+            positive=zeros.bool(),
             length=torch.tensor(lengths),
         )
     )[0]

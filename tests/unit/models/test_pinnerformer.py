@@ -48,6 +48,7 @@ def _batch(lengths: list[int], seed: int) -> HistoryBatch:
         time_s=(1_650_000_000 + steps.cumsum(1)) * inside,
         duration=torch.rand(shape, generator=generator) * 60 * inside,
         time_known=(torch.rand(shape, generator=generator) > 0.2) & inside,
+        positive=inside,
         length=torch.tensor(lengths),
     )
 
@@ -121,7 +122,7 @@ def test_what_stands_in_the_padding_never_changes_an_output(net, lengths, seed, 
         rubbish[:, : column.shape[1]] = column.where(inside[:, : column.shape[1]], rubbish[:, :1])
         return rubbish
 
-    columns = ("item", "action", "surface", "time_s", "duration", "time_known")
+    columns = ("item", "action", "surface", "time_s", "duration", "time_known", "positive")
     padded = HistoryBatch(**{c: filled(c) for c in columns}, length=batch.length)
     after = _everywhere(net, padded)
     assert after.keys() == before.keys()
@@ -136,7 +137,8 @@ def test_permuting_the_batch_permutes_the_outputs(net, lengths, seed, random) ->
     batch = _batch(lengths, seed)
     order = list(range(len(lengths)))
     random.shuffle(order)
-    columns = ("item", "action", "surface", "time_s", "duration", "time_known", "length")
+    columns = ("item", "action", "surface", "time_s", "duration", "time_known", "positive")
+    columns = (*columns, "length")
     shuffled = HistoryBatch(**{c: getattr(batch, c)[order] for c in columns})
     before, after = _everywhere(net, batch), _everywhere(net, shuffled)
     for (row, place), vector in after.items():

@@ -1,12 +1,16 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from homefeed.data.contract import DatasetSpec, write_dataset
+from homefeed.data.sequences import build_sequences
 from homefeed.errors import ArtifactError
-from homefeed.models.history import HistoryBatch
+from homefeed.models.history import HistoryBatch, read_histories
 from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
 from homefeed.models.user_encoders import (
     EncoderOrigin,
@@ -23,7 +27,6 @@ ORIGIN = EncoderOrigin(
     trained_before_s=1_650_000_000,
     action_types=("", "click", "watch"),
     surfaces=("", "feed"),
-    positive_types=(1,),
 )
 VECTORS = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
 VECTORS[0] = 0
@@ -62,6 +65,7 @@ def _batch(lengths: tuple[int, ...] = (3, 0, 7), seed: int = 0) -> HistoryBatch:
         time_s=(1_600_000_000 + torch.arange(shape[1]) * 1000) * inside,
         duration=torch.ones(shape) * inside,
         time_known=inside,
+        positive=torch.from_numpy(rng.random(shape) < 0.6) & inside,
         length=torch.tensor(lengths),
     )
 
@@ -82,7 +86,7 @@ def test_a_loaded_encoder_is_the_saved_one_bit_for_bit(make, tmp_path: Path) -> 
 def test_vectors_have_length_one_and_nothing_gives_zeros(make) -> None:
     encoder: UserEncoder = make()
     batch = _batch((3, 0, 7), seed=1)
-    batch.action[[0, 2], [2, 6]] = 1  # at least one positive for the mean
+    batch.positive[[0, 2], [2, 6]] = True  # at least one positive for the mean
     users = encoder.embed(batch)
     assert users.shape == (3, encoder.dim)
     assert users.dtype == torch.float32
@@ -118,12 +122,51 @@ def test_mean_recent_is_the_mean_of_the_last_positives_as_a_loop_finds_it() -> N
     for row in range(5):
         positives = [
             int(item)
-            for item, action in zip(batch.item[row], batch.action[row], strict=True)
-            if action == 1
+            for item, positive in zip(batch.item[row], batch.positive[row], strict=True)
+            if positive
         ]
         mean = sum((VECTORS[i] for i in positives[-3:]), np.zeros(4))
         expected = mean / max(np.linalg.norm(mean), 1e-12)
         np.testing.assert_allclose(found[row], expected, atol=1e-6)
+
+
+def test_the_mean_counts_positives_by_the_contract_with_its_durations_and_surfaces(tmp_path):
+    rows = [("a", 20.0, "home"), ("b", 3.0, "home"), ("c", 20.0, "elsewhere"), ("a", 9.0, "home")]
+    item, duration, surface = zip(*rows, strict=True)
+    frame = pl.DataFrame(
+        {
+            **{"user_id": 1, "item_id": item, "action_type": "click"},
+            **{"timestamp": [0, 1000, 2000, 3000], "duration_s": duration, "surface": surface},
+        }
+    )
+    spec = DatasetSpec(
+        name="log",
+        files={},
+        positive=("click",),
+        min_duration_s={"click": 10.0},
+        surfaces=("home",),
+    )
+    dataset = write_dataset(tmp_path / "log", spec, {"actions": frame})
+    store = build_sequences(dataset, tmp_path / "store")
+    histories = read_histories(store, store.last_available([1], [100], 5))
+    assert histories.positive.tolist() == [[True, False, False, False]]
+    encoder = MeanRecentEncoder(items=VECTORS, origin=ORIGIN, recent=3, history_length=50)
+    expected = VECTORS[store.items.index("a")]
+    found = encoder.embed(histories)[0].numpy()
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_a_mean_that_was_saved_with_positive_types_goes_on_counting_those(tmp_path):
+    origin = replace(ORIGIN, positive_types=(1,))
+    old = MeanRecentEncoder(items=VECTORS, origin=origin, recent=3, history_length=50)
+    old.save(tmp_path / "encoder")
+    batch = _batch((4, 0, 12), seed=4)
+    by_type = replace(batch, positive=batch.action == 1)
+    new = MeanRecentEncoder(items=VECTORS, origin=ORIGIN, recent=3, history_length=50)
+    found = load_user_encoder(tmp_path / "encoder").embed(batch)
+    assert torch.equal(found, new.embed(by_type))
+    assert not torch.equal(found, new.embed(batch))
+    assert old.hash != new.hash
 
 
 @ENCODERS

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homefeed.data.familiarity import DAY_S, NEVER_MS, acted_on, familiarity
+from homefeed.data.familiarity import DAY_S, LAST_ACTIONS, NEVER_MS, acted_on, familiarity
 from homefeed.data.showings import Showings
 
 DAY_MS = 1000 * DAY_S
@@ -41,13 +41,15 @@ def test_the_last_showing_is_found_as_a_slow_search_finds_it(showings, asked):
 
 
 def test_what_a_user_acted_on_is_told_as_a_slow_search_tells_it():
-    class Columns:
-        item = np.array([4, 5, 0, 6])
-
-    actions = np.array([[1, 0, -1], [3, 2, -1], [-1, -1, -1]])
+    items = np.array([[5, 4, 0], [6, 0, 0], [0, 0, 0]])
     request, item = np.array([0, 0, 1, 1, 2, 1]), np.array([5, 6, 6, 4, 4, 0])
-    slow = [
-        i > 0 and any(p >= 0 and Columns.item[p] == i for p in actions[r])
-        for r, i in zip(request, item, strict=True)
-    ]
-    assert acted_on(actions, request, item, Columns).tolist() == slow
+    slow = [i > 0 and i in items[r].tolist() for r, i in zip(request, item, strict=True)]
+    assert acted_on(items, request, item).tolist() == slow
+
+
+def test_only_the_last_hundred_actions_count_and_items_without_an_index_keep_their_place():
+    items = np.arange(1, 131)[None]
+    items[0, 50] = 0
+    asked = np.array([1, 51, 52, LAST_ACTIONS, LAST_ACTIONS + 1])
+    found = acted_on(items, np.zeros(5, int), asked)
+    assert found.tolist() == [True, False, True, True, False]

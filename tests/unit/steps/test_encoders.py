@@ -1,30 +1,76 @@
-"""The steps that fit encoders, where what they are told to fit cannot be."""
+"""The steps that fit encoders: what they refuse, and what they leave behind."""
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from homefeed.data.contract import DatasetSpec, write_dataset
+from homefeed.config import Config, StorageConfig, TrainingConfig
+from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import build_sequences
 from homefeed.errors import ConfigError
-from homefeed.steps.encoders import item_encoder_step
+from homefeed.recipes import config_json, recipe, section_json
+from homefeed.steps.encoders import item_encoder_step, user_encoder_step
 
 DAY_MS = 86_400_000
 
 
-@pytest.mark.parametrize("kind", ["none", "content"])
-def test_items_without_vectors_are_refused_before_anything_is_trained_on_them(tmp_path, kind):
+@pytest.fixture
+def dataset(tmp_path) -> Dataset:
     rows = [
         {"user_id": user, "item_id": day % 7, "action_type": "like", "timestamp": day * DAY_MS}
         for user in range(40)
         for day in range(1, 21)
     ]
     spec = DatasetSpec(name="log", files={"actions": "a"}, positive=("like",))
-    dataset = write_dataset(tmp_path / "log", spec, {"actions": pl.DataFrame(rows)})
-    build_sequences(dataset, tmp_path / "store")
+    made = write_dataset(tmp_path / "log", spec, {"actions": pl.DataFrame(rows)})
+    build_sequences(made, tmp_path / "store")
+    return made
+
+
+@pytest.mark.parametrize("kind", ["none", "content"])
+def test_items_without_vectors_are_refused_before_anything_is_trained_on_them(
+    tmp_path, dataset, kind
+):
     settings = json.dumps({"kind": kind})
-    words = (tmp_path / "log", tmp_path / "store", "small", settings, tmp_path / "items")
+    words = (dataset.root, tmp_path / "store", "small", settings, tmp_path / "items")
     with pytest.raises(ConfigError, match=rf"item encoder `{kind}` .* item_encoder.kind=svd"):
         item_encoder_step(*words)
     assert not (tmp_path / "items").exists()
+
+
+def _fit(tmp_path: Path) -> None:
+    """Fit a few steps in this process, in the workspace below ``tmp_path``."""
+    config = Config(
+        storage=StorageConfig(root=str(tmp_path / "workspace")),
+        training=TrainingConfig(num_workers=0),
+    )
+    made = recipe("tiny", ("user_encoder.steps=2",))
+    user_encoder_step(
+        tmp_path / "store",
+        tmp_path / "items",
+        "tiny",
+        section_json(made, "user_encoder"),
+        config_json(config),
+        "code",
+        tmp_path / "encoders",
+        tmp_path / "piece.json",
+    )
+
+
+def test_the_files_of_a_fit_go_once_its_encoder_is_registered_and_stay_until_then(
+    tmp_path, dataset
+):
+    item_encoder_step(dataset.root, tmp_path / "store", "tiny", "tiny", tmp_path / "items")
+    kept = tmp_path / "workspace" / "ray"
+    broken = tmp_path / "items" / "broken"
+    broken.symlink_to("nowhere")  # so that the items cannot be registered, after the fit
+    with pytest.raises(OSError, match="broken"):
+        _fit(tmp_path)
+    (folder,) = kept.iterdir()
+    assert folder.name.startswith("user-encoder-")
+    broken.unlink()
+    _fit(tmp_path)
+    assert (tmp_path / "encoders" / "versions.json").exists()
+    assert list(kept.iterdir()) == []

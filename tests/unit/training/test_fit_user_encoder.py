@@ -64,6 +64,12 @@ def test_it_learns_who_likes_odd_and_who_likes_even_items(random_store) -> None:
     assert ((odd_minus_even > 0) == (held_out % 2 == 1)).mean() > 0.9
 
 
+def test_a_fit_without_a_sketch_width_takes_what_its_log_needs(random_store) -> None:
+    fit = _fit(random_store(num_users=24), replace(CONFIG, sketch_width=0))
+    assert fit.probabilities.pairs.counts.shape == (2, 1 << 20)
+    assert _fit(random_store(num_users=24)).probabilities.pairs.counts.shape == (2, 1 << 12)
+
+
 def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(random_store, tmp_path: Path) -> None:
     store = random_store(num_users=24)
     whole = _fit(store)

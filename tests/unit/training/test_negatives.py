@@ -9,7 +9,7 @@ from homefeed.training.negatives import (
     draw_pool,
     own_positives,
 )
-from homefeed.training.sampling import SampledUsers
+from homefeed.training.sampling import SampledUsers, Timelines
 
 CORPUS = np.arange(1, 51)
 
@@ -121,3 +121,29 @@ def test_the_sketches_go_on_from_their_state() -> None:
         sketch.update(user, item)
     assert first.marginal(item).tolist() == second.marginal(item).tolist()
     assert first.log_conditional(user, item).tolist() == second.log_conditional(user, item).tolist()
+
+
+@pytest.mark.parametrize(
+    ("positives", "samples", "width"),
+    [
+        (500_000, 10**9, 1 << 20),  # 24,288 users more fill it to the half
+        (3_000_000, 500_000, 1 << 20),  # of a large log, a short fit sees little
+        (3_000_000, 10**9, 1 << 23),
+    ],
+)
+def test_the_pairs_sketch_follows_what_the_fit_can_count(
+    positives: int, samples: int, width: int
+) -> None:
+    none = np.empty(0, np.int64)
+    timelines = Timelines(
+        user=np.arange(1, 24_289),
+        **dict.fromkeys(("row", "start", "valid", "valid_row", "valid_start", "key"), none),
+        positive_key=np.zeros(positives, np.int64),
+        positive_item=np.zeros(positives, np.int64),
+        known_item=np.ones(1_000_000, bool),
+        before_s=0,
+        window_s=1,
+    )
+    probabilities = SampleProbabilities.sized(timelines, samples)
+    assert probabilities.pairs.counts.shape == (2, width)
+    assert probabilities.items.counts.shape == (2, 1 << 21)

@@ -1,0 +1,70 @@
+"""What the publish step says when a log was published up to a later day before."""
+
+from dataclasses import asdict
+
+import pytest
+
+from homefeed.artifacts import write_json
+from homefeed.config import Config, StorageConfig
+from homefeed.recipes import config_json
+from homefeed.report.piece import Piece, read_piece
+from homefeed.steps.lineage import DAY_S, Day, newest_day
+from homefeed.steps.publishing import published_step
+
+
+@pytest.fixture
+def publish(tmp_path):
+    """Publish the log `shop` up to a day, with so many of its 10 users kept at newer rows."""
+    config = config_json(Config(storage=StorageConfig(root=str(tmp_path / "workspace"))))
+
+    def run(day: int, kept: int = 0, *, goes_back: bool = False) -> Piece:
+        made = tmp_path / f"snapshots-{day}"
+        ended = Day(log="shop", as_of_s=day * DAY_S, checked="c", store=f"store-{day}")
+        write_json(made / "lineage.json", asdict(ended))
+        write_json(made / "snapshots.json", {"goes_back": goes_back})
+        counts = {"users": 10, "written": 10 - kept, "kept_newer": kept, "read_back": 10 - kept}
+        vectors = {"view": "vectors", "users": 10, "written": 10, "kept_newer": 0, "read_back": 10}
+        published_step([vectors, {"view": "s", **counts}], made, config, tmp_path / "piece.json")
+        return read_piece(tmp_path / "piece.json")
+
+    return run
+
+
+def test_a_day_after_the_last_is_published_without_a_word_of_warning(publish, capsys):
+    publish(3)
+    assert publish(4).figures == []
+    assert publish(4).figures == []  # and again
+    assert "WARNING" not in capsys.readouterr().out
+
+
+def test_a_shorter_log_under_the_same_name_is_told_with_what_to_do(publish, tmp_path, capsys):
+    publish(9)
+    (warning,) = publish(5, kept=7).figures
+    assert newest_day(tmp_path / "workspace", "shop").store == "store-9"
+    assert warning.name == "WARNING"
+    assert warning.value == "7 of 10 users keep newer rows than 1970-01-05"
+    assert "`shop` was published up to 1970-01-09 before" in warning.note
+    assert "another `name` in dataset.yaml" in warning.note
+    assert f"= WARNING: {warning.value}; {warning.note}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_shorter_log_of_other_users_is_told_too_since_daily_goes_on_from_the_longer(publish):
+    publish(9)
+    (warning,) = publish(5).figures
+    assert warning.value.startswith("0 of 10 users")
+
+
+def test_newer_rows_that_no_published_day_explains_are_told(publish):
+    (warning,) = publish(5, kept=1).figures
+    assert "up to a later day before" in warning.note
+
+
+def test_a_world_that_goes_back_to_the_end_of_its_log_warns_of_nothing(publish):
+    publish(9)
+    assert publish(5, goes_back=True).figures == []
+
+
+def test_the_log_of_the_step_holds_what_was_written(publish, capsys):
+    published = publish(5, kept=4)
+    assert "= 16 rows written, 16 read back bit for bit" in capsys.readouterr().out
+    assert [row["written"] for row in published.tables[0].rows] == [10, 6]
