@@ -16,13 +16,7 @@ from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import last_logged_s, outcomes, read_log
 from homefeed.abtest.recipe import AbTestRecipe
 from homefeed.abtest.reranking import KIND, analyze_paired, decide_paired
-from homefeed.abtest.running import (
-    all_states,
-    definition_of,
-    running_definitions,
-    start_test,
-    stop_test,
-)
+from homefeed.abtest.running import RUNNING, all_states, definition_of, start_test, stop_test
 from homefeed.abtest.verdict import (
     HOLD,
     ROLLBACK,
@@ -87,7 +81,8 @@ def start_step(
     """
     where, recipe = read_config(config), read_section("abtest", abtest)
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
-    name = f"{RUN_TESTS}{len(all_states(where.workspace)) + 1}"  # exposures are counted by name
+    states = all_states(where.workspace)
+    name = f"{RUN_TESTS}{len(states) + 1}"  # exposures are counted by name
     definition = define(dataset, arms, recipe, name)
     champion = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri).champion()
     begun = {"live": dataset.spec.live, "test": name, "arms": arms, "champion": champion}
@@ -96,10 +91,10 @@ def start_step(
         print("= a recorded log: the arms are compared by a paired re-ranking")
         return
     now_s = dataset_clock(checked).now_s()
-    for other in running_definitions(where.workspace):
-        if other.name.startswith(RUN_TESTS):
+    for other, state in states.items():
+        if other.startswith(RUN_TESTS) and state.status == RUNNING:
             reason = f"the run that started it broke off; {name} takes its place"
-            stop_test(where.workspace, other.name, at_s=now_s, reason=reason)
+            stop_test(where.workspace, other, at_s=now_s, reason=reason)
     start_test(where.workspace, definition, at_s=now_s, champion=champion)
     wait_for_arms(serving_url, definition)
     write_json(out, {**begun, "url": serving_url})

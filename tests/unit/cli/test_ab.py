@@ -102,10 +102,29 @@ def test_a_look_before_the_end_does_not_end_the_test(homefeed: Any, workspace: P
 def test_a_definition_that_was_edited_is_not_analysed(homefeed: Any, workspace: Path) -> None:
     path = definition_path(workspace, "t")
     path.write_text(path.read_text().replace("control: b", "control: a"))
-    for verb in (("analyze", "t"), ("status",)):
-        said = homefeed("ab", *verb)
-        assert said.code == 2
-        assert "t.yaml was changed after test 't' was started" in said.err
+    said = homefeed("ab", "analyze", "t")
+    assert said.code == 2
+    assert "t.yaml was changed after test 't' was started" in said.err
+
+
+@pytest.mark.usefixtures("lost")
+def test_the_status_names_a_test_that_was_edited_and_shows_the_others(
+    homefeed: Any, workspace: Path
+) -> None:
+    values = {"arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": {"name": "requests"}}
+    start_test(workspace, parse_definition({**values, "name": "u", "layer": "other"}), at_s=0.0)
+    path = definition_path(workspace, "t")
+    path.write_text(path.read_text().replace("control: b", "control: a"))
+    said = homefeed("ab", "status")
+    assert said.code == 0
+    assert "t is broken: " in said.out
+    assert "t.yaml was changed after test 't' was started" in said.out
+    rows = homefeed("ab", "status", "--json").json
+    assert [(row["test"], row["status"]) for row in rows] == [
+        ("t", "broken"),
+        ("u", "running"),
+        ("u", "running"),
+    ]
 
 
 @pytest.mark.usefixtures("lost")
