@@ -19,6 +19,8 @@ from homefeed.steps.sequences import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME
 from homefeed.training.tracking import Tracking
 
+MODELS = "models"  # copies of what an MLflow server keeps: releases outlive a pod's own disk
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
@@ -59,7 +61,7 @@ def releases_step(
     ranker_versions = read_json(rankers / "versions.json")
 
     def part(model: str, version: int, content_hash: str) -> Part:
-        path = tracking.download(model, version)
+        path = tracking.download(model, version, to=where.workspace / MODELS)
         return Part.of(
             path, name=model, version=version, hash=content_hash, workspace=where.workspace
         )
