@@ -18,6 +18,13 @@ def add(parsers: Parsers) -> None:
     verb = add_verb(group, "start", start, summary, "homefeed ab start tests/realtime.yaml")
     verb.add_argument("definition", type=Path, help="see docs/pipelines/abtest.md")
     verb.add_argument("--no-wait", action="store_true", help="do not wait for a server")
+    verb.add_argument(
+        *("--timeout",),
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="seconds to wait for a server (120); after them the test is stopped",
+    )
     summary = "Show all tests and how many users each arm has by now."
     add_verb(group, "status", status, summary, "homefeed ab status --json")
     summary = "Lift per metric with its interval, sample-ratio check, verdict."
@@ -40,17 +47,21 @@ def start(args: argparse.Namespace) -> Answer:
     """Check that the arms' releases exist, write the definition, wait for the server."""
     from homefeed.abtest.definition import read_definition
     from homefeed.abtest.running import start_test
+    from homefeed.abtest.starting import start_and_wait
     from homefeed.release.registry import ReleaseRegistry
-    from homefeed.steps.abtests import wait_for_arms
+    from pipelines.serving_url import serving_url
 
     config = config_of(args)
     definition = read_definition(args.definition)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     for arm in definition.arms.values():
         registry.open(arm.release)
-    state = start_test(config.workspace, definition, at_s=time.time(), champion=registry.champion())
-    if not args.no_wait:
-        wait_for_arms(f"http://{config.serving.host}:{config.serving.port}", definition)
+    began = {"at_s": time.time(), "champion": registry.champion()}
+    if args.no_wait:
+        state = start_test(config.workspace, definition, **began)
+    else:
+        url = serving_url(config)
+        state = start_and_wait(config.workspace, definition, url, **began, timeout_s=args.timeout)
     arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
     return Answer(dataclasses.asdict(state), f"{definition.name} runs: {arms}")
 

@@ -1,5 +1,6 @@
 """``homefeed ab analyze --promote`` on a definition that names its control."""
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from homefeed.abtest.assignment import arm_of
-from homefeed.abtest.definition import Definition, parse_definition
+from homefeed.abtest.definition import Definition, parse_definition, write_definition
 from homefeed.abtest.running import RUNNING, STOPPED, all_states, definition_path, start_test
 from homefeed.release import ReleaseRegistry
 from serving.event_log import EventLog
@@ -163,3 +164,22 @@ def _other_way_round() -> Definition:
             "primary": {"name": "clicks", "actions": ["click"]},
         }
     )
+
+
+@pytest.mark.usefixtures("champions")
+def test_a_test_that_no_server_answers_is_stopped_and_the_server_was_asked_where_it_can_be(
+    homefeed: Any, workspace: Path, tmp_path: Path
+) -> None:
+    values = {"arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": {"name": "requests"}}
+    write_definition(tmp_path / "t.yaml", parse_definition({**values, "name": "t"}))
+    with socket.socket() as nobody:  # bound, so that no other server has its port
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        where = ("--set", "serving.host=0.0.0.0", "--set", f"serving.port={port}")
+        said = homefeed("ab", "start", "t.yaml", "--timeout", "0.2", *where)
+    assert said.code == 2
+    assert f"no server at http://127.0.0.1:{port} reported the arms of 't'" in said.err
+    assert "'t' was stopped, start it again under another name" in said.err
+    assert all_states(workspace)["t"].status == STOPPED
+    (row, _) = homefeed("ab", "status", "--json").json
+    assert row["status"] == "stopped"

@@ -11,8 +11,8 @@ import yaml
 
 from homefeed.config import PipelinesConfig, load_config
 from homefeed_cli.main import parser
-from pipelines.catalogue import SERVICE_URL
 from pipelines.placement import CLAIM
+from pipelines.serving_url import SERVICE_URL
 
 INFRA = Path(__file__).resolve().parents[3] / "infra"
 BASE = INFRA / "kubernetes" / "base"
