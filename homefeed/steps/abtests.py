@@ -38,7 +38,7 @@ from homefeed.release.gate import GateDecision
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.pieces_abtest import live_piece, no_test_piece, reranking_piece
 from homefeed.steps.ranking import SCORES, judged_heads
-from homefeed.steps.releases import ARMS, dataset_clock
+from homefeed.steps.releases import ARMS, acting_registry, dataset_clock
 
 EVENTS = "events.db"
 RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
@@ -174,7 +174,9 @@ def recorded_values(
     return definition, values, report.lists
 
 
-def carry_out_step(checked: Path, verdict_path: Path, gate: Path, config: str) -> str:
+def carry_out_step(
+    checked: Path, verdict_path: Path, gate: Path, config: str, run: str = ""
+) -> str:
     """Carry the verdict out: promote on ship, and only then; the ledger keeps the reason.
 
     A shipping arm also has to have passed the gate: a refused one is held, and the ledger says so.
@@ -184,9 +186,8 @@ def carry_out_step(checked: Path, verdict_path: Path, gate: Path, config: str) -
     was done.
     """
     where, verdict = read_config(config), read_json(verdict_path)
-    clock = dataset_clock(checked)
-    registry = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri, clock=clock)
-    now_s = clock.now_s()
+    registry = acting_registry(where, checked, run)
+    now_s = registry.clock.now_s()
     if verdict["live"]:  # a simulated clock stands at the log's end, the test came after it
         now_s = max(now_s, last_logged_s(where.workspace / EVENTS, verdict["test"]) + 1)
     said = carry_out(registry, where.workspace, verdict, read_json(gate), now_s)

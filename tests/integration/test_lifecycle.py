@@ -173,6 +173,11 @@ def test_the_ledger_tells_who_is_champion_and_what_the_verdict_was(
     assert re.search(rf"^verdict +{verdict['action']}", lived.out, re.MULTILINE) or (
         verdict["action"] == "promote" and "ship" in lived.out
     )
+    run = _newest(lived.workspace, "lifecycle").run_id
+    assert {e["run"] for e in entries} == {run}
+    (gate,) = (lived.workspace / "runs" / run).glob("artifacts/*/gate-releases/gate")
+    refused = {d["reason"] for d in read_json(gate).values() if not d["passed"]}
+    assert refused == {e["reason"] for e in entries if e["action"] == "refuse"}
     tests = json.loads(homefeed("ab", "status", "--json")[1])
     assert {t["arm"] for t in tests} == {"control", "pinnerformer", "realtime"}
     assert {t["status"] for t in tests} == {"stopped"}
