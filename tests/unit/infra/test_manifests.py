@@ -87,6 +87,29 @@ def test_each_namespace_that_mounts_the_workspace_has_a_claim_on_the_same_share(
     assert shares[0] == shares[1]
 
 
+def test_every_pod_runs_as_the_user_of_its_image_and_may_write_to_its_volumes() -> None:
+    dockerfile = (INFRA / "images" / "Dockerfile").read_text()
+    (ours,) = map(int, re.findall(r"^USER (\d+)$", dockerfile, re.M))
+    assert f"useradd --create-home --uid {ours} --gid {ours} homefeed" in dockerfile
+    for pod in _pods():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"]
+        assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"]
+        of_ours = any(c["image"].startswith("homefeed") for c in pod["containers"])
+        assert (context["runAsUser"] == ours) == of_ours
+
+
+def test_one_server_alone_has_the_event_log_open() -> None:
+    """SQLite's write-ahead log is for the processes of one machine: see infra/README.md."""
+    (feed,) = (
+        d for d in _documents() if d["kind"] == "Deployment" and d["metadata"]["name"] == "feed"
+    )
+    assert feed["spec"]["replicas"] == 1
+    assert feed["spec"]["strategy"] == {"type": "Recreate"}
+    assert not _names("HorizontalPodAutoscaler")
+    assert not _names("PodDisruptionBudget"), "with one pod it would keep a node from draining"
+
+
 def test_what_the_pods_mount_is_there() -> None:
     base = yaml.safe_load((BASE / "kustomization.yaml").read_text())
     maps = {made["name"] for made in base["configMapGenerator"]}
