@@ -12,10 +12,11 @@ def carry_out_verdict(
     gate: dsl.Input[dsl.Artifact],
     config: str,
     code_version: str,
+    run: str,
 ) -> None:
     """Promote, hold or roll back; the ledger keeps the reason."""
     from pathlib import Path
 
     from homefeed.steps.abtests import carry_out_step
 
-    carry_out_step(Path(checked.path), Path(verdict.path), Path(gate.path), config)
+    carry_out_step(Path(checked.path), Path(verdict.path), Path(gate.path), config, run)

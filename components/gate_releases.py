@@ -14,6 +14,7 @@ def gate_releases(
     releases: dsl.Input[dsl.Artifact],
     config: str,
     code_version: str,
+    run: str,
     gate: dsl.Output[dsl.Artifact],
     piece: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -31,4 +32,5 @@ def gate_releases(
         config,
         Path(gate.path),
         Path(piece.path),
+        run,
     )

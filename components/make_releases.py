@@ -15,6 +15,7 @@ def make_releases(
     snapshots: dsl.Input[dsl.Artifact],
     config: str,
     code_version: str,
+    run: str,
     releases: dsl.Output[dsl.Artifact],
     piece: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -35,5 +36,6 @@ def make_releases(
         code_version,
         Path(releases.path),
         Path(piece.path),
+        run,
     )
     declare_services(manifests, Path(snapshots.path), read_config(config))

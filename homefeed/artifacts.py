@@ -69,6 +69,21 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder of artifacts; links in it become what they point at.
+
+    Files are written once, so a file is shared (a hard link) where both lie on one file system.
+    """
+    shutil.copytree(source, target, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)
+
+
 def fingerprint(*paths: Path, leave_out: Path | None = None) -> str:
     """16 hexadecimal digits over the names and bytes of files and folders; order matters.
 
@@ -119,5 +134,5 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; run the step that makes it") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); run its step again") from None

@@ -25,6 +25,7 @@ from homefeed.plain_values import (
 
 DEFAULT_FILE = "homefeed.yaml"
 LAST_PORT = 65_535
+RUN_VARIABLE = "HOMEFEED_RUN"  # the id of a local run, in the environment of its steps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The exception tree. Every message says what was wrong, the value found, and what to do.
 
 HomefeedError                 exit 2: the person at the keyboard can fix it
+├── UsageError                words of the command line that it does not know
 ├── ConfigError               an unknown key, a value of the wrong type
 ├── DatasetError              a missing file, a wrong column, a wrong type, an empty table
 ├── UnknownIdError            a user or an item that the vocabulary does not hold
@@ -22,6 +23,10 @@ class HomefeedError(Exception):
     """Root of all errors that a user can act on. ``exit_code`` is what the command line returns."""
 
     exit_code = 2
+
+
+class UsageError(HomefeedError):
+    """Words of the command line that it does not know, or misses."""
 
 
 class ConfigError(HomefeedError):

@@ -8,6 +8,8 @@ from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
 
+STATUS_COLUMNS = ["test", "status", "arm", "release", "users", "requests"]
+
 
 def add(parsers: Parsers) -> None:
     """Add the verbs of this group."""
@@ -16,6 +18,13 @@ def add(parsers: Parsers) -> None:
     verb = add_verb(group, "start", start, summary, "homefeed ab start tests/realtime.yaml")
     verb.add_argument("definition", type=Path, help="see docs/pipelines/abtest.md")
     verb.add_argument("--no-wait", action="store_true", help="do not wait for a server")
+    verb.add_argument(
+        *("--timeout",),
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="seconds to wait for a server (120); after them the test is stopped",
+    )
     summary = "Show all tests and how many users each arm has by now."
     add_verb(group, "status", status, summary, "homefeed ab status --json")
     summary = "Lift per metric with its interval, sample-ratio check, verdict."
@@ -38,43 +47,64 @@ def start(args: argparse.Namespace) -> Answer:
     """Check that the arms' releases exist, write the definition, wait for the server."""
     from homefeed.abtest.definition import read_definition
     from homefeed.abtest.running import start_test
+    from homefeed.abtest.starting import start_and_wait
     from homefeed.release.registry import ReleaseRegistry
-    from homefeed.steps.abtests import wait_for_arms
+    from pipelines.serving_url import serving_url
 
     config = config_of(args)
     definition = read_definition(args.definition)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
     for arm in definition.arms.values():
         registry.open(arm.release)
-    state = start_test(config.workspace, definition, at_s=time.time(), champion=registry.champion())
-    if not args.no_wait:
-        wait_for_arms(f"http://{config.serving.host}:{config.serving.port}", definition)
+    began = {"at_s": time.time(), "champion": registry.champion()}
+    if args.no_wait:
+        state = start_test(config.workspace, definition, **began)
+    else:
+        url = serving_url(config)
+        state = start_and_wait(config.workspace, definition, url, **began, timeout_s=args.timeout)
     arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
     return Answer(dataclasses.asdict(state), f"{definition.name} runs: {arms}")
 
 
 def status(args: argparse.Namespace) -> Answer:
-    """All tests of the workspace."""
-    from homefeed.abtest.exposure import read_log
-    from homefeed.abtest.running import all_states, definition_of
+    """All tests of the workspace; one that cannot be read is named, and the others are shown."""
+    from homefeed.abtest.running import names_of_tests
+    from homefeed.errors import HomefeedError
 
     workspace = config_of(args).workspace
     rows: list[dict[str, Any]] = []
-    for name, state in all_states(workspace).items():
-        definition = definition_of(workspace, name)
-        log = workspace / "events.db"
-        exposures = read_log(log, name)[0] if log.exists() else None
-        for arm, described in definition.arms.items():
-            mine = exposures.filter(exposures["arm"] == arm) if exposures is not None else None
-            rows.append(
-                {
-                    **{"test": name, "status": state.status, "arm": arm},
-                    "release": described.release,
-                    "users": 0 if mine is None else mine["user_id"].n_unique(),
-                    "requests": 0 if mine is None else mine.height,
-                }
-            )
-    return Answer(rows, table(rows) if rows else "no A/B tests yet; homefeed ab start --help")
+    for name in names_of_tests(workspace):
+        try:
+            rows += _arms(workspace, name)
+        except (HomefeedError, OSError) as error:
+            unread = dict.fromkeys(("arm", "release", "users", "requests"))
+            rows.append({"test": name, "status": "broken", **unread, "problem": str(error)})
+    problems = [f"{row['test']} is broken: {row['problem']}" for row in rows if row["problem"]]
+    shown = table([row for row in rows if not row["problem"]], STATUS_COLUMNS)
+    text = "\n".join([shown, *problems])
+    return Answer(rows, text if rows else "no A/B tests yet; homefeed ab start --help")
+
+
+def _arms(workspace: Path, name: str) -> list[dict[str, Any]]:
+    """One row per arm of a test. Raises ConfigError, ArtifactError for one that is broken."""
+    from homefeed.abtest.exposure import read_log
+    from homefeed.abtest.running import definition_of, state_of
+
+    state, definition = state_of(workspace, name), definition_of(workspace, name)
+    log, rows = workspace / "events.db", []
+    exposures = read_log(log, name)[0] if log.exists() else None
+    for arm, described in definition.arms.items():
+        mine = exposures.filter(exposures["arm"] == arm) if exposures is not None else None
+        rows.append(
+            {
+                **{"test": name, "status": state.status, "arm": arm},
+                "release": described.release,
+                "users": 0 if mine is None else mine["user_id"].n_unique(),
+                "requests": 0 if mine is None else mine.height,
+                "problem": "",
+            }
+        )
+    return rows
 
 
 def analyse(args: argparse.Namespace) -> Answer:

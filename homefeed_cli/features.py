@@ -51,11 +51,15 @@ def _version(config: Any, registry: Any, arm: str) -> int:
     from homefeed.abtest.running import running_definitions
     from homefeed.errors import ReleaseError
 
-    for test in running_definitions(config.workspace):
+    running = running_definitions(config.workspace)
+    for test in running.definitions:
         if arm in test.arms:
             return test.arms[arm].release
     if arm:
-        raise ReleaseError(f"no running A/B test has an arm {arm!r}; see `homefeed ab status`")
+        told = "".join(f" ({problem})" for problem in running.problems)
+        raise ReleaseError(
+            f"no running A/B test has an arm {arm!r}; see `homefeed ab status`{told}"
+        )
     champion = registry.champion()
     if champion is None:
         raise ReleaseError("there is no champion yet; make one with `homefeed run`")

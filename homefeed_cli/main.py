@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from homefeed import __version__
-from homefeed.errors import HomefeedError, StorageError
+from homefeed.errors import HomefeedError, StorageError, UsageError
 from homefeed_cli import ab, configuration, data, doctor, features, pipeline, releases, run, serve
 from homefeed_cli.verb import Answer, Parser
 
@@ -55,8 +55,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
     top = parser()
-    args = top.parse_args(arguments)
+    try:
+        args = top.parse_args(words)
+    except UsageError as error:  # nothing is parsed yet, so the words themselves say how to answer
+        return _say_error(error, error.exit_code, as_json="--json" in words)
     if args.verb is None:
         top.print_help()
         return 0
@@ -70,14 +74,14 @@ def run_verb(args: argparse.Namespace) -> int:
         answer: Answer = args.run(args)
         _print(answer, args.json)
     except HomefeedError as error:
-        return _say_error(error, error.exit_code, args)
+        return _say_error(error, error.exit_code, as_json=args.json)
     except KeyboardInterrupt:
-        return _say_error(RuntimeError("interrupted"), 130, args)
+        return _say_error(RuntimeError("interrupted"), 130, as_json=args.json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _say_error(_named(error), 2, args)
+        return _say_error(_named(error), 2, as_json=args.json)
     return answer.exit_code
 
 
@@ -111,9 +115,9 @@ def _named(error: OSError) -> HomefeedError:
     )
 
 
-def _say_error(error: BaseException, code: int, args: argparse.Namespace) -> int:
+def _say_error(error: BaseException, code: int, *, as_json: bool) -> int:
     text = " ".join(str(error).split())
-    if getattr(args, "json", False):
+    if as_json:
         print(json.dumps({"error": type(error).__name__, "message": text, "exit_code": code}))
     print(f"homefeed: {text}", file=sys.stderr)
     return code

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from homefeed.config import Config, Loaded, load_config
+from homefeed.errors import UsageError
 from homefeed.plain_values import suggestion
 
 Parsers = Any  # argparse keeps the type of its sub-parsers private
@@ -20,11 +21,11 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with a suggestion for a mistyped verb."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to read on; exit 2."""
+        """Raise UsageError: what is wrong, and where to read on."""
         if match := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             known = re.findall(r"[\w-]+", match[2])
             message = f"there is no {match[1]!r}{suggestion(match[1], known)}"
-        self.exit(2, f"homefeed: {message}; see `{self.prog} --help`\n")
+        raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pipelines.daily import daily
 from pipelines.embeddings import embeddings
 from pipelines.lifecycle import lifecycle
 from pipelines.ranking import ranking
+from pipelines.serving_url import serving_url
 
 PIPELINES: dict[str, Callable[..., Any]] = {
     "embeddings": embeddings,
@@ -25,7 +26,6 @@ PIPELINES: dict[str, Callable[..., Any]] = {
     "lifecycle": lifecycle,
 }
 DEFAULT_RECIPE = "small"
-SERVICE_URL = "http://feed.homefeed.svc"  # infra/kubernetes/base/serving.yaml
 NAMES_OF_NO_FILE = ("world", "events")
 
 
@@ -70,17 +70,10 @@ def arguments_for(
         "config": config_json(
             replace(config, serving=ServingConfig(), pipelines=PipelinesConfig())
         ),
-        "serving_url": _serving_url(config.serving, cluster or config.profile == "cluster"),
+        "serving_url": serving_url(config, cluster=cluster),
         **{section: section_json(made, section) for section in SECTIONS},
     }
     return {key: everything[key] for key in parameters}
-
-
-def _serving_url(serving: ServingConfig, in_cluster: bool) -> str:
-    """Where the steps of a test find the server."""
-    if serving.host != "0.0.0.0":
-        return f"http://{serving.host}:{serving.port}"
-    return SERVICE_URL if in_cluster else f"http://127.0.0.1:{serving.port}"
 
 
 def _fingerprint(path: Path, config: Config) -> str:

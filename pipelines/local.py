@@ -19,7 +19,7 @@ from typing import Any
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from homefeed import errors
-from homefeed.config import Config
+from homefeed.config import RUN_VARIABLE, Config
 from homefeed.errors import BusyError, GateRefused, PipelineError
 from pipelines.runs import LogReader, Run, Step, new_run
 
@@ -66,6 +66,7 @@ def run_pipeline(
         temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         environment = {**THREADS, **os.environ, **QUIET, "TMPDIR": str(temporary)}
+        environment[RUN_VARIABLE] = run.run_id
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
             address = stack.enter_context(_ray_head(config, temporary, environment))

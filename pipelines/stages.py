@@ -6,6 +6,8 @@ name. Steps that write outside of the run (stores, ledger, tests) are never take
 
 from typing import Any
 
+from kfp import dsl
+
 from components.analyse_abtest import analyse_abtest
 from components.answer_visits import answer_visits
 from components.build_sequences import build_sequences
@@ -24,6 +26,8 @@ from components.train_rankers import train_rankers
 from components.train_user_encoder import train_user_encoder
 
 Outputs = dict[str, Any]
+
+RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER  # for steps that write to the ledger
 
 
 def log_stage(p: Outputs) -> Outputs:
@@ -126,6 +130,7 @@ def ranking_stage(p: Outputs, log: Outputs, made: Outputs, published: Outputs) -
         rankers=rankers,
         snapshots=published["snapshots"],
         config=p["config"],
+        run=RUN,
         **code,
     ).set_caching_options(enable_caching=False)
     gated = gate_releases(
@@ -134,6 +139,7 @@ def ranking_stage(p: Outputs, log: Outputs, made: Outputs, published: Outputs) -
         evaluations=evaluated.outputs["evaluations"],
         releases=released.outputs["releases"],
         config=p["config"],
+        run=RUN,
         **code,
     ).set_caching_options(enable_caching=False)
     return {
@@ -178,6 +184,7 @@ def abtest_stage(p: Outputs, log: Outputs, ranked: Outputs) -> Outputs:
         checked=log["checked"],
         verdict=analysed.outputs["verdict"],
         gate=ranked["gate"],
+        run=RUN,
         **common,
     ).set_caching_options(enable_caching=False)
     return {"abtest_piece": analysed.outputs["piece"]}

@@ -6,7 +6,6 @@ from pathlib import Path
 from homefeed.abtest.assignment import arm_of
 from homefeed.abtest.definition import Definition
 from homefeed.abtest.running import running_definitions
-from homefeed.errors import ArtifactError, ConfigError
 from serving.catalog import Wanted
 from serving.loading import open_ledger
 from serving.served import RunningTest
@@ -15,14 +14,12 @@ from serving.served import RunningTest
 def wanted(workspace: Path) -> Wanted:
     """Read the ledger and the tests' definitions. Raises BusyError, ArtifactError.
 
-    A test that cannot be read is a problem to tell, not a reason to serve nothing.
+    A test that cannot be read is a problem to tell, not a reason to serve no other.
     """
     champion = open_ledger(workspace).state().champion
-    try:
-        tests = tuple(map(_test, running_definitions(workspace)))
-    except (ConfigError, ArtifactError) as error:
-        return Wanted(champion=champion, problems=(f"no test runs: {error}",))
-    return Wanted(champion=champion, tests=tests)
+    running = running_definitions(workspace)
+    tests = tuple(map(_test, running.definitions))
+    return Wanted(champion=champion, tests=tests, problems=running.problems)
 
 
 def _test(definition: Definition) -> RunningTest:

@@ -29,9 +29,6 @@ def refresh(config: Config, ends_s: int) -> None:
     write_json(day / "day.json", {"ends_s": ends_s, "base": place})
     append_step(day, folder / "appended")
     _publish(config, folder)
-    before = Path(base.store).parent.parent
-    if before.parent == config.workspace / "days":
-        shutil.rmtree(before)  # the newest day holds all that it held
 
 
 def catch_up(config: Config, ends_s: int) -> None:
@@ -54,3 +51,4 @@ def _publish(config: Config, folder: Path) -> None:
     embed_day_step(folder / "appended", text, snapshots, folder / "piece")
     publish(snapshots, config, folder / "published.json")
     remember(snapshots, text)
+    shutil.rmtree(folder)  # the lineage holds all that the next day starts from

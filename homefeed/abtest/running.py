@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from homefeed.abtest.definition import Definition, read_definition, write_definition
 from homefeed.artifacts import read_json, write_json
-from homefeed.errors import ArtifactError, ConfigError
+from homefeed.errors import ArtifactError, ConfigError, HomefeedError
 
 FOLDER = "abtests"
 RUNNING, STOPPED = "running", "stopped"
@@ -33,6 +33,14 @@ class RunState:
     reason: str = ""  # why it was stopped
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunningTests:
+    """The tests that run, and what is wrong with those that should run but cannot be read."""
+
+    definitions: tuple[Definition, ...] = ()  # by name
+    problems: tuple[str, ...] = ()
+
+
 def definition_path(workspace: Path, name: str) -> Path:
     """Where the definition of a test that was started lies."""
     return Path(workspace) / FOLDER / f"{name}.yaml"
@@ -40,7 +48,7 @@ def definition_path(workspace: Path, name: str) -> Path:
 
 def definition_of(workspace: Path, name: str) -> Definition:
     """The definition that a test was started with. ConfigError for an unknown or edited one."""
-    return _unchanged(workspace, name, _known(workspace, name))
+    return _unchanged(workspace, name, state_of(workspace, name))
 
 
 def start_test(
@@ -57,7 +65,8 @@ def start_test(
 
 
 def _start(workspace: Path, definition: Definition, at_s: float, champion: int | None) -> RunState:
-    known = all_states(workspace).get(definition.name)
+    path = _state_paths(workspace).get(definition.name)
+    known = None if path is None else _read_state(path)
     if known is not None and (known.status, known.definition_hash) == (RUNNING, definition.hash):
         return known
     if known is not None:
@@ -65,7 +74,10 @@ def _start(workspace: Path, definition: Definition, at_s: float, champion: int |
             f"a test named {definition.name!r} is {known.status} already; give the new one "
             "another name, because exposures are counted by name"
         )
-    for other in running_definitions(workspace):
+    running = running_definitions(workspace)
+    if running.problems:  # nobody knows in which layer it runs once it is mended
+        raise ConfigError(f"no test is started beside one that is broken: {running.problems[0]}")
+    for other in running.definitions:
         if other.layer == definition.layer:
             raise ConfigError(
                 f"test {other.name!r} runs in layer {other.layer!r}; stop it first, or give "
@@ -82,7 +94,7 @@ def _start(workspace: Path, definition: Definition, at_s: float, champion: int |
 def stop_test(workspace: Path, name: str, *, at_s: float, reason: str) -> RunState:
     """End a test; its users go back to the champion. ConfigError for an unknown test."""
     with _one_at_a_time(workspace):
-        known = _known(workspace, name)
+        known = state_of(workspace, name)
         if known.status == STOPPED:
             return known
         state = dataclasses.replace(known, status=STOPPED, stopped_s=at_s, reason=reason)
@@ -90,33 +102,50 @@ def stop_test(workspace: Path, name: str, *, at_s: float, reason: str) -> RunSta
         return state
 
 
+def names_of_tests(workspace: Path) -> list[str]:
+    """All tests that were ever started, readable or not."""
+    return list(_state_paths(workspace))
+
+
+def state_of(workspace: Path, name: str) -> RunState:
+    """Where one test stands. Raises ConfigError for an unknown one, ArtifactError."""
+    paths = _state_paths(workspace)
+    if name not in paths:
+        raise ConfigError(f"there is no test {name!r}; known: {', '.join(paths) or 'none'}")
+    return _read_state(paths[name])
+
+
 def all_states(workspace: Path) -> dict[str, RunState]:
     """The states of all tests that were ever started, by name. Raises ArtifactError."""
-    states = {}
-    for path in sorted((Path(workspace) / FOLDER).glob(f"*{_STATE}")):
-        if path.name.startswith("."):
-            continue  # being written beside its place
+    return {name: _read_state(path) for name, path in _state_paths(workspace).items()}
+
+
+def running_definitions(workspace: Path) -> RunningTests:
+    """Definitions of the running tests, each read apart: a broken one does not stop the others."""
+    definitions, problems = [], []
+    for name, path in _state_paths(workspace).items():
         try:
-            states[path.name.removesuffix(_STATE)] = RunState(**read_json(path))
-        except TypeError as error:
-            raise ArtifactError(f"{path} is not a test's state ({error})") from None
-    return states
+            state = _read_state(path)
+            if state.status == RUNNING:
+                definitions.append(_unchanged(workspace, name, state))
+        except (HomefeedError, OSError) as error:
+            problems.append(f"test {name!r} cannot be read: {error}")
+    return RunningTests(definitions=tuple(definitions), problems=tuple(problems))
 
 
-def running_definitions(workspace: Path) -> tuple[Definition, ...]:
-    """Definitions of the running tests, by name. ConfigError for one that was changed."""
-    return tuple(
-        _unchanged(workspace, name, state)
-        for name, state in all_states(workspace).items()
-        if state.status == RUNNING
-    )
+def _state_paths(workspace: Path) -> dict[str, Path]:
+    return {
+        path.name.removesuffix(_STATE): path
+        for path in sorted((Path(workspace) / FOLDER).glob(f"*{_STATE}"))
+        if not path.name.startswith(".")  # being written beside its place
+    }
 
 
-def _known(workspace: Path, name: str) -> RunState:
-    known = all_states(workspace)
-    if name not in known:
-        raise ConfigError(f"there is no test {name!r}; known: {', '.join(known) or 'none'}")
-    return known[name]
+def _read_state(path: Path) -> RunState:
+    try:
+        return RunState(**read_json(path))
+    except TypeError as error:
+        raise ArtifactError(f"{path} is not a test's state ({error})") from None
 
 
 def _unchanged(workspace: Path, name: str, state: RunState) -> Definition:

@@ -44,16 +44,18 @@ class ReleaseRegistry:
         ledger_path: Path | None = None,
         clock: Clock | None = None,
         who: str | None = None,
+        run: str = "",
     ) -> None:
+        """``who`` acts, and the pipeline run ``run`` asked for it; the ledger keeps both."""
         self.workspace = Path(workspace).resolve()
         self.ledger = Ledger(ledger_path or self.workspace / LEDGER_FILE)
         self.model = RegisteredModel(tracking_uri or f"sqlite:///{self.workspace}/mlflow/mlflow.db")
         self.clock = clock or WallClock()
-        self.who = who or _user()
+        self.who, self.run = who or _user(), run
 
     # --- releases ---
 
-    def register(self, manifest: ReleaseManifest, *, run: str = "") -> int:
+    def register(self, manifest: ReleaseManifest) -> int:
         """Make ``manifest`` a version of the registered model; the same content is one version.
 
         Raises ArtifactError for a part that is missing or changed, ReleaseError for parts that
@@ -67,7 +69,8 @@ class ReleaseRegistry:
         lock = self.ledger.path.with_suffix(".register.lock")
         with FileLock(lock, timeout=REGISTER_TIMEOUT_S):
             version = self.model.register(manifest)  # finds its own after a crash in between
-            self.ledger.add_release(version, manifest, at_s=self.clock.now_s(), run=run)
+            at_s = self.clock.now_s()
+            self.ledger.add_release(version, manifest, at_s=at_s, run=self.run)
         return version
 
     def open(self, version: int) -> Release:
@@ -90,7 +93,6 @@ class ReleaseRegistry:
         expected_champion: int | Expected | None = Expected.AS_READ,
         decision: GateDecision | None = None,
         verdict: dict[str, Any] | None = None,
-        run: str = "",
     ) -> LedgerEntry:
         """Make ``version`` champion, if champion is still what the caller decided against.
 
@@ -105,7 +107,7 @@ class ReleaseRegistry:
         self.open(version)
         figures = {**({"gate": decision.to_json()} if decision else {}), **(verdict or {})}
         if decision is not None and not decision.passed:
-            self.record(Action.REFUSE, version, decision.reason, verdict=figures, run=run)
+            self.record(Action.REFUSE, version, decision.reason, verdict=figures)
             decision.require()
 
         def target(state: LedgerState) -> int:
@@ -113,11 +115,9 @@ class ReleaseRegistry:
                 raise ReleaseError(f"release version {version} is the champion already")
             return version
 
-        return self._move(Action.PROMOTE, target, before, reason, figures, run)
+        return self._move(Action.PROMOTE, target, before, reason, figures)
 
-    def rollback(
-        self, reason: str, *, run: str = "", verdict: dict[str, Any] | None = None
-    ) -> LedgerEntry:
+    def rollback(self, reason: str, *, verdict: dict[str, Any] | None = None) -> LedgerEntry:
         """Return to ``previous``. Raises ReleaseError where there is none of the same log."""
 
         def target(state: LedgerState) -> int:
@@ -137,12 +137,12 @@ class ReleaseRegistry:
 
         before = self.state()
         self.open(target(before))
-        return self._move(Action.ROLLBACK, target, before, reason, verdict or {}, run)
+        return self._move(Action.ROLLBACK, target, before, reason, verdict or {})
 
-    def set_challenger(self, version: int, reason: str, *, run: str = "") -> LedgerEntry:
+    def set_challenger(self, version: int, reason: str) -> LedgerEntry:
         """Name the release that is to be tested against the champion."""
         self.open(version)
-        entry = self.record(Action.CHALLENGE, version, reason, run=run)
+        entry = self.record(Action.CHALLENGE, version, reason)
         self._project_after(entry)
         return entry
 
@@ -153,13 +153,12 @@ class ReleaseRegistry:
         reason: str,
         *,
         verdict: dict[str, Any] | None = None,
-        run: str = "",
     ) -> LedgerEntry:
         """Write an entry that leaves the champion where it is: hold, refuse, challenge."""
         if action in (Action.PROMOTE, Action.ROLLBACK):
             raise ValueError(f"{action} moves the champion; call its own verb")
         self.ledger.manifest(version)
-        return self._append(action, lambda _: version, None, reason, verdict or {}, run)
+        return self._append(action, lambda _: version, None, reason, verdict or {})
 
     # --- reading ---
 
@@ -211,9 +210,8 @@ class ReleaseRegistry:
         before: LedgerState,
         reason: str,
         verdict: dict[str, Any],
-        run: str,
     ) -> LedgerEntry:
-        entry = self._append(action, target, before, reason, verdict, run)
+        entry = self._append(action, target, before, reason, verdict)
         self._project_after(entry)
         return entry
 
@@ -243,13 +241,12 @@ class ReleaseRegistry:
         before: LedgerState | None,
         reason: str,
         verdict: dict[str, Any],
-        run: str,
     ) -> LedgerEntry:
         if not reason.strip():
             raise ReleaseError(f"{action} needs a reason for the ledger, found {reason!r}")
         return self.ledger.append(
             action, target, at_s=self.clock.now_s(), who=self.who, reason=reason.strip(),
-            run=run, verdict=verdict, expected=before,
+            run=self.run, verdict=verdict, expected=before,
         )  # fmt: skip
 
     @staticmethod

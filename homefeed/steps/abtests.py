@@ -5,7 +5,6 @@ ask: the arms put the recorded impressions in order, and the comparison is a pai
 called so, without sample-ratio or live claims.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,8 @@ from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import last_logged_s, outcomes, read_log
 from homefeed.abtest.recipe import AbTestRecipe
 from homefeed.abtest.reranking import KIND, analyze_paired, decide_paired
-from homefeed.abtest.running import (
-    all_states,
-    definition_of,
-    running_definitions,
-    start_test,
-    stop_test,
-)
+from homefeed.abtest.running import RUNNING, all_states, definition_of, stop_test
+from homefeed.abtest.starting import start_and_wait
 from homefeed.abtest.verdict import (
     HOLD,
     ROLLBACK,
@@ -36,7 +30,7 @@ from homefeed.artifacts import read_json, write_json
 from homefeed.data.contract import Dataset
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.training_set import TrainingSet
-from homefeed.errors import PromotionRefused, ServerError
+from homefeed.errors import PromotionRefused
 from homefeed.evaluation.ranking import compare_scores
 from homefeed.recipes import read_config, read_section
 from homefeed.release.entries import Action
@@ -44,10 +38,9 @@ from homefeed.release.gate import GateDecision
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.pieces_abtest import live_piece, no_test_piece, reranking_piece
 from homefeed.steps.ranking import SCORES, judged_heads
-from homefeed.steps.releases import ARMS, dataset_clock
+from homefeed.steps.releases import ARMS, acting_registry, dataset_clock
 
 EVENTS = "events.db"
-READY_TIMEOUT_S = 120.0
 RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
 
 
@@ -87,7 +80,8 @@ def start_step(
     """
     where, recipe = read_config(config), read_section("abtest", abtest)
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
-    name = f"{RUN_TESTS}{len(all_states(where.workspace)) + 1}"  # exposures are counted by name
+    states = all_states(where.workspace)
+    name = f"{RUN_TESTS}{len(states) + 1}"  # exposures are counted by name
     definition = define(dataset, arms, recipe, name)
     champion = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri).champion()
     begun = {"live": dataset.spec.live, "test": name, "arms": arms, "champion": champion}
@@ -96,45 +90,13 @@ def start_step(
         print("= a recorded log: the arms are compared by a paired re-ranking")
         return
     now_s = dataset_clock(checked).now_s()
-    for other in running_definitions(where.workspace):
-        if other.name.startswith(RUN_TESTS):
+    for other, state in states.items():
+        if other.startswith(RUN_TESTS) and state.status == RUNNING:
             reason = f"the run that started it broke off; {name} takes its place"
-            stop_test(where.workspace, other.name, at_s=now_s, reason=reason)
-    start_test(where.workspace, definition, at_s=now_s, champion=champion)
-    wait_for_arms(serving_url, definition)
+            stop_test(where.workspace, other, at_s=now_s, reason=reason)
+    start_and_wait(where.workspace, definition, serving_url, at_s=now_s, champion=champion)
     write_json(out, {**begun, "url": serving_url})
     print(f"= {name} runs: {', '.join(f'{a} = {d.release}' for a, d in definition.arms.items())}")
-
-
-def wait_for_arms(url: str, definition: Definition, timeout_s: float = READY_TIMEOUT_S) -> None:
-    """Return when /readyz is ready and lists the test with the releases of its arms.
-
-    Who stands outside the test is answered by the champion: without it the server is not ready.
-    """
-    import httpx
-
-    wanted = {name: arm.release for name, arm in definition.arms.items()}
-    deadline, said = time.monotonic() + timeout_s, "no answer"
-    while time.monotonic() < deadline:
-        try:
-            ready = httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False).json()
-            tests = {t["name"]: t["arms"] for t in ready.get("tests", [])}
-            found = tests.get(definition.name)
-            arms_stand = found and {k: _release_of(v) for k, v in found.items()} == wanted
-            if arms_stand and ready["ready"]:
-                return
-            said = str(ready)
-        except (httpx.HTTPError, ValueError) as error:
-            said = str(error) or type(error).__name__
-        time.sleep(0.5)
-    raise ServerError(
-        f"no server at {url} reported the arms of {definition.name!r} within {timeout_s:.0f} s "
-        f"(last: {said[:300]}); start one with `homefeed serve`"
-    )
-
-
-def _release_of(arm: Any) -> int:
-    return int(arm["version"] if isinstance(arm, dict) else arm)
 
 
 def analyse_step(
@@ -212,7 +174,9 @@ def recorded_values(
     return definition, values, report.lists
 
 
-def carry_out_step(checked: Path, verdict_path: Path, gate: Path, config: str) -> str:
+def carry_out_step(
+    checked: Path, verdict_path: Path, gate: Path, config: str, run: str = ""
+) -> str:
     """Carry the verdict out: promote on ship, and only then; the ledger keeps the reason.
 
     A shipping arm also has to have passed the gate: a refused one is held, and the ledger says so.
@@ -222,9 +186,8 @@ def carry_out_step(checked: Path, verdict_path: Path, gate: Path, config: str) -
     was done.
     """
     where, verdict = read_config(config), read_json(verdict_path)
-    clock = dataset_clock(checked)
-    registry = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri, clock=clock)
-    now_s = clock.now_s()
+    registry = acting_registry(where, checked, run)
+    now_s = registry.clock.now_s()
     if verdict["live"]:  # a simulated clock stands at the log's end, the test came after it
         now_s = max(now_s, last_logged_s(where.workspace / EVENTS, verdict["test"]) + 1)
     said = carry_out(registry, where.workspace, verdict, read_json(gate), now_s)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,13 @@ from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
+from homefeed.release.entries import Action
 from homefeed.release.gate import GateDecision, GateRule, decide, without_champion
 from homefeed.release.opened import Release
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.steps.ranking import SCORES, judged_heads
-from homefeed.steps.releases import ARMS, dataset_clock
+from homefeed.steps.releases import ARMS, acting_registry
 from homefeed.training.ranker_batches import RankerData
 
 CHAMPION = "champion"
@@ -38,14 +40,16 @@ def gate_step(
     config: str,
     out: Path,
     piece: Path,
+    run: str = "",
 ) -> None:
-    """Decide for every arm but control whether it may be promoted over the present champion."""
+    """Decide for every arm but control whether it may be promoted over the present champion.
+
+    Each refusal goes to the ledger with its figures, whatever an A/B test finds later.
+    """
     where = read_config(config)
     store, opened = SequenceStore.open(store_path), TrainingSet.open(training_set)
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
-    registry = ReleaseRegistry(
-        where.workspace, tracking_uri=where.tracking_uri, clock=dataset_clock(checked)
-    )
+    registry = acting_registry(where, checked, run)
     champion = registry.champion()
     scores = _challengers(evaluations)
     unscored = _score_champion(registry, champion, opened, store, scores)
@@ -56,6 +60,7 @@ def gate_step(
         for arm in arms[1:]
     }
     write_json(out, {name: decision.to_json() for name, decision in decisions.items()})
+    record_refusals(registry, arms, decisions)
     rows = [{"arm": name, "passed": d.passed, "reason": d.reason} for name, d in decisions.items()]
     passed = [name for name, d in decisions.items() if d.passed]
     text = ", ".join(passed) or "none"
@@ -68,6 +73,17 @@ def gate_step(
     ).save(piece)
     for row in rows:
         print(f"= {row['arm']}: {'passed' if row['passed'] else 'refused'}: {row['reason']}")
+
+
+def record_refusals(
+    registry: ReleaseRegistry, arms: list[dict[str, Any]], decisions: dict[str, GateDecision]
+) -> None:
+    """Write each refused arm's release, the reason and the figures to the ledger."""
+    for arm in arms:
+        decision = decisions.get(arm["arm"])
+        if decision is not None and not decision.passed:
+            figures = {"gate": decision.to_json()}
+            registry.record(Action.REFUSE, arm["release"], decision.reason, verdict=figures)
 
 
 def _challengers(evaluations: Path) -> dict[str, np.ndarray]:

@@ -1,16 +1,18 @@
 """Where a workspace stands: which data and store each day ended with.
 
-``lineage/<log>/<YYYY-MM-DD>.json`` is written when that day of that log was published. A daily run
-starts from the newest day before its own, so a bad day is repaired by running it again (and the
-days after it). It goes on with the champion's log, whatever other logs were run beside it.
+``lineage/<log>/<YYYY-MM-DD>.json`` is written when that day of that log was published; the folder
+beside it holds the day's data set and store, so that no run's own artifacts are needed later. A
+daily run starts from the newest day before its own, so a bad day is repaired by running it again
+(and the days after it). It goes on with the champion's log, whatever other logs were run beside it.
 """
 
 import re
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from homefeed.artifacts import read_json, write_json
+from homefeed.artifacts import copy_folder, read_json, write_json, writing
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.errors import PipelineError
@@ -19,6 +21,8 @@ from homefeed.release.registry import ReleaseRegistry
 
 FOLDER = "lineage"
 DAY_S = 86_400
+KEPT_DAYS = 7  # of each log; each holds the whole log, so older ones are removed
+CHECKED, STORE = "checked", "store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +56,47 @@ def end_of(day: str) -> int:
     return int(datetime(parsed.year, parsed.month, parsed.day, tzinfo=UTC).timestamp()) + DAY_S
 
 
+def put_day(
+    out: Path, *, log: str, as_of_s: int, checked: Path, store: Path, watermark: int = 0
+) -> None:
+    """Put a day that is to be published into the snapshots folder ``out``, its data included."""
+    copy_folder(checked, out / CHECKED)
+    copy_folder(store, out / STORE)
+    day = Day(log=log, as_of_s=as_of_s, checked=CHECKED, store=STORE, watermark=watermark)
+    write_json(out / "lineage.json", asdict(day))
+
+
+def day_in(snapshots: Path) -> Day:
+    """The day that ``put_day`` put into a snapshots folder."""
+    return _read_day(snapshots / "lineage.json", snapshots)
+
+
 def write_day(workspace: Path, day: Day) -> None:
-    """Remember that this day was published."""
-    write_json(_folder(workspace, day.log) / f"{name_of(day.as_of_s)}.json", asdict(day))
+    """Remember that this day was published; what lies in the workspace may move with it."""
+    root = Path(workspace).resolve()
+    places = {"checked": _inside(root, day.checked), "store": _inside(root, day.store)}
+    write_json(_place(root, day).with_suffix(".json"), asdict(replace(day, **places)))
 
 
 def remember(snapshots: Path, config: str) -> None:
-    """Remember the day that a snapshots folder was just published for."""
-    write_day(read_config(config).workspace, Day(**read_json(snapshots / "lineage.json")))
+    """Keep the day that a snapshots folder was just published for; forget the oldest ones."""
+    workspace, day = read_config(config).workspace.resolve(), day_in(snapshots)
+    place = _place(workspace, day)
+    with writing(place) as beside:
+        copy_folder(Path(day.checked), beside / CHECKED)
+        copy_folder(Path(day.store), beside / STORE)
+    write_day(workspace, replace(day, checked=str(place / CHECKED), store=str(place / STORE)))
+    _forget(workspace, day)
+
+
+def _forget(workspace: Path, published: Day) -> None:
+    """Remove the days of the log before the ``KEPT_DAYS`` newest, but not the published one."""
+    known = sorted(_days(workspace, published.log), key=lambda day: day.as_of_s)
+    for day in known[:-KEPT_DAYS]:
+        if day.as_of_s != published.as_of_s:
+            place = _place(workspace, day)
+            place.with_suffix(".json").unlink()  # first: a day that is named is whole
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def champions_log(workspace: Path) -> str:
@@ -73,14 +110,33 @@ def champions_log(workspace: Path) -> str:
 
 def newest_day(workspace: Path, log: str, before_s: int | None = None) -> Day:
     """The log's newest published day that ended by ``before_s``. PipelineError without one."""
-    found = [Day(**read_json(path)) for path in _folder(workspace, log).glob("*.json")]
-    usable = [day for day in found if before_s is None or day.as_of_s <= before_s]
+    known = _days(workspace, log)
+    usable = [day for day in known if before_s is None or day.as_of_s <= before_s]
     if not usable:
         raise PipelineError(
             f"no published day of the log `{log}` in {workspace} to go on from; run `homefeed "
             "pipeline run ranking` on that log first"
         )
     return max(usable, key=lambda day: day.as_of_s)
+
+
+def _days(workspace: Path, log: str) -> list[Day]:
+    root = Path(workspace).resolve()
+    return [_read_day(path, root) for path in _folder(root, log).glob("[!.]*.json")]
+
+
+def _read_day(path: Path, root: Path) -> Day:
+    day = Day(**read_json(path))
+    # An absolute path stands for itself.
+    return replace(day, checked=str(root / day.checked), store=str(root / day.store))
+
+
+def _inside(root: Path, path: str) -> str:
+    return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
+
+
+def _place(workspace: Path, day: Day) -> Path:
+    return _folder(workspace, day.log) / name_of(day.as_of_s)
 
 
 def _folder(workspace: Path, log: str) -> Path:

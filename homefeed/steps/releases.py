@@ -1,10 +1,12 @@
 """Put what must agree together: one release per arm, registered; the first becomes champion."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from homefeed.artifacts import hash_json, read_json, write_json
 from homefeed.clock import SimulatedClock, WallClock
+from homefeed.config import RUN_VARIABLE, Config
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.models.ranker_artifact import RANKER_VERSION, describe_ranker
@@ -18,6 +20,8 @@ from homefeed.steps.lineage import log_name
 from homefeed.steps.sequences import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME
 from homefeed.training.tracking import Tracking
+
+MODELS = "models"  # copies of what an MLflow server keeps: releases outlive a pod's own disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +51,18 @@ def releases_step(
     code_version: str,
     out: Path,
     piece: Path,
+    run: str = "",
 ) -> list[ReleaseManifest]:
     """Register one release per arm; control becomes champion where none could serve this log."""
     where = read_config(config)
     store = SequenceStore.open(store_path)
     tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
-    registry = ReleaseRegistry(
-        where.workspace, tracking_uri=where.tracking_uri, clock=dataset_clock(checked)
-    )
+    registry = acting_registry(where, checked, run)
     encoder_versions = read_json(encoders / "versions.json")
     ranker_versions = read_json(rankers / "versions.json")
 
     def part(model: str, version: int, content_hash: str) -> Part:
-        path = tracking.download(model, version)
+        path = tracking.download(model, version, to=where.workspace / MODELS)
         return Part.of(
             path, name=model, version=version, hash=content_hash, workspace=where.workspace
         )
@@ -133,6 +136,19 @@ def _of_another_version(champion: int, manifest: ReleaseManifest, workspace: Pat
             has = f"the {part.name} of champion {champion} has version {found}"
             return f"{has}, this code reads version {reads}"
     return ""
+
+
+def acting_registry(where: Config, checked: Path, run: str) -> ReleaseRegistry:
+    """The registry by the data set's clock, acting for a pipeline run.
+
+    ``run`` is the cluster's id of it; a run on this machine is known by the id of its folder.
+    """
+    return ReleaseRegistry(
+        where.workspace,
+        tracking_uri=where.tracking_uri,
+        clock=dataset_clock(checked),
+        run=os.environ.get(RUN_VARIABLE) or run,
+    )
 
 
 def dataset_clock(checked: Path) -> WallClock | SimulatedClock:

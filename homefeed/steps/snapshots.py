@@ -1,7 +1,6 @@
 """Dated snapshots of every live encoder."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +21,7 @@ from homefeed.recipes import read_config, read_section
 from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
-from homefeed.steps.lineage import Day, log_name
+from homefeed.steps.lineage import log_name, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
 DAY_S = 86_400
@@ -72,8 +71,7 @@ def snapshots_step(
         listed["goes_back"] = dataset.spec.live
         write_json(beside / "snapshots.json", listed)
         log = log_name(checked, store)
-        day = Day(log=log, as_of_s=days[-1], checked=str(checked), store=str(store_path))
-        write_json(beside / "lineage.json", asdict(day))
+        put_day(beside, log=log, as_of_s=days[-1], checked=checked, store=store_path)
     newest = datetime.fromtimestamp(days[-1], UTC).strftime("%Y-%m-%d")
     users = made[-1]["users"]
     text = f"{len(made)} dated snapshots of {len(ENCODERS)} encoders"

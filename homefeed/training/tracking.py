@@ -11,8 +11,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from homefeed.artifacts import writing
 from homefeed.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -113,17 +115,27 @@ class Tracking:
         )
         return int(version.version)
 
-    def download(self, model_name: str, version: int, to: Path | None = None) -> Path:
-        """The folder of a version: where it lies, or a copy below ``to``."""
+    def download(self, model_name: str, version: int, to: Path) -> Path:
+        """The folder of a version: where it lies, or else a copy at ``to/<model>/<version>``.
+
+        The copy of a version is made once, whole or not at all: releases name its place for good.
+        """
+        uri = self.model_uri(model_name, version)
+        lies = Path(uri.removeprefix("file://"))
+        if lies.is_dir():
+            return lies
+        target = Path(to) / model_name / str(version)
+        if not target.is_dir():
+            self._copy(uri, target)
+        return target
+
+    def _copy(self, uri: str, target: Path) -> None:
         import mlflow.artifacts
 
-        uri = self.model_uri(model_name, version)
-        path = Path(uri.removeprefix("file://"))
-        if to is None and path.is_dir():
-            return path
-        return Path(
-            mlflow.artifacts.download_artifacts(uri, dst_path=to and str(to), tracking_uri=self.uri)
-        )
+        with writing(target) as beside, TemporaryDirectory(dir=target.parent) as folder:
+            place = str(Path(folder) / "copy")
+            made = mlflow.artifacts.download_artifacts(uri, dst_path=place, tracking_uri=self.uri)
+            Path(made).replace(beside)
 
     def model_uri(self, model_name: str, version: int) -> str:
         """Where a version's artifact is; ArtifactError where there is none."""

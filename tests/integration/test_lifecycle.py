@@ -173,6 +173,11 @@ def test_the_ledger_tells_who_is_champion_and_what_the_verdict_was(
     assert re.search(rf"^verdict +{verdict['action']}", lived.out, re.MULTILINE) or (
         verdict["action"] == "promote" and "ship" in lived.out
     )
+    run = _newest(lived.workspace, "lifecycle").run_id
+    assert {e["run"] for e in entries} == {run}
+    (gate,) = (lived.workspace / "runs" / run).glob("artifacts/*/gate-releases/gate")
+    refused = {d["reason"] for d in read_json(gate).values() if not d["passed"]}
+    assert refused == {e["reason"] for e in entries if e["action"] == "refuse"}
     tests = json.loads(homefeed("ab", "status", "--json")[1])
     assert {t["arm"] for t in tests} == {"control", "pinnerformer", "realtime"}
     assert {t["status"] for t in tests} == {"stopped"}
@@ -212,12 +217,13 @@ def twice(lived: Lived) -> list[dict[str, Any]]:
         run = load_run(lived.workspace / "runs", json.loads(done.stdout)["run_id"])
         (written,) = lived.workspace.glob(f"lineage/*/{SIMULATED}.json")
         day = read_json(written)
-        store = SequenceStore.open(Path(day["store"])).meta
+        assert day["store"].startswith("lineage/"), "the day's data is its own, not the run's"
+        store = SequenceStore.open(lived.workspace / day["store"]).meta
         users = {
             path.parent.parent.name: pl.read_parquet(path).drop("created")
             for path in lived.workspace.glob(f"snapshots/*/{SIMULATED}/users.parquet")
         }
-        rows = pl.scan_parquet(Path(day["checked"]) / "actions.parquet")
+        rows = pl.scan_parquet(lived.workspace / day["checked"] / "actions.parquet")
         actions = rows.select(pl.len()).collect().item()
         states.append({"run": run, "day": day, "store": store, "users": users, "rows": actions})
     return states
@@ -242,10 +248,8 @@ def test_a_daily_run_appends_what_the_server_logged_that_day(lived: Lived, twice
             for end_s in (ITS_END_S - 600, ITS_END_S)
         )
     assert posted > 0
-    grown = (
-        first["store"].action_count - SequenceStore.open(Path(before["store"])).meta.action_count
-    )
-    assert grown == posted
+    known = SequenceStore.open(lived.workspace / before["store"]).meta
+    assert first["store"].action_count - known.action_count == posted
     assert first["day"]["as_of_s"] == ITS_END_S
     assert early <= first["day"]["watermark"] + 1 <= late
     assert len(first["users"]) == 2, "one snapshot for each live encoder"

@@ -1,7 +1,12 @@
+import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from homefeed.errors import ArtifactError
@@ -42,6 +47,40 @@ def tracking(root: Path) -> Tracking:
     return Tracking(f"sqlite:///{root}/mlflow.db", root)
 
 
+@pytest.fixture(scope="module")
+def server(root: Path) -> Iterator[str]:
+    """An MLflow server that keeps artifacts where its clients cannot see them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{root}/mlflow.db"),
+        *("--artifacts-destination", str(root / "of-the-server")),
+    ]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (root / "server.log").open("w") as log:
+        process = subprocess.Popen(command, env=os.environ | quiet, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(url, process, root / "server.log")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/health", trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.5)
+    raise AssertionError(f"no MLflow server at {url}: {log.read_text()[-2000:]}")
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "encoder"
@@ -75,15 +114,21 @@ def test_a_run_whose_body_raised_is_failed(tracking: Tracking) -> None:
 
 
 def test_versions_count_up_and_give_back_what_was_registered(
-    tracking: Tracking, model: Path
+    tracking: Tracking, model: Path, tmp_path: Path
 ) -> None:
     first = tracking.register("user_encoder", model, {"hash": "a"})
     (model / "encoder.json").write_text('{"second": true}')
     with tracking.run("fit", {}) as run:
         second = tracking.register("user_encoder", model, {"hash": "b"}, run_id=run.run_id)
     assert second == first + 1
-    assert (tracking.download("user_encoder", first) / "encoder.json").read_text() == "{}"
-    assert "second" in (tracking.download("user_encoder", second) / "encoder.json").read_text()
+
+    def text(version: int) -> str:
+        folder = tracking.download("user_encoder", version, tmp_path / "models")
+        return (folder / "encoder.json").read_text()
+
+    assert text(first) == "{}"
+    assert "second" in text(second)
+    assert not (tmp_path / "models").exists(), "what lies on this disk is not copied"
     assert tracking.tags("user_encoder", second)["hash"] == "b"
     assert tracking.find("user_encoder", {"hash": "a"}) == first
     assert tracking.find("user_encoder", {"hash": "c"}) is None
@@ -94,7 +139,7 @@ def test_artifacts_lie_below_the_workspace_wherever_the_process_stands(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     version = tracking.register("item_encoder", model)
-    assert root in tracking.download("item_encoder", version).parents
+    assert root in tracking.download("item_encoder", version, tmp_path / "models").parents
     assert not (tmp_path / "mlruns").exists()
 
 
@@ -102,6 +147,24 @@ def test_a_version_that_is_not_there_and_a_folder_that_is_not_there_are_refused(
     tracking: Tracking, tmp_path: Path
 ) -> None:
     with pytest.raises(ArtifactError, match="no version 99 of the registered model 'ranker'"):
-        tracking.download("ranker", 99)
+        tracking.download("ranker", 99, tmp_path)
     with pytest.raises(ArtifactError, match="is not a folder"):
         tracking.register("ranker", tmp_path / "nothing")
+
+
+def test_what_a_server_keeps_is_copied_once_to_a_place_that_a_release_can_name(
+    server: str, model: Path, tmp_path: Path
+) -> None:
+    tracking = Tracking(server, tmp_path / "mlflow", experiment="on a server")
+    first = tracking.register("ranker", model)
+    (model / "encoder.json").write_text('{"second": true}')
+    second = tracking.register("ranker", model)
+    models = tmp_path / "workspace" / "models"
+    for version, text in ((first, "{}"), (second, '{"second": true}')):
+        folder = tracking.download("ranker", version, models)
+        assert folder == models / "ranker" / str(version)
+        assert (folder / "encoder.json").read_text() == text
+    assert sorted(path.name for path in (models / "ranker").iterdir()) == [str(first), str(second)]
+    written = (models / "ranker" / str(first) / "encoder.json").stat().st_ino
+    assert tracking.download("ranker", first, models) == models / "ranker" / str(first)
+    assert (models / "ranker" / str(first) / "encoder.json").stat().st_ino == written

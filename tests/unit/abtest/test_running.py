@@ -4,13 +4,16 @@ import pytest
 
 from homefeed.abtest.definition import parse_definition, write_definition
 from homefeed.abtest.running import (
+    RUNNING,
+    STOPPED,
     all_states,
+    definition_of,
     definition_path,
     running_definitions,
     start_test,
     stop_test,
 )
-from homefeed.errors import ArtifactError, ConfigError
+from homefeed.errors import ConfigError
 
 
 def definition(name="t", **changes):
@@ -23,11 +26,11 @@ def definition(name="t", **changes):
 
 
 def test_a_started_test_runs_until_it_is_stopped(tmp_path):
-    assert running_definitions(tmp_path) == ()
+    assert running_definitions(tmp_path).definitions == ()
     start_test(tmp_path, definition(), at_s=5.0)
-    assert running_definitions(tmp_path) == (definition(),)
+    assert running_definitions(tmp_path).definitions == (definition(),)
     stop_test(tmp_path, "t", at_s=9.0, reason="shipped")
-    assert running_definitions(tmp_path) == ()
+    assert running_definitions(tmp_path).definitions == ()
     state = all_states(tmp_path)["t"]
     assert (state.started_s, state.stopped_s, state.reason) == (5.0, 9.0, "shipped")
 
@@ -53,7 +56,7 @@ def test_one_test_runs_in_a_layer(tmp_path):
     with pytest.raises(ConfigError, match="test 't' runs in layer 'default'"):
         start_test(tmp_path, definition("u"), at_s=6.0)
     start_test(tmp_path, definition("u", layer="other"), at_s=6.0)
-    assert [each.name for each in running_definitions(tmp_path)] == ["t", "u"]
+    assert [each.name for each in running_definitions(tmp_path).definitions] == ["t", "u"]
 
 
 def test_of_two_tests_started_at_once_in_a_layer_one_runs(tmp_path):
@@ -72,14 +75,43 @@ def test_a_definition_that_was_changed_under_its_test_is_refused(tmp_path):
     start_test(tmp_path, definition(), at_s=5.0)
     write_definition(definition_path(tmp_path, "t"), definition(traffic=0.1))
     with pytest.raises(ConfigError, match=r"t\.yaml was changed after test 't' was started"):
-        running_definitions(tmp_path)
+        definition_of(tmp_path, "t")
 
 
-def test_a_broken_state_is_named(tmp_path):
+BROKEN = {
+    "t.yaml": ("name: [", "is not YAML"),
+    "t.state.json": ('{"status": "running"}', "is not a test's state"),
+}
+
+
+@pytest.mark.parametrize("file", BROKEN)
+def test_a_broken_test_does_not_stop_the_others_and_is_named(tmp_path, file):
     start_test(tmp_path, definition(), at_s=5.0)
-    (tmp_path / "abtests" / "t.state.json").write_text('{"status": "running"}')
-    with pytest.raises(ArtifactError, match=r"t\.state\.json is not a test's state"):
-        running_definitions(tmp_path)
+    start_test(tmp_path, definition("u", layer="other"), at_s=6.0)
+    text, said = BROKEN[file]
+    (tmp_path / "abtests" / file).write_text(text)
+    running = running_definitions(tmp_path)
+    assert [each.name for each in running.definitions] == ["u"]
+    (problem,) = running.problems
+    assert problem.startswith("test 't' cannot be read:")
+    assert file in problem
+    assert said in problem
+    assert stop_test(tmp_path, "u", at_s=9.0, reason="held").status == STOPPED
+
+
+def test_a_state_that_is_no_text_is_named(tmp_path):
+    start_test(tmp_path, definition(), at_s=5.0)
+    (tmp_path / "abtests" / "t.state.json").write_bytes(b"\xff\xfe")
+    assert "t.state.json is not JSON" in running_definitions(tmp_path).problems[0]
+
+
+def test_no_test_is_started_beside_a_broken_one_whose_layer_nobody_knows(tmp_path):
+    start_test(tmp_path, definition(), at_s=5.0)
+    definition_path(tmp_path, "t").write_text("name: [")
+    with pytest.raises(ConfigError, match="no test is started beside one that is broken: test 't'"):
+        start_test(tmp_path, definition("u"), at_s=6.0)
+    stop_test(tmp_path, "t", at_s=7.0, reason="its definition is lost")
+    assert start_test(tmp_path, definition("u"), at_s=8.0).status == RUNNING
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".hidden"])

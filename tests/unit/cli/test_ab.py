@@ -1,5 +1,6 @@
 """``homefeed ab analyze --promote`` on a definition that names its control."""
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from homefeed.abtest.assignment import arm_of
-from homefeed.abtest.definition import Definition, parse_definition
+from homefeed.abtest.definition import Definition, parse_definition, write_definition
 from homefeed.abtest.running import RUNNING, STOPPED, all_states, definition_path, start_test
 from homefeed.release import ReleaseRegistry
 from serving.event_log import EventLog
@@ -102,10 +103,29 @@ def test_a_look_before_the_end_does_not_end_the_test(homefeed: Any, workspace: P
 def test_a_definition_that_was_edited_is_not_analysed(homefeed: Any, workspace: Path) -> None:
     path = definition_path(workspace, "t")
     path.write_text(path.read_text().replace("control: b", "control: a"))
-    for verb in (("analyze", "t"), ("status",)):
-        said = homefeed("ab", *verb)
-        assert said.code == 2
-        assert "t.yaml was changed after test 't' was started" in said.err
+    said = homefeed("ab", "analyze", "t")
+    assert said.code == 2
+    assert "t.yaml was changed after test 't' was started" in said.err
+
+
+@pytest.mark.usefixtures("lost")
+def test_the_status_names_a_test_that_was_edited_and_shows_the_others(
+    homefeed: Any, workspace: Path
+) -> None:
+    values = {"arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": {"name": "requests"}}
+    start_test(workspace, parse_definition({**values, "name": "u", "layer": "other"}), at_s=0.0)
+    path = definition_path(workspace, "t")
+    path.write_text(path.read_text().replace("control: b", "control: a"))
+    said = homefeed("ab", "status")
+    assert said.code == 0
+    assert "t is broken: " in said.out
+    assert "t.yaml was changed after test 't' was started" in said.out
+    rows = homefeed("ab", "status", "--json").json
+    assert [(row["test"], row["status"]) for row in rows] == [
+        ("t", "broken"),
+        ("u", "running"),
+        ("u", "running"),
+    ]
 
 
 @pytest.mark.usefixtures("lost")
@@ -144,3 +164,22 @@ def _other_way_round() -> Definition:
             "primary": {"name": "clicks", "actions": ["click"]},
         }
     )
+
+
+@pytest.mark.usefixtures("champions")
+def test_a_test_that_no_server_answers_is_stopped_and_the_server_was_asked_where_it_can_be(
+    homefeed: Any, workspace: Path, tmp_path: Path
+) -> None:
+    values = {"arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": {"name": "requests"}}
+    write_definition(tmp_path / "t.yaml", parse_definition({**values, "name": "t"}))
+    with socket.socket() as nobody:  # bound, so that no other server has its port
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        where = ("--set", "serving.host=0.0.0.0", "--set", f"serving.port={port}")
+        said = homefeed("ab", "start", "t.yaml", "--timeout", "0.2", *where)
+    assert said.code == 2
+    assert f"no server at http://127.0.0.1:{port} reported the arms of 't'" in said.err
+    assert "'t' was stopped, start it again under another name" in said.err
+    assert all_states(workspace)["t"].status == STOPPED
+    (row, _) = homefeed("ab", "status", "--json").json
+    assert row["status"] == "stopped"

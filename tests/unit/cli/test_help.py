@@ -1,7 +1,10 @@
 """Help reads like documentation, and wrong words are answered in one line."""
 
 import argparse
+import json
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -79,6 +82,24 @@ def test_wrong_words_are_one_line_with_what_to_do(words: str, expected: str, hom
     assert expected in said.err
     assert said.err.count("\n") == 1
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pipeline lst --json", "'lst'; did you mean 'list'?"),
+        ("promote --json 3", "required: --reason"),
+        ("history --json --sinse 2025", "unrecognized arguments: --sinse 2025"),
+    ],
+)
+def test_wrong_words_under_json_are_a_document_too(words: str, expected: str) -> None:
+    command = [sys.executable, "-m", "homefeed_cli.main", *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = json.loads(done.stdout)
+    assert done.returncode == said["exit_code"] == 2
+    assert said["error"] == "UsageError"
+    assert expected in said["message"]
+    assert done.stderr == f"homefeed: {said['message']}\n"
 
 
 def test_the_version_is_printed(homefeed: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from homefeed.config import PROFILES, Config, load_config
+from homefeed.errors import UsageError
 from homefeed.plain_values import flatten
 from homefeed.recipes import RECIPES, is_recipe_key, recipe
 from homefeed_cli.main import parser
@@ -76,11 +77,13 @@ def test_every_command_in_the_documentation_parses(page: str, line: str) -> None
 
 
 def exit_code(arguments: list[str]) -> int:
-    """0 where the command line takes them; 2 where it does not (argparse says why)."""
+    """0 where the command line takes them; 2 where it does not (the error says why)."""
     try:
         command_line().parse_args(arguments)
     except SystemExit as end:  # --help and --version end with 0
         return int(end.code or 0)
+    except UsageError as error:
+        return error.exit_code
     return 0
 
 

@@ -11,8 +11,8 @@ import yaml
 
 from homefeed.config import PipelinesConfig, load_config
 from homefeed_cli.main import parser
-from pipelines.catalogue import SERVICE_URL
 from pipelines.placement import CLAIM
+from pipelines.serving_url import SERVICE_URL
 
 INFRA = Path(__file__).resolve().parents[3] / "infra"
 BASE = INFRA / "kubernetes" / "base"
@@ -85,6 +85,29 @@ def test_each_namespace_that_mounts_the_workspace_has_a_claim_on_the_same_share(
     assert {c["metadata"]["namespace"] for c in claims} == {"homefeed", PipelinesConfig.namespace}
     assert {c["metadata"]["name"] for c in claims} == {CLAIM}
     assert shares[0] == shares[1]
+
+
+def test_every_pod_runs_as_the_user_of_its_image_and_may_write_to_its_volumes() -> None:
+    dockerfile = (INFRA / "images" / "Dockerfile").read_text()
+    (ours,) = map(int, re.findall(r"^USER (\d+)$", dockerfile, re.M))
+    assert f"useradd --create-home --uid {ours} --gid {ours} homefeed" in dockerfile
+    for pod in _pods():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"]
+        assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"]
+        of_ours = any(c["image"].startswith("homefeed") for c in pod["containers"])
+        assert (context["runAsUser"] == ours) == of_ours
+
+
+def test_one_server_alone_has_the_event_log_open() -> None:
+    """SQLite's write-ahead log is for the processes of one machine: see infra/README.md."""
+    (feed,) = (
+        d for d in _documents() if d["kind"] == "Deployment" and d["metadata"]["name"] == "feed"
+    )
+    assert feed["spec"]["replicas"] == 1
+    assert feed["spec"]["strategy"] == {"type": "Recreate"}
+    assert not _names("HorizontalPodAutoscaler")
+    assert not _names("PodDisruptionBudget"), "with one pod it would keep a node from draining"
 
 
 def test_what_the_pods_mount_is_there() -> None:

@@ -9,8 +9,9 @@ import pytest
 from homefeed.config import Config, PipelinesConfig, ServingConfig, StorageConfig
 from homefeed.errors import ConfigError, DatasetError, PipelineError
 from homefeed.recipes import SECTIONS, read_config, read_section, recipe
-from pipelines.catalogue import PIPELINES, SERVICE_URL, arguments_for, find
+from pipelines.catalogue import PIPELINES, arguments_for, find
 from pipelines.names import NAMES
+from pipelines.serving_url import SERVICE_URL
 
 CONFIG = Config()
 

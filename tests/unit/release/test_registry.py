@@ -19,7 +19,7 @@ from homefeed.release import Action, GateDecision, Part, ReleaseRegistry
 @pytest.fixture
 def three(registry, make_manifest) -> ReleaseRegistry:
     for name in ("first", "second", "third"):
-        registry.register(make_manifest(name), run=f"run-{name}")
+        registry.register(make_manifest(name))
     return registry
 
 
@@ -83,7 +83,8 @@ def test_an_unknown_version_names_the_known_ones(three):
 def test_promotion_moves_the_aliases_and_records_who_when_and_why(three, clock):
     three.promote(1, "first model")
     clock.time_s = 2_000.0
-    entry = three.promote(2, "better", verdict={"lift": 0.1}, run="run-7")
+    three.run = "run-7"
+    entry = three.promote(2, "better", verdict={"lift": 0.1})
     assert (entry.who, entry.at_s, entry.reason, entry.run) == (
         "tester",
         2_000.0,

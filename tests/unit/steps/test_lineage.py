@@ -1,13 +1,52 @@
-"""The lineage of published days: each log has its own."""
+"""The lineage of published days: each log has its own, and each day owns its data."""
+
+import shutil
+from pathlib import Path
 
 import pytest
 
+from homefeed.config import Config, StorageConfig
 from homefeed.errors import PipelineError
-from homefeed.steps.lineage import DAY_S, Day, newest_day, write_day
+from homefeed.recipes import config_json
+from homefeed.steps.lineage import (
+    DAY_S,
+    KEPT_DAYS,
+    Day,
+    day_in,
+    name_of,
+    newest_day,
+    put_day,
+    remember,
+    write_day,
+)
 
 
 def _day(log: str, number: int) -> Day:
-    return Day(log=log, as_of_s=number * DAY_S, checked=f"{log}-{number}", store="s")
+    return Day(log=log, as_of_s=number * DAY_S, checked=f"/data/{number}", store="/data/store")
+
+
+@pytest.fixture
+def run_day(tmp_path: Path):
+    """A run that publishes a day of ``shop`` whose store says ``text``; gives the run's folder."""
+    config = config_json(Config(storage=StorageConfig(root=str(tmp_path / "workspace"))))
+
+    def publish(number: int, text: str = "good") -> Path:
+        run = tmp_path / "runs" / f"{number} {text}"
+        for name in ("checked", "store", "snapshots"):
+            (run / name).mkdir(parents=True)
+            (run / name / "rows.bin").write_text(text)
+        data = {"checked": run / "checked", "store": run / "store"}
+        put_day(run / "snapshots", log="shop", as_of_s=number * DAY_S, watermark=number, **data)
+        remember(run / "snapshots", config)
+        return run
+
+    return publish
+
+
+def _text(day: Day) -> str:
+    checked, store = ((Path(at) / "rows.bin").read_text() for at in (day.checked, day.store))
+    assert checked == store
+    return store
 
 
 def test_a_log_goes_on_from_its_own_newest_day(tmp_path):
@@ -22,3 +61,56 @@ def test_a_log_without_a_published_day_is_one_clear_error(tmp_path):
     write_day(tmp_path, _day("world", 9))
     with pytest.raises(PipelineError, match="no published day of the log `news`"):
         newest_day(tmp_path, "news")
+
+
+def test_a_published_day_needs_no_artifact_of_the_run_that_made_it(tmp_path, run_day):
+    run_day(9)
+    shutil.rmtree(tmp_path / "runs")
+    day = newest_day(tmp_path / "workspace", "shop")
+    assert (day.as_of_s, day.watermark, _text(day)) == (9 * DAY_S, 9, "good")
+
+
+def test_a_day_goes_where_its_workspace_goes(tmp_path, run_day):
+    run_day(9)
+    (tmp_path / "workspace").rename(tmp_path / "moved")
+    assert _text(newest_day(tmp_path / "moved", "shop")) == "good"
+
+
+def test_a_day_shares_its_files_with_the_run_where_both_are_on_one_disk(tmp_path, run_day):
+    made = run_day(9) / "store" / "rows.bin"
+    assert made.samefile(Path(newest_day(tmp_path / "workspace", "shop").store) / "rows.bin")
+
+
+def test_the_snapshots_folder_alone_holds_the_day(tmp_path, run_day):
+    run = run_day(9)
+    shutil.rmtree(run / "checked")
+    shutil.rmtree(run / "store")
+    (run / "snapshots").rename(tmp_path / "in another pod")
+    assert _text(day_in(tmp_path / "in another pod")) == "good"
+
+
+def test_a_repaired_day_starts_from_the_day_before_and_replaces_its_own_data(tmp_path, run_day):
+    for number in (8, 9):
+        run_day(number, "bad")
+    before = newest_day(tmp_path / "workspace", "shop", before_s=8 * DAY_S)
+    assert (before.as_of_s, _text(before)) == (8 * DAY_S, "bad")
+    run_day(8, "repaired")
+    assert _text(newest_day(tmp_path / "workspace", "shop", before_s=8 * DAY_S)) == "repaired"
+    assert _text(newest_day(tmp_path / "workspace", "shop")) == "bad"
+
+
+def test_only_the_newest_days_are_kept_and_the_one_that_was_just_published(tmp_path, run_day):
+    kept = range(20, 20 + KEPT_DAYS)
+    for number in (18, 19, *kept):
+        run_day(number)
+
+    def found() -> set[str]:
+        return {path.name for path in (tmp_path / "workspace" / "lineage" / "shop").iterdir()}
+
+    def names(numbers) -> set[str]:
+        days = [name_of(number * DAY_S) for number in numbers]
+        return {*days, *(f"{day}.json" for day in days)}
+
+    assert found() == names(kept)
+    run_day(3)  # `world` goes back
+    assert found() == names((3, *kept))
