@@ -89,14 +89,25 @@ def remember(snapshots: Path, config: str) -> None:
     _forget(workspace, day)
 
 
+def forget_later(workspace: Path, published: Day) -> None:
+    """Remove the days of the log after ``published``: the log went back to where that one ends."""
+    for day in _days(workspace, published.log):
+        if day.as_of_s > published.as_of_s:
+            _remove(workspace, day)
+
+
 def _forget(workspace: Path, published: Day) -> None:
     """Remove the days of the log before the ``KEPT_DAYS`` newest, but not the published one."""
     known = sorted(_days(workspace, published.log), key=lambda day: day.as_of_s)
     for day in known[:-KEPT_DAYS]:
         if day.as_of_s != published.as_of_s:
-            place = _place(workspace, day)
-            place.with_suffix(".json").unlink()  # first: a day that is named is whole
-            shutil.rmtree(place, ignore_errors=True)
+            _remove(workspace, day)
+
+
+def _remove(workspace: Path, day: Day) -> None:
+    place = _place(workspace, day)
+    place.with_suffix(".json").unlink()  # first: a day that is named is whole
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def champions_log(workspace: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from homefeed.artifacts import read_json
 from homefeed.recipes import read_config
 from homefeed.report.piece import Figure, Piece, Table
-from homefeed.steps.lineage import Day, name_of, newest_day, remember
+from homefeed.steps.lineage import Day, day_in, forget_later, name_of, newest_day, remember
 
 SHOWN = ("view", "users", "written", "kept_newer", "read_back")
 
@@ -17,10 +17,10 @@ def published_step(rows: list[dict[str, Any]], snapshots: Path, config: str, pie
     ``rows`` are the feature store's reports, a view each.
     """
     remember(snapshots, config)
-    day = Day(**read_json(snapshots / "lineage.json"))
-    newest = newest_day(read_config(config).workspace, day.log)
-    undone = bool(read_json(snapshots / "snapshots.json").get("goes_back"))
-    figures = [] if undone else _warnings(rows, day, newest)
+    day, workspace = day_in(snapshots), read_config(config).workspace
+    if goes_back := bool(read_json(snapshots / "snapshots.json").get("goes_back")):
+        forget_later(workspace, day)  # or the next daily run would go on from an undone day
+    figures = [] if goes_back else _warnings(rows, day, newest_day(workspace, day.log))
     table = Table(title="Online rows", rows=[{name: row[name] for name in SHOWN} for row in rows])
     Piece(title="Published features", figures=figures, tables=[table]).save(piece)
     written = sum(row["written"] for row in rows)

@@ -1,6 +1,6 @@
 """What the publish step says when a log was published up to a later day before."""
 
-from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +8,7 @@ from homefeed.artifacts import write_json
 from homefeed.config import Config, StorageConfig
 from homefeed.recipes import config_json
 from homefeed.report.piece import Piece, read_piece
-from homefeed.steps.lineage import DAY_S, Day, newest_day
+from homefeed.steps.lineage import DAY_S, name_of, newest_day, put_day
 from homefeed.steps.publishing import published_step
 
 
@@ -19,8 +19,11 @@ def publish(tmp_path):
 
     def run(day: int, kept: int = 0, *, goes_back: bool = False) -> Piece:
         made = tmp_path / f"snapshots-{day}"
-        ended = Day(log="shop", as_of_s=day * DAY_S, checked="c", store=f"store-{day}")
-        write_json(made / "lineage.json", asdict(ended))
+        if not made.exists():
+            data = {name: tmp_path / name for name in ("checked", "store")}
+            for folder in data.values():
+                folder.mkdir(exist_ok=True)
+            put_day(made, log="shop", as_of_s=day * DAY_S, **data)
         write_json(made / "snapshots.json", {"goes_back": goes_back})
         counts = {"users": 10, "written": 10 - kept, "kept_newer": kept, "read_back": 10 - kept}
         vectors = {"view": "vectors", "users": 10, "written": 10, "kept_newer": 0, "read_back": 10}
@@ -40,7 +43,7 @@ def test_a_day_after_the_last_is_published_without_a_word_of_warning(publish, ca
 def test_a_shorter_log_under_the_same_name_is_told_with_what_to_do(publish, tmp_path, capsys):
     publish(9)
     (warning,) = publish(5, kept=7).figures
-    assert newest_day(tmp_path / "workspace", "shop").store == "store-9"
+    assert newest_day(tmp_path / "workspace", "shop").as_of_s == 9 * DAY_S
     assert warning.name == "WARNING"
     assert warning.value == "7 of 10 users keep newer rows than 1970-01-05"
     assert "`shop` was published up to 1970-01-09 before" in warning.note
@@ -62,6 +65,15 @@ def test_newer_rows_that_no_published_day_explains_are_told(publish):
 def test_a_world_that_goes_back_to_the_end_of_its_log_warns_of_nothing(publish):
     publish(9)
     assert publish(5, goes_back=True).figures == []
+
+
+def test_after_going_back_no_undone_day_is_gone_on_from(publish, tmp_path):
+    publish(9)
+    publish(5, goes_back=True)
+    kept = newest_day(tmp_path / "workspace", "shop")
+    assert name_of(kept.as_of_s) == "1970-01-05"
+    assert Path(kept.store).is_dir()
+    assert not Path(kept.store.replace("1970-01-05", "1970-01-09")).exists()
 
 
 def test_the_log_of_the_step_holds_what_was_written(publish, capsys):
