@@ -12,7 +12,7 @@ from homefeed.errors import require_count
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
-from homefeed.evaluation.index import Columns, Topics, columns_for, sample_index
+from homefeed.evaluation.index import Columns, Topics, acted_on_items, columns_for, sample_index
 from homefeed.evaluation.refresh import ONCE, Queries, queries_for
 from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
 from homefeed.evaluation.scorers import EncoderModel, Model, QueryScorer
@@ -61,9 +61,9 @@ def evaluate_model(
     model: Model, store, cases: Cases, config: EvaluationConfig, topics: Topics
 ) -> Evaluation:
     """Evaluate anything that scores items for users as they were at a moment."""
-    num_items = store.meta.item_count
-    index = sample_index(num_items, config.index_size, config.seed)
-    columns = columns_for(index, cases.target_item, num_items)
+    catalogue = acted_on_items(store)
+    index = sample_index(catalogue, config.index_size, config.seed)
+    columns = columns_for(index, cases.target_item, store.meta.item_count)
     scorer = model.scorer(store, columns)
     by_user: dict[str, np.ndarray] = {}
     measured: list[Measurement] = []
@@ -84,7 +84,7 @@ def evaluate_model(
         cutoff_s=cases.cutoff_s,
         horizon_days=cases.horizon_s / DAY_S,
         index_size=len(index),
-        catalogue_size=num_items,
+        catalogue_size=len(catalogue),
         users=len(cases.users),
         users_without_history=cases.users_without_history,
         targets=len(cases.target_item),

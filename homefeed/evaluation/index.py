@@ -1,6 +1,6 @@
 """The index that positives are ranked against, and the topics of its items.
 
-Shapes: I index items, C columns, N items of the vocabulary.
+Shapes: C columns, N items of the vocabulary.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 
 from homefeed.data.items import ItemTable
 
+CHUNK_ACTIONS = 1 << 22  # actions looked at at once: bounds memory, not the result
 KMEANS_TOPICS = 64
 KMEANS_SAMPLE = 100_000  # vectors that the centres are learned from
 
@@ -30,12 +31,24 @@ class Topics:
     source: str  # what the topics are, for the report
 
 
-def sample_index(num_items: int, size: int, seed: int) -> np.ndarray:
-    """``size`` random items, or all where there are fewer: int32 ascending."""
-    if num_items <= size:
-        return np.arange(1, num_items + 1, dtype=np.int32)
-    chosen = np.random.default_rng(seed).choice(num_items, size, replace=False) + 1
-    return np.sort(chosen).astype(np.int32)
+def acted_on_items(store) -> np.ndarray:
+    """Items of a SequenceStore that anybody ever acted on: int32 ascending.
+
+    The vocabulary also holds items that were only shown. They are no rivals here: what is asked is
+    which of the items that people take a user takes next.
+    """
+    acted_on = np.zeros(store.meta.item_count + 1, bool)
+    for start in range(0, len(store.item), CHUNK_ACTIONS):
+        acted_on[store.item[start : start + CHUNK_ACTIONS]] = True
+    return np.flatnonzero(acted_on).astype(np.int32)
+
+
+def sample_index(items: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """``size`` of ``items`` at random, or all where there are fewer: int32 ascending."""
+    if len(items) <= size:
+        return items
+    chosen = np.random.default_rng(seed).choice(len(items), size, replace=False)
+    return items[np.sort(chosen)]
 
 
 def columns_for(index: np.ndarray, targets: np.ndarray, num_items: int) -> Columns:

@@ -5,6 +5,7 @@ from pathlib import Path
 from homefeed.data.checks import CheckReport
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.sequences.layout import NEVER_MIN
+from homefeed.evaluation.index import acted_on_items
 from homefeed.report.piece import Figure, Piece, Table
 
 TOO_LATE = (
@@ -48,8 +49,8 @@ def check_piece(report: CheckReport, checked: Path) -> Piece:
 def sequences_piece(store: SequenceStore) -> Piece:
     """The sequence store: its size and span, and what of the log takes no part."""
     m = store.meta
-    days = (m.last_s - m.first_s) / 86_400
-    size = f"{m.action_count:,} of {m.user_count:,} users on {m.item_count:,} items"
+    days, items = (m.last_s - m.first_s) / 86_400, len(acted_on_items(store))
+    size = f"{m.action_count:,} of {m.user_count:,} users on {items:,} items"
     figures = [Figure(name="actions", value=size, note=f"{days:.0f} days")]
     if m.duplicate_count:
         note = f"{m.other_request_count:,} of them repeat an action under another request_id"

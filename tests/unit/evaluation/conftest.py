@@ -20,10 +20,12 @@ DAY_S = 86_400
 def make_store(tmp_path: Path) -> Callable[..., SequenceStore]:
     """rows: (user, item, type, second) with types like (positive), view, hate (negative).
 
-    A fifth value is the second of arrival.
+    A fifth value is the second of arrival. ``shown``: (user, item, second).
     """
 
-    def make(rows: Sequence[tuple], name: str = "log") -> SequenceStore:
+    def make(
+        rows: Sequence[tuple], name: str = "log", shown: Sequence[tuple] = ()
+    ) -> SequenceStore:
         actions = pl.DataFrame(
             [(*row[:3], row[3] * 1000, row[-1] * 1000) for row in rows],
             schema={
@@ -35,14 +37,25 @@ def make_store(tmp_path: Path) -> Callable[..., SequenceStore]:
             },
             orient="row",
         )
+        tables = {"actions": actions}
+        if shown:
+            tables["impressions"] = pl.DataFrame(
+                [
+                    (f"r{n}", user, item, 1000 * time_s, 1, 0)
+                    for n, (user, item, time_s) in enumerate(shown)
+                ],
+                schema=["request_id", "user_id", "item_id", "timestamp", "position", "like"],
+                orient="row",
+            )
         spec = DatasetSpec(
             name=name,
-            files={"actions": "actions.parquet"},
+            files={},
+            labels=("like",) if shown else (),
             positive=("like",),
             neutral=("view",),
             negative=("hate",),
         )
-        dataset = write_dataset(tmp_path / name, spec, {"actions": actions})
+        dataset = write_dataset(tmp_path / name, spec, tables)
         return build_sequences(dataset, tmp_path / f"{name}-store")
 
     return make

@@ -9,7 +9,7 @@ from homefeed.errors import ArtifactError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import VIEWS, build_cases
 from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_encoder, evaluate_model
-from homefeed.evaluation.index import Topics, topics_of
+from homefeed.evaluation.index import Topics, acted_on_items, sample_index, topics_of
 from homefeed.evaluation.refresh import MODES, queries_for
 from homefeed.evaluation.report import Evaluation, compare
 from homefeed.evaluation.scorers import distinct_rows
@@ -78,6 +78,30 @@ def cases(log):
 @pytest.fixture
 def topics(log):
     return Topics(np.arange(log.meta.item_count + 1, dtype=np.int32) % 3, "by hand")
+
+
+def test_items_that_were_only_shown_are_no_rivals(make_store):
+    acted = [(1, 10, "like", T0_S - 9), (1, 11, "view", T0_S - 5), (1, 12, "like", T0_S + 9)]
+    seen = [(1, 99, T0_S - 20), (1, 11, T0_S - 6), (1, 98, T0_S + 1)]
+    store = make_store(acted, shown=seen)
+    found = store.items.ids(acted_on_items(store))
+    assert store.meta.item_count == 5
+    assert sorted(found) == [10, 11, 12]
+    cases = build_cases(store, cutoff_s=T0_S, horizon_s=DAY_S, users=np.array([1]))
+    vectors = np.ones((store.meta.item_count + 1, 3), np.float32)
+    topics = Topics(np.zeros(store.meta.item_count + 1, np.int32), "by hand")
+    report = evaluate_encoder(SumOfItems(vectors), store, cases, CONFIG, topics).report
+    assert (report.index_size, report.catalogue_size) == (3, 3)
+
+
+def test_the_index_is_drawn_from_the_items_given():
+    items = np.array([2, 3, 5, 7, 11, 13], np.int32)
+    drawn = sample_index(items, 4, seed=1)
+    assert len(set(drawn.tolist())) == 4
+    assert set(drawn.tolist()) <= set(items.tolist())
+    assert (np.diff(drawn) > 0).all()
+    assert (sample_index(items, 4, seed=1) == drawn).all()
+    assert (sample_index(items, 6, seed=1) == items).all()
 
 
 def slow_recall(encoder, store, cases, mode, view, depth):
