@@ -39,7 +39,7 @@ class ActionFlag(IntFlag):
 
 
 # Artifact schema versions: raised when a reader of the old form would misread the new one.
-SEQUENCE_STORE_VERSION = 1
+SEQUENCE_STORE_VERSION = 2  # items that were only shown have an index as well
 TRAINING_SET_VERSION = 4
 ITEM_ENCODER_VERSION = 1
 USER_ENCODER_VERSION = 2

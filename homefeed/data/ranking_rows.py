@@ -11,10 +11,11 @@ import polars as pl
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
-from homefeed.errors import DatasetError
+from homefeed.errors import ArtifactError, DatasetError
 from homefeed.schema import (
     IMPRESSIONS,
     ITEM_ID,
+    PADDING,
     POSITION,
     REQUEST_ID,
     SURFACE,
@@ -34,7 +35,7 @@ class RankingRows:
     surface: np.ndarray  # uint8 [R] surface code of the store, 0 = unknown
     split: np.ndarray  # uint8 [R] TRAIN or EVALUATION
     request: np.ndarray  # int32 [n], ascending
-    item: np.ndarray  # int32 [n] item index, 0 = unknown
+    item: np.ndarray  # int32 [n] item index, never 0
     position: np.ndarray  # int32 [n], from 1
     labels: np.ndarray  # uint8 [n, H]
     weight: np.ndarray  # float32 [n]: 1, or more for a row that stands for dropped ones
@@ -48,6 +49,9 @@ def rows_from_impressions(
 
     What was shown to one user at one time under one request id is one request: a request id that
     lasts longer is several, so that each impression has the features of its own moment.
+
+    Raises DatasetError where there are none, ArtifactError for an item that the store does not
+    hold: only items without an action could be missing, so that alone would tell the label.
     """
     heads = dataset.spec.labels
     time_s = pl.col(TIMESTAMP) // 1000
@@ -65,6 +69,13 @@ def rows_from_impressions(
     request = frame.select(
         pl.struct(TIMESTAMP, USER_ID, REQUEST_ID).rle_id().cast(pl.Int32)
     ).to_series()
+    item = store.items.indices(frame[ITEM_ID])
+    if len(missing := np.flatnonzero(item == PADDING)):
+        raise ArtifactError(
+            f"{len(missing):,} impressions are of items that the sequence store {store.path} does "
+            f"not hold, the first of {frame[ITEM_ID][int(missing[0])]!r}; build the sequences of "
+            "this data set again"
+        )
     first = np.flatnonzero(np.diff(request.to_numpy(), prepend=-1))
     time_ms = frame[TIMESTAMP].to_numpy()[first]
     return RankingRows(
@@ -73,7 +84,7 @@ def rows_from_impressions(
         surface=surface_codes(frame[SURFACE][first], store.meta.surfaces),
         split=split_of(time_ms, timeline),
         request=request.to_numpy(),
-        item=store.items.indices(frame[ITEM_ID]),
+        item=item,
         position=frame[POSITION].fill_null(0).cast(pl.Int32).to_numpy(),
         labels=frame.select(pl.col(heads).fill_null(0).cast(pl.UInt8)).to_numpy(),
         weight=np.ones(len(frame), np.float32),

@@ -1,9 +1,10 @@
 """Ids outside, dense indices inside: one append-only vocabulary for users, one for items.
 
 An external id is an integer or a text and comes back unchanged. Index 0 is padding, indices
-1..size are the ids in the order in which the log first showed them, so a vocabulary that was
-extended day by day equals the one built from the whole log at once. The integer 7 and the text
-"7" are different ids; where only text can travel (Feast), ids are typed: ``i:7`` and ``s:7``.
+1..size are the ids in the order in which the log first had them (items: acted on or shown,
+``sequences.first_shown``), so a vocabulary that was extended day by day equals the one built from
+the whole log at once. The integer 7 and the text "7" are different ids; where only text can travel
+(Feast), ids are typed: ``i:7`` and ``s:7``.
 """
 
 import hashlib

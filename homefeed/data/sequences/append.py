@@ -15,6 +15,7 @@ from homefeed.artifacts import hash_json, writing
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences.build import max_records, require_memory, spilled, stored_columns
 from homefeed.data.sequences.encode import ActionEncoder
+from homefeed.data.sequences.first_shown import FirstShown
 from homefeed.data.sequences.layout import COLUMNS, PARTITIONS
 from homefeed.data.sequences.order import Removed, in_store_order
 from homefeed.data.sequences.spill import Spill
@@ -35,7 +36,10 @@ def append_sequences(
     require_memory(memory_mb)
     store = SequenceStore.open(store_path)
     old = store.meta
-    encoder = ActionEncoder(dataset_day, store.users, store.items, old.action_types, old.surfaces)
+    shown = FirstShown.read(dataset_day, store.items, memory_mb)
+    encoder = ActionEncoder(
+        dataset_day, store.users, store.items, shown, old.action_types, old.surfaces
+    )
     with writing(Path(out)) as beside:
         beside.mkdir()
         with spilled(dataset_day, encoder, beside / "spill", memory_mb) as spill:
@@ -45,7 +49,7 @@ def append_sequences(
                 writer.write(user, columns)
                 duplicates = duplicates.plus(removed)
         fingerprint = old.dataset_fingerprint
-        if writer.action_count > old.action_count:
+        if writer.action_count > old.action_count or encoder.items.size > old.item_count:
             fingerprint = hash_json([fingerprint, dataset_day.fingerprint()])
         writer.finish(
             encoder.users,

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
-from homefeed.data.files import unreadable
 from homefeed.data.sequences.encode import RECORD, ActionEncoder
+from homefeed.data.sequences.first_shown import FirstShown
 from homefeed.data.sequences.layout import (
     ITEM_VOCABULARY,
     PARTITIONS,
@@ -21,6 +20,7 @@ from homefeed.data.sequences.layout import (
     float16_up,
 )
 from homefeed.data.sequences.order import Removed, in_store_order
+from homefeed.data.sequences.reading import batches
 from homefeed.data.sequences.spill import Spill
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.sequences.writer import StoreWriter
@@ -30,7 +30,6 @@ from homefeed.progress import Progress
 from homefeed.schema import ACTIONS
 
 MIN_MEMORY_MB = 64
-BATCH_ROW_BYTES = 400  # a row of the log in a data frame with texts, and its copies
 PIECE_ROW_BYTES = 5 * RECORD.itemsize  # a record, its sorted copy, keys and columns
 
 
@@ -38,6 +37,9 @@ def build_sequences(
     dataset: Dataset, out: Path, *, memory_mb: int = 512, previous: Path | None = None
 ) -> SequenceStore:
     """Build the store of ``dataset`` at ``out`` and open it.
+
+    The item vocabulary holds the items that were acted on or shown, in order of time, so that a
+    longer log's vocabulary extends a shorter one's.
 
     ``memory_mb`` bounds the working memory (64 or more). ``previous`` is the vocabulary folder of
     an earlier store of the same lineage, whose ids keep their indices.
@@ -48,7 +50,8 @@ def build_sequences(
     with writing(Path(out)) as beside:
         beside.mkdir()
         users, items = _vocabularies(previous)
-        encoder = ActionEncoder(dataset, users, items)
+        shown = FirstShown.read(dataset, items, memory_mb)
+        encoder = ActionEncoder(dataset, users, items, shown)
         with spilled(dataset, encoder, beside / "spill", memory_mb) as spill:
             writer = StoreWriter(beside)
             duplicates = _write_sorted(spill, writer, max_records(memory_mb))
@@ -71,38 +74,15 @@ def spilled(
     spill = Spill(folder)
     progress = Progress("sequences: reading actions")
     try:
-        for batch in _batches(dataset, encoder.columns, memory_mb):
+        for batch in batches(dataset, ACTIONS, encoder.columns, memory_mb):
             spill.write(encoder.encode(batch))
             progress.advance(batch.height)
+        encoder.finish()
         spill.close()
         progress.close()
         yield spill
     finally:
         spill.remove()
-
-
-def _batches(dataset: Dataset, columns: list[str], memory_mb: int) -> Iterator[pl.DataFrame]:
-    """The actions in the order of the log, in batches that fit a quarter of the memory."""
-    rows = int(np.clip(memory_mb * 1_000_000 // (4 * BATCH_ROW_BYTES), 1 << 14, 1 << 20))
-    scan = dataset.scan(ACTIONS).select(columns)
-    try:
-        if dataset.spec.files[ACTIONS].endswith(".parquet"):
-            yield from _slices(scan, rows)
-        else:
-            yield from scan.collect_batches(chunk_size=rows, maintain_order=True)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(dataset.root / dataset.spec.files[ACTIONS], error) from None
-
-
-def _slices(scan: pl.LazyFrame, rows: int) -> Iterator[pl.DataFrame]:
-    """One query a batch: Parquet skips to it, and nothing reads ahead.
-
-    ``collect_batches`` decodes up to 250 MB ahead of its consumer, whatever the batch.
-    """
-    first = 0
-    while (batch := scan.slice(first, rows).collect()).height:
-        yield batch
-        first += batch.height
 
 
 def _write_sorted(spill: Spill, writer: StoreWriter, limit: int) -> Removed:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from homefeed.data.contract import Dataset
+from homefeed.data.sequences.first_shown import FirstShown
 from homefeed.data.sequences.layout import MAX_TIME_S, NEVER_MIN, float16_up
 from homefeed.data.specification import DatasetSpec
 from homefeed.data.vocabulary import Vocabulary
@@ -58,11 +59,13 @@ class ActionEncoder:
         dataset: Dataset,
         users: Vocabulary,
         items: Vocabulary,
+        shown: FirstShown,
         action_types: tuple[str, ...] = ("",),
         surfaces: tuple[str, ...] = ("",),
     ) -> None:
         self.spec = dataset.spec
         self.users, self.items = users, items
+        self._shown, self._latest_ms = shown, 0
         new = [name for name in self.spec.action_types if name not in action_types]
         self.action_types = (*action_types, *new)
         self.surfaces = surfaces
@@ -84,8 +87,8 @@ class ActionEncoder:
         _require_complete(batch)
         records = np.zeros(batch.height, dtype=RECORD)
         self.users, records["user"] = _indexed(self.users, batch[USER_ID])
-        self.items, records["item"] = _indexed(self.items, batch[ITEM_ID])
         records["time_ms"] = time_ms = _times(batch[TIMESTAMP])
+        records["item"] = self._item_indices(batch[ITEM_ID], time_ms)
         records["action"] = action = self._action_codes(batch[ACTION_TYPE])
         if SURFACE in self._present:
             records["surface"] = self._surface_codes(batch[SURFACE])
@@ -100,6 +103,32 @@ class ActionEncoder:
         records["late_min"] = self._lateness(batch, time_ms, duration_s)
         records["flags"] = self._flags(batch, action, records["surface"], duration_s)
         return records
+
+    def finish(self) -> None:
+        """Take in the items that were shown after the last action was encoded."""
+        self.items = self.items.extended(self._shown.until()[0])
+
+    def _item_indices(self, ids: pl.Series, time_ms: np.ndarray) -> np.ndarray:
+        """Indices int32[n]; new items, acted on or shown, are appended in order of time.
+
+        An action counts at the latest time up to its row, so that items that are acted on keep
+        the order of the log; an item that is shown and acted on at one time was shown first.
+        """
+        if not len(ids):
+            return np.zeros(0, np.int32)
+        moment_ms = np.maximum(np.maximum.accumulate(time_ms), self._latest_ms)
+        self._latest_ms = int(moment_ms[-1])
+        indices = self.items.indices(ids)
+        unknown = np.flatnonzero(indices == 0)
+        shown, shown_ms = self._shown.until(self._latest_ms)
+        new = pl.DataFrame({ITEM_ID: ids[unknown], TIMESTAMP: moment_ms[unknown]})
+        if len(shown):
+            earlier = pl.DataFrame({ITEM_ID: shown, TIMESTAMP: shown_ms})
+            new = pl.concat([earlier, new.unique(ITEM_ID, keep="first", maintain_order=True)])
+            new = new.sort(TIMESTAMP, maintain_order=True)
+        self.items = self.items.extended(new[ITEM_ID])
+        indices[unknown] = self.items.indices(ids[unknown])
+        return indices
 
     def _action_codes(self, names: pl.Series) -> np.ndarray:
         codes = _codes(names, self.action_types)

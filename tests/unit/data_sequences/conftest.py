@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +20,14 @@ SCHEMA = {
     "arrived_at": pl.Int64,
     "time_known": pl.Boolean,
 }
+SHOWN = {
+    "request_id": pl.String,
+    "user_id": pl.Int64,
+    "item_id": pl.String,
+    "timestamp": pl.Int64,
+    "position": pl.Int64,
+    "like": pl.Int8,
+}
 SPEC = DatasetSpec(
     name="test",
     files={},
@@ -31,13 +40,19 @@ SPEC = DatasetSpec(
 
 
 @pytest.fixture
-def dataset_of(tmp_path: Path) -> Callable[[list[dict]], Dataset]:
+def dataset_of(tmp_path: Path) -> Callable[..., Dataset]:
     """Rows (dictionaries, times in ms, absent values null) → a data set in the contract's form."""
     numbers = count()
 
-    def make(rows: list[dict]) -> Dataset:
-        filled = [{column: row.get(column) for column in SCHEMA} for row in rows]
-        frame = pl.DataFrame(filled, schema=SCHEMA)
-        return write_dataset(tmp_path / f"log-{next(numbers)}", SPEC, {"actions": frame})
+    def make(rows: list[dict], shown: list[dict] | None = None) -> Dataset:
+        spec, tables = SPEC, {"actions": _frame(rows, SCHEMA)}
+        if shown is not None:
+            spec = replace(SPEC, labels=("like",))
+            tables["impressions"] = _frame(shown, SHOWN)
+        return write_dataset(tmp_path / f"log-{next(numbers)}", spec, tables)
 
     return make
+
+
+def _frame(rows: list[dict], schema: dict) -> pl.DataFrame:
+    return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema)

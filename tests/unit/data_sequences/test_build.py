@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import build as build_module
-from homefeed.data.sequences import build_sequences
+from homefeed.data.sequences import build_sequences, reading
 from homefeed.data.sequences.layout import BYTES_PER_ACTION
 from homefeed.errors import ConfigError, DatasetError
 from homefeed.schema import ActionFlag
@@ -146,7 +146,7 @@ def test_memory_and_batches_do_not_change_the_store(dataset_of, tmp_path, monkey
     whole = build_sequences(dataset, tmp_path / "whole")
     monkeypatch.setattr(build_module, "max_records", lambda memory_mb: 7)
     small = build_sequences(dataset, tmp_path / "small")
-    monkeypatch.setattr(build_module, "BATCH_ROW_BYTES", 10**9)  # the smallest batches
+    monkeypatch.setattr(reading, "BATCH_ROW_BYTES", 10**9)  # the smallest batches
     assert small.meta == whole.meta
     assert build_sequences(dataset, tmp_path / "batches").meta == whole.meta
 

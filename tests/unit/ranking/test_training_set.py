@@ -266,6 +266,28 @@ def test_a_positive_of_an_item_that_nobody_had_met_before_the_day_is_counted_and
     assert any(note.startswith("4 positives") for note in training_set_piece(found, SPEC).notes)
 
 
+def test_nothing_tells_an_item_that_will_be_acted_on_from_one_that_never_is(tmp_path):
+    actions = [action(1, 5, NOON - DAY_S), action(1, 6, NOON + DAY_S)]  # 7 is only ever shown
+    impressions = [shown(1, item, NOON, position=n) for n, item in enumerate((5, 6, 7))]
+    _, store, stats, found = made(tmp_path, actions, impressions)
+    item, told = store.items.ids(np.asarray(found.item)), np.asarray(found.stats)
+    assert item == [5, 6, 7]
+    assert (told[1] == told[2]).all()
+    assert (told[1] != told[0]).any()
+    assert (np.asarray(found.familiarity)[1:] == 0).all()
+    day_before = stats.as_of(int(NOON))[store.items.index(7)]
+    assert (day_before == told[2]).all()  # and serving reads the same
+
+
+def test_impressions_of_an_item_that_the_store_lacks_are_refused(tmp_path):
+    dataset, _, stats, _ = made(tmp_path, [action(1, 5, NOON - 9)], [shown(1, 6, NOON)])
+    frame = dataset.scan("actions").select("user_id", "item_id", "action_type", "timestamp")
+    bare = write_dataset(tmp_path / "bare", SPEC, {"actions": frame.collect()})
+    other = build_sequences(bare, tmp_path / "bare-store")
+    with pytest.raises(ArtifactError, match=r"1 impressions are of items .* the first of 6"):
+        build_training_set(dataset, other, stats, LINE, tmp_path / "refused")
+
+
 def test_an_empty_window_is_one_clear_error(tmp_path):
     empty = Timeline(t0_s=20 * DAY_S, t1_s=21 * DAY_S, t2_s=22 * DAY_S)
     with pytest.raises(DatasetError, match="no impressions between"):

@@ -1,0 +1,133 @@
+"""Items that were only shown have an index, too, and every index tells of the past alone."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from homefeed.data.sequences import append as append_module
+from homefeed.data.sequences import append_sequences, build_sequences, reading
+
+START_MS = 1_700_000_000_000
+TIME = st.integers(0, 30)
+ITEM = st.sampled_from(list("abcdefghij"))
+LOG = st.lists(st.tuples(TIME, ITEM), min_size=1, max_size=20, unique=True)
+SHOWN = st.lists(st.tuples(TIME, ITEM), max_size=20)
+PROPERTY = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def actions(pairs: list[tuple[int, str]]) -> list[dict]:
+    return [
+        {
+            "user_id": 1,
+            "item_id": item,
+            "action_type": "like",
+            "timestamp": START_MS + 1000 * time,
+            "time_known": True,
+        }
+        for time, item in pairs
+    ]
+
+
+def shown(pairs: list[tuple[int, str]]) -> list[dict]:
+    return [
+        {
+            "request_id": "r",
+            "user_id": 1,
+            "item_id": item,
+            "timestamp": START_MS + 1000 * time,
+            "position": 1,
+        }
+        for time, item in pairs
+    ]
+
+
+def vocabulary_of(store) -> list[str]:
+    return store.items.ids(list(range(1, store.meta.item_count + 1)))
+
+
+def reference(acted: list[tuple[int, str]], seen: list[tuple[int, str]]) -> list[str]:
+    """All rows in one list, ordered; an action counts at the latest time up to its row."""
+    rows, latest = [], 0
+    for number, (time, item) in enumerate(acted):
+        latest = max(latest, time)
+        rows.append((latest, 1, number, item))
+    rows += [(time, 0, number, item) for number, (time, item) in enumerate(seen)]
+    return list(dict.fromkeys(item for *_, item in sorted(rows)))
+
+
+@PROPERTY
+@given(acted=LOG, seen=SHOWN, small=st.booleans())
+def test_acted_on_and_shown_items_enter_in_order_of_time_as_in_the_reference(
+    acted, seen, small, dataset_of, tmp_path
+):
+    with pytest.MonkeyPatch.context() as patch:
+        if small:
+            patch.setattr(reading, "MIN_ROWS", 2)
+            patch.setattr(reading, "BATCH_ROW_BYTES", 10**9)
+        store = build_sequences(dataset_of(actions(acted), shown(seen)), tmp_path / "store")
+    assert vocabulary_of(store) == reference(acted, seen)
+    assert [vocabulary_of(store)[i - 1] for i in store.item] == [
+        item for _, item in sorted(acted, key=lambda pair: pair[0])
+    ]
+
+
+@PROPERTY
+@given(acted=LOG, seen=SHOWN, cut=st.integers(1, 29))
+def test_a_longer_log_extends_the_vocabulary_of_a_shorter_one(
+    acted, seen, cut, dataset_of, tmp_path
+):
+    acted = sorted([(0, "a"), *acted])
+    early = [pair for pair in acted if pair[0] < cut], [pair for pair in seen if pair[0] < cut]
+    short = build_sequences(dataset_of(actions(early[0]), shown(early[1])), tmp_path / "short")
+    whole = build_sequences(dataset_of(actions(acted), shown(seen)), tmp_path / "whole")
+    assert whole.items.starts_with(short.items)
+
+
+@PROPERTY
+@given(acted=LOG, seen=SHOWN, cut=st.integers(1, 29), limit=st.sampled_from([3, 10_000]))
+def test_appending_a_day_with_impressions_equals_building_all_at_once(
+    acted, seen, cut, limit, dataset_of, tmp_path
+):
+    acted = [(0, "a"), *acted]
+    days = [
+        dataset_of(
+            actions([pair for pair in acted if within(pair[0])]),
+            shown([pair for pair in seen if within(pair[0])]),
+        )
+        for within in (lambda time: time < cut, lambda time: time >= cut)
+    ]
+    in_order = [p for p in acted if p[0] < cut] + [p for p in acted if p[0] >= cut]
+    whole = build_sequences(dataset_of(actions(in_order), shown(seen)), tmp_path / "whole")
+    build_sequences(days[0], tmp_path / "one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(append_module, "max_records", lambda memory_mb: limit)
+        two = append_sequences(tmp_path / "one", days[1], tmp_path / "two")
+        again = append_sequences(tmp_path / "two", days[1], tmp_path / "again")
+    for store in (two, again):
+        assert store.meta.items_hash == whole.meta.items_hash
+        assert store.meta.content_hash == whole.meta.content_hash
+    assert again.meta.dataset_fingerprint == two.meta.dataset_fingerprint
+
+
+def test_a_day_of_impressions_alone_is_another_log_once(dataset_of, tmp_path):
+    first = build_sequences(dataset_of(actions([(0, "a")])), tmp_path / "first")
+    day = dataset_of([], shown([(5, "b"), (6, "a")]))
+    once = append_sequences(first.path, day, tmp_path / "once")
+    twice = append_sequences(once.path, day, tmp_path / "twice")
+    assert vocabulary_of(once) == vocabulary_of(twice) == ["a", "b"]
+    assert once.meta.dataset_fingerprint != first.meta.dataset_fingerprint
+    assert twice.meta.dataset_fingerprint == once.meta.dataset_fingerprint
+    assert once.meta.action_count == first.meta.action_count
+
+
+def test_without_impressions_items_keep_the_order_of_the_log(dataset_of, tmp_path):
+    store = build_sequences(dataset_of(actions([(9, "c"), (3, "a"), (5, "b")])), tmp_path / "store")
+    assert vocabulary_of(store) == ["c", "a", "b"]
+
+
+def test_an_impression_without_an_item_or_a_time_names_nothing(dataset_of, tmp_path):
+    rows = [*shown([(1, "b")]), {"item_id": None, "timestamp": START_MS}, {"item_id": "c"}]
+    store = build_sequences(dataset_of(actions([(0, "a")]), rows), tmp_path / "store")
+    assert vocabulary_of(store) == ["a", "b"]
