@@ -2,7 +2,9 @@
 
 The result equals the store built from all days at once, up to the order of actions that arrive
 in a later day with a second that is already stored: they come after those stored (the store
-keeps whole seconds). Appending a day again changes nothing.
+keeps whole seconds); and up to the numbers of items, where a later day has rows from before its
+start and the log has impressions: what has a number keeps it, and nothing in the log of all days
+tells where the first one ended. Appending a day again changes nothing.
 """
 
 from collections.abc import Iterator

@@ -38,8 +38,9 @@ def build_sequences(
 ) -> SequenceStore:
     """Build the store of ``dataset`` at ``out`` and open it.
 
-    The item vocabulary holds the items that were acted on or shown, in order of time, so that a
-    longer log's vocabulary extends a shorter one's.
+    The item vocabulary holds the items that were acted on or shown, in order of time, so that the
+    vocabulary of a log that goes on later extends that of the log so far. Rows that came late break
+    it: there, ``append_sequences`` or ``previous`` keep the indices.
 
     ``memory_mb`` bounds the working memory (64 or more). ``previous`` is the vocabulary folder of
     an earlier store of the same lineage, whose ids keep their indices.

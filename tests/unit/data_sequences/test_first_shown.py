@@ -111,6 +111,32 @@ def test_appending_a_day_with_impressions_equals_building_all_at_once(
     assert again.meta.dataset_fingerprint == two.meta.dataset_fingerprint
 
 
+@PROPERTY
+@given(first=st.tuples(LOG, SHOWN), second=st.tuples(LOG, SHOWN))
+def test_an_appended_day_changes_no_index_however_late_its_rows_are(
+    first, second, dataset_of, tmp_path
+):
+    one, day = (dataset_of(actions(acted), shown(seen)) for acted, seen in (first, second))
+    store = build_sequences(one, tmp_path / "one")
+    longer = append_sequences(store.path, day, tmp_path / "two")
+    named = {item for pairs in (*first, *second) for _, item in pairs}
+    assert longer.items.starts_with(store.items)
+    assert sorted(vocabulary_of(longer)) == sorted(named)
+
+
+def test_the_vocabulary_so_far_keeps_its_indices_where_a_late_action_would_change_them(
+    dataset_of, tmp_path
+):
+    day, late = dataset_of(actions([(0, "a")]), shown([(5, "y")])), [(-1, "x"), (20, "b")]
+    one = build_sequences(day, tmp_path / "one")
+    two = append_sequences(one.path, dataset_of(actions(late), shown([])), tmp_path / "two")
+    both = dataset_of(actions([(0, "a"), *late]), shown([(5, "y")]))
+    at_once = build_sequences(both, tmp_path / "at-once")
+    kept = build_sequences(both, tmp_path / "kept", previous=one.path / "vocabulary")
+    assert vocabulary_of(two) == vocabulary_of(kept) == ["a", "y", "x", "b"]
+    assert vocabulary_of(at_once) == ["a", "x", "y", "b"]
+
+
 def test_a_day_of_impressions_alone_is_another_log_once(dataset_of, tmp_path):
     first = build_sequences(dataset_of(actions([(0, "a")])), tmp_path / "first")
     day = dataset_of([], shown([(5, "b"), (6, "a")]))
