@@ -1,6 +1,6 @@
 """One ranking request: 500 candidates x 100 actions, TransAct of width 96 and two layers.
 
-    python bench/rank.py [--candidates 500] [--actions 100] [--chunk 25] [--repeats 9]
+    python bench/rank.py [--candidates 500] [--actions 100] [--chunk N] [--repeats 9]
         [--compiled] [--lists 2000] [--json out.json]
 
 In one run, in turn, one thread each, the whole ranker around it (features, DCN v2, heads):

@@ -24,6 +24,7 @@ from homefeed.plain_values import (
 )
 
 DEFAULT_FILE = "homefeed.yaml"
+LOCAL = "local"  # the profile of one machine
 LAST_PORT = 65_535
 RUN_VARIABLE = "HOMEFEED_RUN"  # the id of a local run, in the environment of its steps
 
@@ -124,7 +125,7 @@ class GateConfig:
 class Config:
     """The whole configuration of one installation."""
 
-    profile: str = "local"
+    profile: str = LOCAL
     storage: StorageConfig = field(default_factory=StorageConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
@@ -144,7 +145,7 @@ class Config:
 
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "local": {},
+    LOCAL: {},
     "cluster": {
         "storage": {
             "tracking_uri": "http://mlflow.homefeed.svc:5000",
@@ -184,7 +185,7 @@ def load_config(
     in_file = document.pop("profile", None)
     if not isinstance(in_file, str | None):
         raise ConfigError(f"profile in {named} must be a name, found {in_file!r}")
-    profile = profile or in_file or "local"
+    profile = profile or in_file or LOCAL
     sections = _profiles(document.pop("profiles", None), named)
     known = set(PROFILES) | set(sections)
     if profile not in known:
@@ -197,7 +198,7 @@ def load_config(
     layers += [("--set", _assigned(text)) for text in overrides]
     values: dict[str, Any] = {"profile": profile}
     origin = {key: "default" for key in _dotted(Config())}
-    if profile != "local":
+    if profile != LOCAL:
         origin["profile"] = named if profile == in_file else "--profile"
     for name, layer in layers:
         for key, value in flatten(layer).items():

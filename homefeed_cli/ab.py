@@ -111,7 +111,7 @@ def analyse(args: argparse.Namespace) -> Answer:
     """Analyse one test; with --promote also carry its verdict out."""
     from homefeed.abtest.analysis import analyze
     from homefeed.abtest.exposure import outcomes, read_log
-    from homefeed.abtest.running import all_states, definition_of
+    from homefeed.abtest.running import definition_of, state_of
     from homefeed.abtest.verdict import decide
     from homefeed.errors import ConfigError
 
@@ -122,7 +122,7 @@ def analyse(args: argparse.Namespace) -> Answer:
         )
     config = config_of(args)
     definition = definition_of(config.workspace, args.name)
-    state = all_states(config.workspace)[args.name]
+    state = state_of(config.workspace, args.name)
     logged = read_log(config.workspace / "events.db", args.name)
     found = outcomes(definition, *logged, ended_s=state.stopped_s)
     analysis = analyze(definition, found)

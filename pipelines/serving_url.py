@@ -10,6 +10,7 @@ def serving_url(config: Config, *, cluster: bool = False) -> str:
     """The server's address; the cluster's service in that profile, or for what runs there."""
     serving = config.serving
     if serving.host != EVERYWHERE:
-        return f"http://{serving.host}:{serving.port}"
+        host = f"[{serving.host}]" if ":" in serving.host else serving.host  # IPv6
+        return f"http://{host}:{serving.port}"
     in_cluster = cluster or config.profile == "cluster"
     return SERVICE_URL if in_cluster else f"http://127.0.0.1:{serving.port}"

@@ -28,11 +28,13 @@ def start_and_wait(
     state = start_test(workspace, definition, at_s=at_s, champion=champion)
     try:
         wait_for_arms(url, definition, timeout_s)
-    except (ServerError, KeyboardInterrupt) as error:
+    except BaseException as error:  # whatever ended the waiting, nobody watches the test
         if state.started_s != at_s:
             raise
         reason = str(error) or "interrupted while it waited for a server"
         stop_test(workspace, definition.name, at_s=at_s, reason=reason)
+        if not isinstance(error, ServerError | KeyboardInterrupt):
+            raise
         stopped = f"{definition.name!r} was stopped, start it again under another name"
         raise type(error)(f"{reason}; {stopped}") from None
     return state

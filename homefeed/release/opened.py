@@ -1,5 +1,6 @@
 """A release as its users see it: verified paths, and the newest snapshot of its own encoder."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,14 @@ class Release:
 def snapshots_folder(workspace: Path, encoder_hash: str) -> Path:
     """Where the dated snapshots of one user encoder lie."""
     return Path(workspace) / "snapshots" / encoder_hash[:SHORT]
+
+
+def forget_snapshots(workspace: Path, encoder_hash: str, *, after_s: int) -> None:
+    """Remove an encoder's snapshots of later days: its log went back to ``after_s``."""
+    for file in snapshots_folder(workspace, encoder_hash).glob("*/snapshot.json"):
+        if read_json(file)["as_of_s"] > after_s:
+            file.unlink()  # first: a folder with it is whole
+            shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def newest_snapshot(workspace: Path, encoder_hash: str, *, before_s: float | None = None) -> Path:

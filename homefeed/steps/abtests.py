@@ -15,7 +15,13 @@ from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import last_logged_s, outcomes, read_log
 from homefeed.abtest.recipe import AbTestRecipe
 from homefeed.abtest.reranking import KIND, analyze_paired, decide_paired
-from homefeed.abtest.running import RUNNING, all_states, definition_of, stop_test
+from homefeed.abtest.running import (
+    RUNNING,
+    definition_of,
+    names_of_tests,
+    state_of,
+    stop_test,
+)
 from homefeed.abtest.starting import start_and_wait
 from homefeed.abtest.verdict import (
     HOLD,
@@ -80,8 +86,8 @@ def start_step(
     """
     where, recipe = read_config(config), read_section("abtest", abtest)
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
-    states = all_states(where.workspace)
-    name = f"{RUN_TESTS}{len(states) + 1}"  # exposures are counted by name
+    known = names_of_tests(where.workspace)
+    name = f"{RUN_TESTS}{len(known) + 1}"  # exposures are counted by name
     definition = define(dataset, arms, recipe, name)
     champion = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri).champion()
     begun = {"live": dataset.spec.live, "test": name, "arms": arms, "champion": champion}
@@ -90,8 +96,8 @@ def start_step(
         print("= a recorded log: the arms are compared by a paired re-ranking")
         return
     now_s = dataset_clock(checked).now_s()
-    for other, state in states.items():
-        if other.startswith(RUN_TESTS) and state.status == RUNNING:
+    for other in (test for test in known if test.startswith(RUN_TESTS)):
+        if state_of(where.workspace, other).status == RUNNING:
             reason = f"the run that started it broke off; {name} takes its place"
             stop_test(where.workspace, other, at_s=now_s, reason=reason)
     start_and_wait(where.workspace, definition, serving_url, at_s=now_s, champion=champion)

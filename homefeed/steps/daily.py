@@ -15,7 +15,9 @@ from homefeed.data.day import with_day, write_day_of
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore, append_sequences
-from homefeed.errors import PipelineError
+from homefeed.embedding import require_same_items
+from homefeed.errors import ArtifactError, PipelineError
+from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
 from homefeed.release.opened import newest_snapshot
 from homefeed.release.registry import ReleaseRegistry
@@ -149,6 +151,29 @@ def live_encoders(config: Config, log: str) -> dict[str, Path]:
     }
 
 
+def of_this_vocabulary(encoders: dict[str, Path], store: SequenceStore) -> dict[str, Path]:
+    """Those whose item vocabulary the store extends; the others keep the snapshots they have.
+
+    A log that was exported anew, or read by newer code, may number its items otherwise. Raises
+    PipelineError where nothing that is live can be refreshed.
+    """
+    fitting, others = {}, []
+    for encoder_hash, folder in encoders.items():
+        try:
+            require_same_items(load_user_encoder(folder), store)
+            fitting[encoder_hash] = folder
+        except ArtifactError as error:
+            others.append(f"{folder.name} {encoder_hash}: {error}")
+    if encoders and not fitting:
+        raise PipelineError(
+            f"no live encoder can be refreshed ({others[0]}); promote a release that was made "
+            "since: homefeed history, homefeed promote"
+        )
+    for other in others:
+        print(f"= keeps its snapshots: {other}")
+    return fitting
+
+
 def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     """Snapshots of the day for every live encoder; only users who were active are embedded."""
     where, described = read_config(config), read_json(appended / "day.json")
@@ -159,7 +184,7 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     made = []
     with TemporaryDirectory(dir=out.parent) as daily_stats:
         stats_of = write_stats(stats, [ends_s], Path(daily_stats))
-        for encoder_hash, folder in live_encoders(where, log).items():
+        for encoder_hash, folder in of_this_vocabulary(live_encoders(where, log), store).items():
             until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
             before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
             yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from homefeed.artifacts import hash_json, read_json, write_json, writing
-from homefeed.config import Config
+from homefeed.config import LOCAL, Config
 from homefeed.data.contract import Dataset
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
@@ -139,8 +139,10 @@ def user_encoder_step(
             tracking, "item_encoder", items, item_encoder.hash, tracked.run_id
         )
         write_json(beside / "versions.json", versions)
-    # Written and registered. A step that died before this goes on from its checkpoints.
-    shutil.rmtree(run.folder, ignore_errors=True)
+    # Written and registered. A step that died before this goes on from its checkpoints; on a
+    # cluster it may still die when the artifact is uploaded.
+    if where.profile == LOCAL:
+        shutil.rmtree(run.folder, ignore_errors=True)
     training_piece("User encoder: PinnerFormer", metrics).save(piece)
     last = metrics[-1]
     print(f"= loss {last['loss']:.3f}, {last['users_per_second']:.0f} users/s")

@@ -21,7 +21,7 @@ from homefeed.release.registry import ReleaseRegistry
 
 FOLDER = "lineage"
 DAY_S = 86_400
-KEPT_DAYS = 7  # of each log; each holds the whole log, so older ones are removed
+KEPT_DAYS = 8  # of each log: a week can be repaired, and its first day needs the one before
 CHECKED, STORE = "checked", "store"
 
 

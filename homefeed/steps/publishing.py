@@ -5,6 +5,7 @@ from typing import Any
 
 from homefeed.artifacts import read_json
 from homefeed.recipes import read_config
+from homefeed.release.opened import forget_snapshots
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.steps.lineage import Day, day_in, forget_later, name_of, newest_day, remember
 
@@ -18,8 +19,11 @@ def published_step(rows: list[dict[str, Any]], snapshots: Path, config: str, pie
     """
     remember(snapshots, config)
     day, workspace = day_in(snapshots), read_config(config).workspace
-    if goes_back := bool(read_json(snapshots / "snapshots.json").get("goes_back")):
+    listed = read_json(snapshots / "snapshots.json")
+    if goes_back := bool(listed.get("goes_back")):
         forget_later(workspace, day)  # or the next daily run would go on from an undone day
+        for encoder_hash in {made["encoder_hash"] for made in listed["snapshots"]}:
+            forget_snapshots(workspace, encoder_hash, after_s=day.as_of_s)  # or serve it
     figures = [] if goes_back else _warnings(rows, day, newest_day(workspace, day.log))
     table = Table(title="Online rows", rows=[{name: row[name] for name in SHOWN} for row in rows])
     Piece(title="Published features", figures=figures, tables=[table]).save(piece)

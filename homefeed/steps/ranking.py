@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from homefeed.artifacts import hash_json, read_json, write_json, writing
+from homefeed.config import LOCAL
 from homefeed.data.build_training_set import build_training_set
 from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import build_item_stats
@@ -112,8 +113,10 @@ def train_rankers_step(
             for folder in sorted(p for p in beside.iterdir() if p.is_dir())
         }
         write_json(beside / "versions.json", versions)
-    # Written and registered. A step that died before this goes on from its checkpoints.
-    shutil.rmtree(run.folder, ignore_errors=True)
+    # Written and registered. A step that died before this goes on from its checkpoints; on a
+    # cluster it may still die when the artifact is uploaded.
+    if where.profile == LOCAL:
+        shutil.rmtree(run.folder, ignore_errors=True)
     losses = {k.removeprefix("loss_"): v for k, v in metrics[-1].items() if k.startswith("loss_")}
     print("= loss " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))
 

@@ -36,12 +36,14 @@ class FirstShown:
         """
         if not dataset.has(IMPRESSIONS):
             return cls()
-        found: pl.DataFrame | None = None
+        kept: list[pl.DataFrame] = []
         for batch in batches(dataset, IMPRESSIONS, [ITEM_ID, TIMESTAMP], memory_mb):
             rows = batch.drop_nulls()
-            new = _earliest(rows.filter(pl.Series(known.indices(rows[ITEM_ID]) == 0)))
-            found = new if found is None else _earliest(pl.concat([found, new]))
-        return cls(found)
+            kept.append(_earliest(rows.filter(pl.Series(known.indices(rows[ITEM_ID]) == 0))))
+            # When as much came as was kept: each row is sorted a few times, not with every batch.
+            if sum(map(len, kept[1:])) >= len(kept[0]):
+                kept = [_earliest(pl.concat(kept))]
+        return cls(_earliest(pl.concat(kept)) if kept else None)
 
     def until(self, time_ms: int | None = None) -> tuple[pl.Series, np.ndarray]:
         """Ids and times int64 of the items shown by ``time_ms`` (None: all) and not taken yet."""

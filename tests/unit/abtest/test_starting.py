@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from homefeed.abtest.definition import Arm, Definition, Metric
@@ -87,3 +88,9 @@ def test_a_test_that_ran_before_runs_on_though_its_server_is_away(server, tmp_pa
     with pytest.raises(ServerError, match=r"start one with `homefeed serve`$"):
         start_and_wait(tmp_path, TEST, url, at_s=6.0, champion=1, timeout_s=0.3)
     assert all_states(tmp_path)["new-ranker"].status == RUNNING
+
+
+def test_an_address_that_cannot_be_asked_leaves_no_test_running(tmp_path: Path) -> None:
+    with pytest.raises(httpx.InvalidURL):
+        start_and_wait(tmp_path, TEST, "http://::1:3000", at_s=5.0, champion=1, timeout_s=0.3)
+    assert all_states(tmp_path)["new-ranker"].status == STOPPED

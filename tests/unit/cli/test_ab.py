@@ -129,6 +129,14 @@ def test_the_status_names_a_test_that_was_edited_and_shows_the_others(
 
 
 @pytest.mark.usefixtures("lost")
+def test_a_test_is_analysed_though_the_state_of_another_cannot_be_read(
+    homefeed: Any, workspace: Path
+) -> None:
+    (workspace / "abtests" / "other.state.json").write_text("{")
+    assert homefeed("ab", "analyze", "t", "--interim").code == 0
+
+
+@pytest.mark.usefixtures("lost")
 def test_what_users_do_after_the_end_changes_no_verdict(homefeed: Any, workspace: Path) -> None:
     homefeed("ab", "analyze", "t", "--promote")
     first = homefeed("ab", "analyze", "t", "--json").json["analysis"]

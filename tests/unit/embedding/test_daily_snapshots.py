@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 from homefeed.config import Config, StorageConfig, TrainingConfig
 from homefeed.data.contract import Dataset, write_dataset
@@ -12,8 +13,10 @@ from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.specification import DatasetSpec
+from homefeed.errors import PipelineError
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.snapshots import Snapshot
+from homefeed.steps.daily import of_this_vocabulary
 from homefeed.steps.snapshots import encoder_snapshots, write_stats
 
 T0_S, DAY_S = 1_600_000_000, 86_400
@@ -111,3 +114,30 @@ def _shown_log(folder: Path, items: dict, time_ms: int) -> Dataset:
     )
     tables = {"actions": actions, "impressions": shown, "items": described}
     return write_dataset(folder, replace(SPEC, files={}, labels=("like",)), tables)
+
+
+def test_an_encoder_of_another_numbering_keeps_its_snapshots_and_the_others_go_on(
+    tmp_path: Path, store, encoder_folders, capsys
+):
+    fitting, other = encoder_folders
+    found = of_this_vocabulary({"fits": fitting, "older": other}, store)
+    assert found == {"fits": fitting}
+    assert "= keeps its snapshots: older older: user encoder" in capsys.readouterr().out
+    with pytest.raises(PipelineError, match="promote a release that was made since"):
+        of_this_vocabulary({"older": other}, store)
+
+
+@pytest.fixture
+def encoder_folders(tmp_path: Path, store) -> tuple[Path, Path]:
+    """An encoder of the store's item vocabulary, and one of another."""
+    for name, items_hash in (("fits", store.meta.items_hash), ("older", "another")):
+        origin = EncoderOrigin(
+            items_hash=items_hash,
+            item_encoder_hash="",
+            trained_before_s=T0_S,
+            action_types=store.meta.action_types,
+            surfaces=store.meta.surfaces,
+        )
+        vectors = np.ones((store.meta.item_count + 1, 2), np.float32)
+        MeanRecentEncoder(items=vectors, origin=origin).save(tmp_path / name)
+    return tmp_path / "fits", tmp_path / "older"

@@ -132,6 +132,11 @@ def test_a_server_on_all_addresses_is_found_here_or_by_its_service_on_a_cluster(
     assert submitted["serving_url"] == inside["serving_url"] == SERVICE_URL
 
 
+def test_an_address_with_colons_is_written_in_brackets() -> None:
+    config = replace(CONFIG, serving=ServingConfig(host="::1", port=3001))
+    assert _arguments("abtest", config=config)["serving_url"] == "http://[::1]:3001"
+
+
 def test_the_daily_pipeline_reads_the_event_log_unless_told_otherwise() -> None:
     assert _arguments("daily", "")["data"] == "events"
     assert _arguments("lifecycle", "")["data"] == "world"

@@ -7,9 +7,12 @@ import pytest
 from homefeed.artifacts import write_json
 from homefeed.config import Config, StorageConfig
 from homefeed.recipes import config_json
+from homefeed.release.opened import newest_snapshot
 from homefeed.report.piece import Piece, read_piece
 from homefeed.steps.lineage import DAY_S, name_of, newest_day, put_day
 from homefeed.steps.publishing import published_step
+
+ENCODER = "0123456789abcdef"
 
 
 @pytest.fixture
@@ -24,7 +27,11 @@ def publish(tmp_path):
             for folder in data.values():
                 folder.mkdir(exist_ok=True)
             put_day(made, log="shop", as_of_s=day * DAY_S, **data)
-        write_json(made / "snapshots.json", {"goes_back": goes_back})
+        snapshot = tmp_path / "workspace" / "snapshots" / ENCODER[:8] / str(day)
+        meta = {"as_of_s": day * DAY_S, "user_encoder_hash": ENCODER}
+        write_json(snapshot / "snapshot.json", meta)
+        listed = {"snapshots": [{"encoder_hash": ENCODER}], "goes_back": goes_back}
+        write_json(made / "snapshots.json", listed)
         counts = {"users": 10, "written": 10 - kept, "kept_newer": kept, "read_back": 10 - kept}
         vectors = {"view": "vectors", "users": 10, "written": 10, "kept_newer": 0, "read_back": 10}
         published_step([vectors, {"view": "s", **counts}], made, config, tmp_path / "piece.json")
@@ -67,13 +74,14 @@ def test_a_world_that_goes_back_to_the_end_of_its_log_warns_of_nothing(publish):
     assert publish(5, goes_back=True).figures == []
 
 
-def test_after_going_back_no_undone_day_is_gone_on_from(publish, tmp_path):
+def test_after_going_back_no_undone_day_is_gone_on_from_or_served(publish, tmp_path):
     publish(9)
     publish(5, goes_back=True)
     kept = newest_day(tmp_path / "workspace", "shop")
     assert name_of(kept.as_of_s) == "1970-01-05"
     assert Path(kept.store).is_dir()
     assert not Path(kept.store.replace("1970-01-05", "1970-01-09")).exists()
+    assert newest_snapshot(tmp_path / "workspace", ENCODER).name == "5"
 
 
 def test_the_log_of_the_step_holds_what_was_written(publish, capsys):
