@@ -27,7 +27,7 @@ from components.train_user_encoder import train_user_encoder
 
 Outputs = dict[str, Any]
 
-RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER  # for steps that write to the ledger
+RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER  # kfp puts the run's id here; the ledger keeps it
 
 
 def log_stage(p: Outputs) -> Outputs:

@@ -54,7 +54,8 @@ def test_the_training_step_shows_wall_time_with_its_spread_beside_the_cpu_time()
     lines = done.stdout.splitlines()
     (head,) = (number for number, line in enumerate(lines) if "wall ms/step" in line)
     assert lines[head].split("   ")[-5:-2] == ["spread", "wall ms/step", "spread"]
-    for name, row in zip(("ours", "ours256", "peer"), lines[head + 1 :], strict=False):
+    names = ("ours", "ours256", "peer")
+    for name, row in zip(names, lines[head + 1 : head + 1 + len(names)], strict=True):
         found, _, cpu_ms, cpu_spread, wall_ms, wall_spread, *_ = row.split()
         assert found == name
         assert min(int(cpu_ms), int(wall_ms)) > 0
