@@ -1,7 +1,7 @@
 """One ranking request: 500 candidates x 100 actions, TransAct of width 96 and two layers.
 
     python bench/rank.py [--candidates 500] [--actions 100] [--chunk N] [--repeats 9]
-        [--compiled] [--lists 2000] [--json out.json]
+        [--compiled] [--lists 2000] [--device cpu|cuda] [--json out.json]
 
 In one run, in turn, one thread each, the whole ranker around it (features, DCN v2, heads):
 
@@ -29,6 +29,8 @@ Bytes: a candidate's activations are 38 KB in float32, a chunk of 25 is 0.96 MB 
 second-level cache; all 500 at once are 19 MB a tensor and go through memory some twenty times.
 Elementwise work per candidate: one exponential per score of layer 2 (10,000), four layer norms
 (38,400 values), residuals; at about 0.5 G/s each that is as long as the products themselves.
+
+On a GPU the time is wall time (a request ends when its scores are on the host).
 
 HIT@3 of each form on lists of 25 candidates, labels drawn from the float32 ranker's own odds
 (steepened, so that the order matters): the same lists for all.
@@ -61,10 +63,11 @@ class StockScorer(Scorer):
     def __init__(self, *args, at_once: int, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.encoder, self.at_once = stock_encoder(self.ranker.transact), at_once
+        self.encoder.to(self.settings.device)
 
     @torch.inference_mode()
     def score(self, user: UserFeatures, candidates: np.ndarray) -> np.ndarray:
-        candidate_N = torch.from_numpy(np.asarray(candidates, np.int64))
+        candidate_N = torch.from_numpy(np.asarray(candidates, np.int64)).to(self.settings.device)
         batch = self._batch(user, candidate_N)
         side = self.ranker.user_side(batch)
         item_NC = self.items[candidate_N]
@@ -72,7 +75,7 @@ class StockScorer(Scorer):
         parts = [self.summary(side.history, part) for part in rows.split(self.at_once)]
         summary = torch.cat(parts)
         relevance = self.ranker.candidate_side(side, batch, item_NC, summary[:-1] - summary[-1:])
-        return (side.level + relevance).sigmoid().numpy()
+        return (side.level + relevance).sigmoid().cpu().numpy()
 
     def summary(self, history_1LE: Tensor, item_NC: Tensor) -> Tensor:
         count, length = len(item_NC), history_1LE.shape[1]
@@ -83,7 +86,7 @@ class StockScorer(Scorer):
             ],
             -1,
         )
-        present = torch.ones(count, length, dtype=torch.bool)
+        present = torch.ones(count, length, dtype=torch.bool, device=x.device)
         return self.ranker.transact.read_out(self.encoder(x), present)
 
 
@@ -159,16 +162,25 @@ def measured(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, d
     }
 
 
-def gflops(dtype: torch.dtype) -> float:
-    """Rate of a 1024 x 1024 x 1024 product, best of nine."""
-    a = torch.randn(1024, 1024).to(dtype)
+def gflops(dtype: torch.dtype, device: str = "cpu") -> float:
+    """Rate of a square product (1024; on a GPU 8192), best of nine."""
+    width = 1024 if device == "cpu" else 8192
+    a = torch.randn(width, width, device=device).to(dtype)
     a @ a
     best = float("inf")
     for _ in range(9):
-        start = time.process_time()
+        start = seconds(device)
         a @ a
-        best = min(best, time.process_time() - start)
-    return 2 * 1024**3 / best / 1e9
+        best = min(best, seconds(device) - start)
+    return 2 * width**3 / best / 1e9
+
+
+def seconds(device: str) -> float:
+    """A clock: this process's CPU time; the wall's once a GPU has done all it was given."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def flop_per_candidate(length: int, dim: int, ffn: int) -> tuple[float, float]:
@@ -221,13 +233,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--compiled", action="store_true", help="torch.compile (minutes)")
     parser.add_argument("--lists", type=int, default=2000)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     parts = new_ranker()
-    common = {"chunk": options.chunk, "compiled": options.compiled}
-    peer = ScorerSettings(exact_algebra=False)
+    common = {"chunk": options.chunk, "compiled": options.compiled, "device": options.device}
+    peer = ScorerSettings(exact_algebra=False, device=options.device)
     forms = {
         "ours f32": Scorer(*parts, ScorerSettings(**common)),
         "ours bf16": Scorer(*parts, ScorerSettings(precision="bfloat16", **common)),
@@ -245,20 +258,21 @@ def main() -> None:
     hits, moved = list_hits(
         {n: f for n, f in forms.items() if n != "peer/25"}, options.actions, options.lists
     )
-    rates = {"ours f32": gflops(torch.float32), "ours bf16": gflops(torch.bfloat16)}
+    precisions = {"ours f32": torch.float32, "ours bf16": torch.bfloat16}
+    rates = {name: gflops(dtype, options.device) for name, dtype in precisions.items()}
     best = forms["ours best"].fast
     rates["ours best"] = rates["ours bf16" if best.dtype == torch.bfloat16 else "ours f32"]
     config = parts[0].config.transact
     stock, ours = flop_per_candidate(options.actions, config.dim, config.ffn_dim)
-    rows = {}
+    rows, counted = {}, "cpu_ms" if options.device == "cpu" else "wall_ms"
     for name, row in times.items():
         flop = (ours if name.startswith("ours") else stock) * options.candidates
         limit = flop / rates.get(name, rates["ours f32"]) / 1e6
         score = forms[name].score(user, candidates)
         rows[name] = row | {
-            "times_peer": times["peer"]["cpu_ms"] / row["cpu_ms"],
+            "times_peer": times["peer"][counted] / row[counted],
             "limit_ms": limit,
-            "of_limit": limit / row["cpu_ms"],
+            "of_limit": limit / row[counted],
             "largest_difference": float(np.abs(score - reference).max()),
             "swapped": swapped(score[:, 0], reference[:, 0]),
         }
@@ -268,8 +282,9 @@ def main() -> None:
 
 
 def print_table(options, rows: dict, hits: dict, moved: dict, rates: dict) -> None:
+    where = "one thread" if options.device == "cpu" else torch.cuda.get_device_name()
     print(
-        f"{options.candidates} candidates x {options.actions} actions x 96, 2 layers, one thread; "
+        f"{options.candidates} candidates x {options.actions} actions x 96, 2 layers, {where}; "
         f"products {rates['ours f32']:.0f} GFLOP/s float32, {rates['ours bf16']:.0f} bfloat16"
     )
     print(
@@ -277,7 +292,7 @@ def print_table(options, rows: dict, hits: dict, moved: dict, rates: dict) -> No
     )
     for name, r in rows.items():
         print(
-            f"{name:10}{r['cpu_ms']:8.1f}{r['spread_ms']:6.1f}{r['wall_ms']:8.1f}"
+            f"{name:10}{r['cpu_ms']:8.1f}{r['spread_ms']:6.1f}{r['wall_ms']:8.2f}"
             f"{r['times_peer']:8.2f}{r['limit_ms']:8.1f}{r['of_limit']:7.0%}"
             f"  {r['largest_difference']:.1e}, {r['swapped']} neighbours swapped"
         )

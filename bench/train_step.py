@@ -1,7 +1,7 @@
 """One training step: users per second, share of GEMM peak, and what padding would cost.
 
     python bench/train_step.py [pinnerformer] [--width 256] [--layers 2] [--users 32] [--repeats 7]
-        [--precision float32|bf16] [--json out.json]
+        [--precision float32|bf16] [--device cpu|cuda] [--steps 1] [--json out.json]
 
 In one run, in turn, one thread each, on the same synthetic users (log-normal lengths of history,
 median 40, at most 256) and the same shapes:
@@ -12,6 +12,10 @@ ours256  the same where every history has all 256 actions: what the length bucke
 peer     stock nn.TransformerEncoder (pre-norm), every history padded to 256, the output MLP and
          the full logits at every position, loss on the same targets, AdamW
 limit    the rate of this machine's matrix products (width x 4 width), measured in this run
+ready    on a GPU: ours with every batch planned and read beforehand, what the GPU alone needs
+
+On a GPU the step's time is wall time, a turn of ``--steps`` steps ends when the device is done, and
+the peer trains in the same precision.
 
 The share of peak counts only the products that the step needs: real tokens, read positions,
 attention below the diagonal. Backward is two products for each of forward.
@@ -83,7 +87,7 @@ def new_fit(options, *, full: bool) -> UserEncoderFit:
         vectors,
         np.arange(1, 2001),
         before_s=2_000_000_000,
-        worker=Worker(),
+        worker=Worker(device=options.device),
         precision=options.precision,
     )
 
@@ -119,59 +123,83 @@ class PaddedPeer(nn.Module):
             norm_first=True,
         )
         self.encoder = nn.TransformerEncoder(layer, c.layers, enable_nested_tensor=False)
+        self.device, self.autocast = fit.worker.device, fit.autocast
         self.parts = fit.model  # embeddings, times, projection and item tower are the same
         self.norm, self.out = nn.LayerNorm(c.width), mlp(c.width, 4 * c.width, c.dim)
         self.scale = nn.Parameter(torch.tensor(2.66))
+        self.to(fit.worker.device)
         used = [self.encoder, self.norm, self.out, self.parts.items, self.parts.project]
         self.optimiser = torch.optim.AdamW([p for m in used for p in m.parameters()], lr=1e-3)
 
     def step(self, batch: Batch) -> None:
-        h = batch.histories
-        rows, place = len(h.lengths), h.place
-        row = torch.from_numpy(np.repeat(np.arange(rows), h.lengths))
-        padded = torch.zeros(rows, HISTORY, self.parts.config.width)
-        tokens = padded.index_put(
-            (row, place), self.parts._tokens(h, self.parts.items.inputs(h.item))
-        )
-        causal = nn.Transformer.generate_square_subsequent_mask(HISTORY)
-        padding = torch.arange(HISTORY) >= torch.from_numpy(h.lengths)[:, None]
-        bias = torch.zeros(padding.shape).masked_fill(padding, -torch.inf)
-        x = self.encoder(tokens, mask=causal, src_key_padding_mask=bias, is_causal=True)
-        user = F.normalize(self.out(self.norm(x)), dim=-1)  # (B, 256, D)
-        pool = self.parts.embed_items(batch.pool)
-        logits = user @ pool.T * self.scale.exp() + batch.pool_log_weight  # (B, 256, N)
-        target = torch.searchsorted(batch.pool, batch.target).clamp(max=len(pool) - 1)
-        label = torch.full((rows, HISTORY), -100)
-        label[row[batch.read], place[batch.read]] = target
-        loss = F.cross_entropy(logits.view(-1, len(pool)), label.view(-1))
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.autocast):
+            loss = self.loss(batch)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
 
+    def loss(self, batch: Batch) -> torch.Tensor:
+        h, device = batch.histories, self.device
+        rows, place, lengths = len(h.lengths), h.place, torch.from_numpy(h.lengths)
+        row = torch.repeat_interleave(torch.arange(rows), lengths).to(device)
+        tokens = self.parts._tokens(h, self.parts.items.inputs(h.item))
+        padded = tokens.new_zeros(rows, HISTORY, self.parts.config.width)
+        tokens = padded.index_put((row, place), tokens)
+        causal = nn.Transformer.generate_square_subsequent_mask(HISTORY, device=device)
+        padding = torch.arange(HISTORY) >= lengths[:, None]
+        bias = torch.zeros(padding.shape).masked_fill(padding, -torch.inf).to(device)
+        x = self.encoder(tokens, mask=causal, src_key_padding_mask=bias, is_causal=True)
+        user = F.normalize(self.out(self.norm(x)), dim=-1)  # (B, 256, D)
+        pool = self.parts.embed_items(batch.pool).to(user.dtype)
+        logits = user @ pool.T * self.scale.exp() + batch.pool_log_weight  # (B, 256, N)
+        target = torch.searchsorted(batch.pool, batch.target).clamp(max=len(pool) - 1)
+        label = torch.full((rows, HISTORY), -100, device=device)
+        read = batch.read.to(device)
+        label[row[read], place[read]] = target
+        return F.cross_entropy(logits.view(-1, len(pool)), label.view(-1))
 
-def gemm_rate(width: int, precision: str) -> float:
-    """Multiply-adds times two, per CPU-second, of a product of the step's own shape; best of 20."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = torch.randn(2048, width, dtype=dtype), torch.randn(width, 4 * width, dtype=dtype)
-    out = torch.empty(2048, 4 * width, dtype=dtype)
+
+def gemm_rate(options, rows: int) -> float:
+    """FLOP per second (CPU-second on a CPU) of a product of the step's shape; best of 20."""
+    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    made = {"dtype": dtype, "device": options.device}
+    a, b = (
+        torch.randn(rows, options.width, **made),
+        torch.randn(options.width, 4 * options.width, **made),
+    )
+    out = torch.empty(rows, 4 * options.width, **made)
     spent = []
     for _ in range(20):
-        started = time.process_time()
+        started = seconds(options.device)
         for _ in range(5):
             torch.mm(a, b, out=out)
-        spent.append((time.process_time() - started) / 5)
-    return 2 * a.numel() * 4 * width / min(spent)
+        spent.append((seconds(options.device) - started) / 5)
+    return 2 * a.numel() * 4 * options.width / min(spent)
 
 
-def in_turn(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, list]:
-    """(wall, CPU) seconds of every way, one after the other, ``repeats`` times after a warm-up."""
+def seconds(device: str) -> float:
+    """A clock: this process's CPU time; the wall's once a GPU has done all it was given."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def in_turn(ways: dict[str, Callable[[], object]], options) -> dict[str, list]:
+    """(wall, CPU, counted) seconds a step of every way, in turn, after a turn to warm up.
+
+    Counted is what the share of the limit is of: CPU time on a CPU, wall time on a GPU.
+    """
     times = {name: [] for name in ways}
-    for turn in range(repeats + 1):
+    for turn in range(options.repeats + 1):
         for name, way in ways.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            way()
+            wall, cpu, counted = time.perf_counter(), time.process_time(), seconds(options.device)
+            for _ in range(options.steps):
+                way()
+            counted = seconds(options.device) - counted
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             if turn:
-                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+                times[name].append([x / options.steps for x in (wall, cpu, counted)])
     return times
 
 
@@ -183,54 +211,60 @@ def spread(seconds: Sequence[float]) -> float:
 def pinnerformer(options) -> dict:
     fit, full = new_fit(options, full=False), new_fit(options, full=True)
     peer = PaddedPeer(new_fit(options, full=False))
-    batches = iter([new_batch(fit, step) for step in range(options.repeats + 1)])
+    steps, on_gpu = options.steps * (options.repeats + 1), options.device != "cpu"
+    planned = [fit.plan(step) for step in range(steps)]
+    batches = iter(planned)
     ways = {
-        "ours": fit.train_step,
-        "ours256": full.train_step,
+        "ours": lambda: fit.train_step(ahead=on_gpu),
+        "ours256": lambda: full.train_step(ahead=on_gpu),
         "peer": lambda: peer.step(next(batches)),
     }
-    times = in_turn(ways, options.repeats)
-    rate = gemm_rate(options.width, options.precision)
+    if on_gpu:
+        ready, held = new_fit(options, full=False), iter(planned)
+        ready.batches.take = lambda step, ahead: next(held)
+        ways["ready"] = ready.train_step
     needed = {
-        "ours": [required_flop(fit, new_batch(fit, s + 1)) for s in range(options.repeats)],
-        "ours256": [required_flop(full, new_batch(full, s + 1)) for s in range(options.repeats)],
+        "ours": statistics.mean(required_flop(fit, b) for b in planned),
+        "ours256": required_flop(full, full.plan(0)),
     }
-    needed["peer"] = needed["ours"]  # it does more; this is what the answer needs
-    print(f"limit: {rate / 1e9:.0f} GFLOP/s ({options.precision}, one thread)\n")
+    times = in_turn(ways, options)
+    rows = planned[0].num_tokens if on_gpu else 2048
+    rate = gemm_rate(options, rows)
+    print(f"limit: {rate / 1e9:.0f} GFLOP/s ({options.precision}, {where(options.device)})\n")
     print(
-        "         users/CPU-s   CPU ms/step   spread   wall ms/step   spread   "
+        "         users/s       CPU ms/step   spread   wall ms/step   spread   "
         "share of peak   Gflop needed"
     )
     result = {"gemm_gflop_per_s": rate / 1e9, "options": vars(options), "ways": {}}
     for name, spent in times.items():
-        wall, cpu = zip(*spent, strict=True)
-        shares = [f / c / rate for f, c in zip(needed[name], cpu, strict=True)]
+        wall, cpu, counted = (statistics.median(x) for x in zip(*spent, strict=True))
+        flop = needed.get(name, needed["ours"])  # the peer does more; this is what it takes
         row = {
-            "users_per_s": options.users / statistics.median(cpu),
-            "cpu_ms": statistics.median(cpu) * 1e3,
-            "spread": spread(cpu),
-            "wall_ms": statistics.median(wall) * 1e3,
-            "wall_spread": spread(wall),
-            "share_of_peak": statistics.median(shares),
-            "gflop": statistics.median(needed[name]) / 1e9,
+            "users_per_s": options.users / counted,
+            "cpu_ms": cpu * 1e3,
+            "spread": spread([each[1] for each in spent]),
+            "wall_ms": wall * 1e3,
+            "wall_spread": spread([each[0] for each in spent]),
+            "share_of_peak": flop / counted / rate,
+            "gflop": flop / 1e9,
         }
         result["ways"][name] = row
         print(
             f"{name:<8} {row['users_per_s']:>11.1f}   {row['cpu_ms']:>11.0f}   "
-            f"{row['spread']:>6.0%}   {row['wall_ms']:>12.0f}   {row['wall_spread']:>6.0%}   "
+            f"{row['spread']:>6.0%}   {row['wall_ms']:>12.1f}   {row['wall_spread']:>6.0%}   "
             f"{row['share_of_peak']:>13.0%}   {row['gflop']:>12.1f}"
         )
-    ratio = result["ways"]["peer"]["cpu_ms"] / result["ways"]["ours"]["cpu_ms"]
-    print(f"\nours needs 1/{ratio:.1f} of the peer's CPU time for the same users and targets")
+    ratio = result["ways"]["ours"]["users_per_s"] / result["ways"]["peer"]["users_per_s"]
+    print(f"\nours trains {ratio:.1f} times the peer's users in the same time, on the same targets")
     return result
 
 
-def new_batch(fit: UserEncoderFit, step: int) -> Batch:
-    """The batch of a step, without training."""
-    at, fit.step = fit.step, step
-    batch = fit.next_batch()
-    fit.step = at
-    return batch
+def where(device: str) -> str:
+    return (
+        "one thread; users/s are per CPU-second"
+        if device == "cpu"
+        else torch.cuda.get_device_name()
+    )
 
 
 def main() -> None:
@@ -241,6 +275,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--steps", type=int, default=1, help="steps of a turn")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """One training step of the full ranker: rows per second, share of GEMM peak, what sharing saves.
 
     python bench/train_step_ranker.py [--rows 1024] [--per-request 1] [--repeats 5]
-        [--json out.json]
+        [--device cpu|cuda] [--json out.json]
 
 In one run, in turn, one thread each, on the same synthetic requests (log-normal lengths of
 history, median 40, at most 100) and the same ranker (TransAct 96 x 2, DCN v2):
@@ -12,6 +12,8 @@ ours100  the same where every history has all 100 actions: what the length bucke
 peer     the same ranker on nn.TransformerEncoder layers, histories padded to 100, torch's dropout,
          the candidate joined to every action of a copy of the history per candidate, AdamW
 limit    the rate of this machine's matrix products (rows x 96 x 96), measured in this run
+
+On a GPU the time is wall time, until the device is done.
 
 The share of peak counts the products that the step needs: real actions, the first layer's
 projections once per request. Per action, D = 96, E = 64, FFN 32, forward:
@@ -31,7 +33,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from rank import gflops, stock_encoder
+from rank import gflops, seconds, stock_encoder
 from torch import nn
 
 from homefeed.data.familiarity import FEATURES
@@ -96,7 +98,8 @@ class PlainPeer:
 
     def __init__(self, fit: RankerFit) -> None:
         self.fit, self.ranker = fit, fit.rankers["full"]
-        self.encoder = stock_encoder(self.ranker.transact).train()
+        self.device = fit.worker.device
+        self.encoder = stock_encoder(self.ranker.transact).train().to(self.device)
         parameters = [*self.ranker.parameters(), *self.encoder.parameters()]
         self.optimiser = torch.optim.AdamW(parameters, lr=1e-3)
         self.step = 0
@@ -104,13 +107,13 @@ class PlainPeer:
     def train_step(self) -> None:
         requests, _ = self.fit.plan.requests_of(self.step)
         labelled = self.fit.data.batch(requests)
-        batch, ranker = labelled.by_vector["none"], self.ranker.train()
+        batch, ranker = labelled.by_vector["none"].to(self.device), self.ranker.train()
         missing = HISTORY - batch.items.shape[1]
         items, actions = (nn.functional.pad(x, (0, missing)) for x in (batch.items, batch.actions))
         user = ranker.user_side(batch)
         history = torch.cat([ranker.item_features(items), ranker.action_type(actions)], -1)
         item_NC = ranker.item_features(batch.candidates)
-        count, requests = len(item_NC), torch.arange(len(items))
+        count, requests = len(item_NC), torch.arange(len(items), device=self.device)
         rows = torch.cat([batch.request, requests])
         item = torch.cat([item_NC, ranker.typical_item().expand(len(requests), -1)])
         present = (actions > 0)[rows]
@@ -121,8 +124,9 @@ class PlainPeer:
         relevance = ranker.candidate_side(user, batch, item_NC, summary)
         self.optimiser.zero_grad(set_to_none=True)
         logits = user.level[batch.request] + relevance
-        weights = (labelled.weight, self.fit.head_weight, self.fit.matrix)
-        (weighted_bce(logits, labelled.labels, *weights) / len(logits)).backward()
+        given = (labelled.labels, labelled.weight, self.fit.head_weight, self.fit.matrix)
+        given = (x.to(self.device) for x in given)
+        (weighted_bce(logits, *given) / len(logits)).backward()
         nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
@@ -136,7 +140,7 @@ def new_fit(options, *, full: bool) -> RankerFit:
     )
     vectors = np.random.default_rng(1).normal(size=(ITEMS + 1, 64)).astype(np.float32)
     tables = ItemTables(vectors=vectors, match={})
-    return RankerFit(config, made, made.store, tables, worker=Worker())
+    return RankerFit(config, made, made.store, tables, worker=Worker(device=options.device))
 
 
 def forward_flop(length: np.ndarray, per_request: int) -> float:
@@ -148,15 +152,16 @@ def forward_flop(length: np.ndarray, per_request: int) -> float:
     return float((once + per_request * (first + second)).sum())
 
 
-def timed(step, repeats: int) -> tuple[list[float], list[float]]:
+def timed(step, options) -> tuple[list[float], list[float]]:
+    """Seconds that count (CPU time; on a GPU wall time) and wall seconds of each step."""
     step()
-    cpu, wall = [], []
-    for _ in range(repeats):
-        start, begun = time.process_time(), time.perf_counter()
+    counted, wall = [], []
+    for _ in range(options.repeats):
+        start, begun = seconds(options.device), time.perf_counter()
         step()
-        cpu.append(time.process_time() - start)
+        counted.append(seconds(options.device) - start)
         wall.append(time.perf_counter() - begun)
-    return cpu, wall
+    return counted, wall
 
 
 def main() -> None:
@@ -164,31 +169,33 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1024, help="candidates a step")
     parser.add_argument("--per-request", type=int, default=1, help="candidates of a request")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     fits = {"ours": new_fit(options, full=False), "ours100": new_fit(options, full=True)}
     steps = {name: fit.train_step for name, fit in fits.items()}
     steps["peer"] = PlainPeer(new_fit(options, full=False)).train_step
-    rate, rows = gflops(torch.float32), {}
+    rate, rows = gflops(torch.float32, options.device), {}
     for name, step in steps.items():
-        cpu, wall = timed(step, options.repeats)
+        counted, wall = timed(step, options)
         fit = fits.get(name, fits["ours"])
         mean_flop = forward_flop(fit.data.lengths(fit.plan.requests), options.per_request)
         mean_flop *= 3 * fit.plan.batch_requests / len(fit.plan.requests)
-        seconds = statistics.median(cpu)
+        spent = statistics.median(counted)
         rows[name] = {
-            "rows_per_cpu_s": options.rows / seconds,
-            "cpu_s": seconds,
-            "spread_s": float(np.subtract(*np.percentile(cpu, [75, 25])) / 2),
+            "rows_per_s": options.rows / spent,
+            "step_s": spent,
+            "spread_s": float(np.subtract(*np.percentile(counted, [75, 25])) / 2),
             "wall_s": statistics.median(wall),
-            "of_peak": mean_flop / seconds / 1e9 / rate,
+            "of_peak": mean_flop / spent / 1e9 / rate,
         }
     print(f"{options.rows} rows a step, {options.per_request} a request; limit {rate:.0f} GFLOP/s")
+    unit = "CPU-s" if options.device == "cpu" else f"s ({torch.cuda.get_device_name()})"
     for name, r in rows.items():
         print(
-            f"{name:8} {r['rows_per_cpu_s']:8.0f} rows per CPU-s  step {r['cpu_s']:.2f} "
-            f"± {r['spread_s']:.2f} CPU-s, {r['wall_s']:.2f} s wall  {r['of_peak']:.0%} of peak"
+            f"{name:8} {r['rows_per_s']:8.0f} rows per {unit}  step {r['step_s']:.3f} "
+            f"± {r['spread_s']:.3f}, {r['wall_s']:.3f} s wall  {r['of_peak']:.0%} of peak"
         )
     if options.json:
         options.json.write_text(json.dumps(rows))

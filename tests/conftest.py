@@ -6,8 +6,19 @@ import os
 # torch and NumPy when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 
 # A shared machine makes any example slow once: no deadline. Failures print how to repeat them.
 settings.register_profile("homefeed", deadline=None, print_blob=True)
 settings.load_profile("homefeed")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``gpu`` where there is no CUDA device."""
+    if item.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")

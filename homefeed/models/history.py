@@ -7,7 +7,7 @@ so that every matrix product touches real actions only.
 Shapes: B batch (rows), L length, T tokens in all rows together, R rows read from a store.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,10 @@ import torch
 from torch import Tensor
 
 from homefeed.schema import ActionFlag
+
+# Longest over shortest history of a group. Padding costs a CPU its multiplications; a GPU has more
+# of those than it can be given kernels to launch.
+SPAN, GPU_SPAN = 1.5, 4.0
 
 
 class ActionColumns(Protocol):
@@ -79,16 +83,16 @@ class PackedHistories:
         return torch.from_numpy(np.cumsum(self.lengths) - 1)
 
     def to(self, device: torch.device | str) -> "PackedHistories":
-        """The same histories on another device."""
+        """The same histories on another device, in fewer groups where that is not a CPU."""
         moved = {
             f.name: _moved(getattr(self, f.name), device)
             for f in fields(self)
             if f.name != "groups"
         }
-        groups = tuple(
-            Group(rows=g.rows, tokens=g.tokens, longest=g.longest, slot=_moved(g.slot, device))
-            for g in self.groups
-        )
+        groups = self.groups
+        if torch.device(device).type != "cpu":
+            groups = _groups(self.lengths, self.place.cpu().numpy(), GPU_SPAN)
+            groups = tuple(replace(g, slot=_moved(g.slot, device)) for g in groups)
         return PackedHistories(**moved, groups=groups)
 
 
@@ -183,8 +187,9 @@ def _packed(*, lengths: np.ndarray, time_s: np.ndarray, time_known: np.ndarray, 
     start = end - lengths
     row = np.repeat(np.arange(len(lengths)), lengths)
     place = np.arange(len(row)) - start[row]
-    newest = np.full(len(lengths), 0, dtype=np.int64)
-    np.maximum.at(newest, row, np.where(time_known, time_s, 0))
+    newest = np.zeros(len(lengths), dtype=np.int64)
+    if len(lengths):
+        newest = np.maximum.reduceat(np.where(time_known, time_s, 0), start)
     first = place == 0
     before = np.where(first, 0, np.arange(len(row)) - 1)
     gap_known = time_known & (first | time_known[before])
@@ -203,11 +208,11 @@ def _packed(*, lengths: np.ndarray, time_s: np.ndarray, time_known: np.ndarray, 
     return PackedHistories(**tensors, groups=_groups(lengths, place), lengths=lengths)
 
 
-def _groups(lengths: np.ndarray, place: np.ndarray) -> tuple[Group, ...]:
-    """Cut rows, ascending in length, where the longest would exceed the shortest by a half."""
+def _groups(lengths: np.ndarray, place: np.ndarray, span: float = SPAN) -> tuple[Group, ...]:
+    """Cut rows, ascending in length, where the longest would exceed ``span`` times the shortest."""
     groups, first, token = [], 0, 0
     while first < len(lengths):
-        limit = max(int(lengths[first] * 1.5), 8)
+        limit = max(int(lengths[first] * span), 8)
         last = int(np.searchsorted(lengths, limit, side="right"))
         count = lengths[first:last]
         tokens = slice(token, token + int(count.sum()))

@@ -16,9 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from homefeed.models.history import Group, PackedHistories
 from homefeed.models.keyed_dropout import KeyedDropout
+
+# Not cuDNN's: it makes a plan for each new shape, and here every batch has shapes of its own.
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -106,10 +110,12 @@ class CausalAttention(nn.Module):
     def forward(self, x_TH: Tensor, histories: PackedHistories) -> Tensor:
         """Every token attends to itself and to the older tokens of its row."""
         qkv = self.qkv(x_TH)  # (T, 3H)
-        read = [
-            _ungrid(F.scaled_dot_product_attention(*self._heads(qkv, g, 3), is_causal=True), g.slot)
-            for g in histories.groups
-        ]
+        with sdpa_kernel(_ATTENTION):
+            read = [
+                F.scaled_dot_product_attention(*self._heads(qkv, g, 3), is_causal=True)
+                for g in histories.groups
+            ]
+        read = [_ungrid(x, g.slot) for x, g in zip(read, histories.groups, strict=True)]
         return self.out(torch.cat(read))
 
     def at(self, x_TH: Tensor, queries: Queries) -> Tensor:
@@ -123,7 +129,8 @@ class CausalAttention(nn.Module):
             k_BnLh, v_BnLh = self._heads(kv, g.group, 2)
             rows = g.visible.shape[0]
             (q_BnQh,) = _grid(q[g.tokens], g.slot, rows, g.most, 1, self.heads)
-            out = F.scaled_dot_product_attention(q_BnQh, k_BnLh, v_BnLh, attn_mask=g.visible)
+            with sdpa_kernel(_ATTENTION):
+                out = F.scaled_dot_product_attention(q_BnQh, k_BnLh, v_BnLh, attn_mask=g.visible)
             read.append(_ungrid(out, g.slot))
         return self.out(torch.cat(read))
 

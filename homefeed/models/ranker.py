@@ -127,8 +127,9 @@ class Ranker(nn.Module):
             hidden=config.level_hidden,
             heads=len(inputs.heads),
         )
-        self.item_vectors: Tensor | None = None
-        self.match_vectors: Tensor | None = None
+        # No weights, but they go where the weights go.
+        self.register_buffer("item_vectors", None, persistent=False)
+        self.register_buffer("match_vectors", None, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:

@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 HISTORY = 100  # last actions that are read; longer histories are cut
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CHUNK_BYTES = 960_000  # a chunk's rows: 25 x 100 x 96 floats stay in the second-level cache
+GPU_CHUNK_BYTES = 64 << 20  # a GPU is filled by all candidates at once
 FASTEST = "fastest"  # whichever of the two multiplies faster here, measured when a scorer opens
 
 
@@ -90,7 +91,8 @@ class Scorer:
             width = ranker.config.transact.dim
             dtype = PRECISIONS.get(settings.precision) or fastest(settings.device, width)
             row_bytes = HISTORY * width * dtype.itemsize
-            self.chunk = settings.chunk or max(1, CHUNK_BYTES // row_bytes)
+            chunk_bytes = CHUNK_BYTES if settings.device == "cpu" else GPU_CHUNK_BYTES
+            self.chunk = settings.chunk or max(1, chunk_bytes // row_bytes)
             self.fast = FastTransAct(ranker.transact, dtype)
             if settings.compiled:
                 _compile(self.fast)

@@ -18,6 +18,9 @@ from homefeed.training.negatives import NegativePool, own_positives
 from homefeed.training.sampling import SampledUsers, Timelines
 from homefeed.training.workers import Worker
 
+# Read by the host while it launches kernels; on the device, each read would wait for them.
+_ON_HOST = ("read", "masked", "num_tokens", "step_key")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -36,13 +39,11 @@ class Batch:
     num_tokens: int
 
     def to(self, device: str) -> "Batch":
-        """The same batch on another device."""
+        """The same batch on another device, less what decides shapes: that stays on the host."""
         moved = {
-            f.name: getattr(self, f.name).to(device)
-            for f in fields(self)
-            if f.name not in ("masked", "num_tokens", "step_key")
+            f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name not in _ON_HOST
         }
-        return replace(self, **moved, masked=tuple(x.to(device) for x in self.masked))
+        return replace(self, **moved)
 
 
 def worker_batch(

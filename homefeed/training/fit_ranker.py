@@ -95,7 +95,7 @@ class RankerFit:
         """Gradients of this worker's shards; returns its share of every ranker's loss."""
         requests, _ = self.plan.requests_of(self.step)
         rows = float(np.asarray(self.data.set.weight[self.data.set.rows_of(requests)]).sum())
-        losses = {name: torch.zeros(()) for name in self.rankers}
+        losses = {name: torch.zeros((), device=self.worker.device) for name in self.rankers}
         with torch.random.fork_rng(devices=[]):
             for shard in self.plan.shards(self.step, self.worker):
                 labelled = self.data.batch(shard.requests, shard.hidden)
@@ -106,7 +106,7 @@ class RankerFit:
                     torch.manual_seed(int(key >> 1))
                     loss, trained = self._loss(ranker, labelled, only_level)
                     (trained / rows).backward()
-                    losses[name] += loss.detach().cpu() / rows
+                    losses[name] += loss.detach() / rows
         return losses
 
     def _loss(

@@ -23,6 +23,7 @@ from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.progress import Progress
 from homefeed.training.batches import Batch, worker_batch
 from homefeed.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from homefeed.training.lookahead import Lookahead
 from homefeed.training.losses import sampled_softmax
 from homefeed.training.negatives import SampleProbabilities, draw_pool
 from homefeed.training.optimiser import build_optimiser, learning_rate_at, set_learning_rate
@@ -80,6 +81,7 @@ class UserEncoderFit:
         self.parameters = [*self.model.parameters(), self.log_scale]
         self.probabilities = _probabilities(config, self.timelines)
         self.autocast = precision == "bf16"
+        self.batches = Lookahead(self.plan)
         self.step = 0
         # The vectors are no weights: a checkpoint would fit others of the same width as well.
         frozen = hashlib.blake2b(np.ascontiguousarray(item_vectors, np.float32), digest_size=8)
@@ -94,9 +96,9 @@ class UserEncoderFit:
             }
         )
 
-    def next_batch(self) -> Batch:
-        """The plan of the current step, and this worker's part of it."""
-        c, step = self.config, self.step
+    def plan(self, step: int) -> Batch:
+        """This worker's part of a step, on its device. Steps are planned in order, each once."""
+        c = self.config
         picked = sample_users(self.timelines, seed=c.seed, step=step, batch_users=c.batch_users)
         plan = sample_positions(
             self.timelines,
@@ -118,9 +120,10 @@ class UserEncoderFit:
             step=step,
         )
         log_q = self.probabilities.log_conditional(user_Q, plan.target)
-        return worker_batch(
+        batch = worker_batch(
             self.store, self.timelines, plan, log_q, pool, self.worker, seed=c.seed, step=step
         )
+        return batch.to(self.worker.device)
 
     def loss(self, batch: Batch) -> Tensor:
         """This worker's share of the step's loss (all shares add up to it)."""
@@ -142,10 +145,13 @@ class UserEncoderFit:
             weight_Q=batch.weight,
         )
 
-    def train_step(self) -> Tensor:
-        """One step; returns this worker's share of the loss, detached."""
+    def train_step(self, *, ahead: bool = False) -> Tensor:
+        """One step; returns this worker's share of the loss, detached.
+
+        ``ahead``: plan the next step beside it. No checkpoint can be saved after such a step.
+        """
         c = self.config
-        batch = self.next_batch().to(self.worker.device)
+        batch = self.batches.take(self.step, ahead=ahead)
         self.model.train()
         rate = learning_rate_at(
             self.step, steps=c.steps, warmup_steps=c.warmup_steps, peak=c.learning_rate
@@ -177,6 +183,8 @@ class UserEncoderFit:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the current step."""
+        if self.batches.is_ahead:
+            raise RuntimeError(f"the step after {self.step} was planned ahead: it is counted")
         state = {
             "model": self.model.state_dict(),
             "log_scale": self.log_scale.detach(),
@@ -215,21 +223,26 @@ def run_fit(
     checkpoints: Path | None = None,
     report: Report | None = None,
     show: bool = True,
+    plan_ahead: bool | None = None,
 ) -> list[dict[str, float]]:
     """Train to the end, reporting metrics and checkpoints on the way; returns the metrics.
 
     ``report`` is called alike by all workers; only rank 0 has written the checkpoint it names.
+    ``plan_ahead``: plan a step beside the one before it; None: where a GPU would wait for it.
     """
     c, worker = fit.config, fit.worker
+    if plan_ahead is None:
+        plan_ahead = worker.device != "cpu"
     metrics: list[dict[str, float]] = []
     progress = Progress("user encoder", c.steps - fit.step) if show and worker.rank == 0 else None
     shares, started, counted = [], time.monotonic(), fit.step
     while fit.step < c.steps:
-        shares.append(fit.train_step())
-        last = fit.step == c.steps
+        last = fit.step + 1 == c.steps
+        saved = last or (checkpoints is not None and (fit.step + 1) % c.checkpoint_every == 0)
+        shares.append(fit.train_step(ahead=plan_ahead and not saved))
         if progress:
             progress.advance(note="" if not metrics else f"loss {metrics[-1]['loss']:.3f}")
-        saved = checkpoints is not None and (fit.step % c.checkpoint_every == 0 or last)
+        saved = saved and checkpoints is not None
         if saved and worker.rank == 0:
             fit.save(checkpoints / f"step-{fit.step:07d}")
         if fit.step % c.report_every == 0 or last or saved:

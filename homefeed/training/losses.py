@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 CHUNK_BYTES = 16 << 20  # of float32 logits: in cache, and far below any memory limit
+GPU_CHUNK_BYTES = 512 << 20  # few and large kernels, and still far below its memory
 
 
 def sampled_softmax(
@@ -26,15 +27,17 @@ def sampled_softmax(
     pool_log_weight: Tensor,
     masked: tuple[Tensor, Tensor],
     weight_Q: Tensor,
-    chunk_bytes: int = CHUNK_BYTES,
+    chunk_bytes: int | None = None,
 ) -> Tensor:
     """Weighted sum over positions of the corrected sampled softmax loss.
 
     user, target [Q, D] and pool [N, D]: unit vectors, float32. log_scale []: log of 1/τ.
-    target_log_q [Q], pool_log_weight [N]. masked: (position, column) int64 pairs, sorted by
-    position, on the host's order. weight_Q [Q]. ``chunk_bytes`` of logits are alive at once.
+    target_log_q [Q], pool_log_weight [N]. masked: (position, column) int64 pairs on
+    the host, sorted by position. weight_Q [Q]. ``chunk_bytes`` of logits are alive at once.
     Returns a float32 scalar.
     """
+    if chunk_bytes is None:
+        chunk_bytes = GPU_CHUNK_BYTES if user_QD.is_cuda else CHUNK_BYTES
     return _SampledSoftmax.apply(
         *(user_QD, target_QD, pool_ND, log_scale, target_log_q, pool_log_weight),
         *(masked, weight_Q, chunk_bytes),
@@ -45,10 +48,9 @@ class _SampledSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, user, target, pool, log_scale, log_q, log_weight, masked, weight, chunk_bytes):
         scale = log_scale.exp()
-        position, column = masked
         rows = max(1, chunk_bytes // (4 * max(len(pool), 1)))
-        cuts = torch.arange(0, len(user) + rows, rows, device=position.device)
-        cuts = torch.searchsorted(position, cuts).tolist()
+        cuts = torch.searchsorted(masked[0], torch.arange(0, len(user) + rows, rows)).tolist()
+        position, column = (x.to(user.device) for x in masked)
         d_user, d_pool = torch.empty_like(user), torch.zeros_like(pool)
         cosine = (user * target).sum(-1)
         positive = cosine * scale - log_q

@@ -122,6 +122,7 @@ def fit_with_ray(
         from ray.train.torch import TorchConfig, TorchTrainer
 
         resources = run.resources
+        _require_gpus(resources)
         trainer = TorchTrainer(
             _worker,
             train_loop_config={
@@ -152,6 +153,21 @@ def fit_with_ray(
         with _watching(run.folder / METRICS_FILE, label, steps):
             result = _fitted(trainer, run)
     return Path(result.checkpoint.path)
+
+
+def _require_gpus(resources: TrainingResources) -> None:
+    """A local cluster never gains a GPU: say at once what Ray would wait for."""
+    if resources.device != "cuda" or "RAY_ADDRESS" in os.environ:
+        return
+    import ray
+
+    found = int(ray.cluster_resources().get("GPU", 0))
+    if found < resources.num_workers:
+        advice = f"--set training.num_workers={found}" if found else "--set training.device=cpu"
+        raise HomefeedError(
+            f"{resources.num_workers} workers need a GPU each, this machine has {found} GPUs for "
+            f"them; give {advice}"
+        )
 
 
 def _fitted(trainer: Any, run: RayRun) -> Any:

@@ -62,3 +62,15 @@ def test_ray_data_embeds_what_the_plain_loop_embeds_bit_for_bit(store, encoder):
             found = embed_users(encoder, store, users, 300_000, config)
             assert np.array_equal(found.user, loop.user)
             assert np.array_equal(found.vector, loop.vector)
+
+
+@pytest.mark.gpu
+def test_actors_that_share_a_gpu_embed_what_the_cpu_embeds(store, encoder):
+    users = np.arange(1, store.meta.user_count + 1)
+    expected = embed_users(encoder, store, users, 300_000, EmbeddingConfig(batch_size=6))
+    here = embed_users(encoder, store, users, 300_000, EmbeddingConfig(batch_size=6, device="cuda"))
+    with ray_session(num_cpus=2, object_store_mb=200):
+        shared = EmbeddingConfig(batch_size=6, num_workers=2, gpus_per_worker=0.5, device="cuda")
+        found = embed_users(encoder, store, users, 300_000, shared)
+    assert np.array_equal(found.vector, here.vector)
+    np.testing.assert_allclose(found.vector, expected.vector, atol=1e-5)

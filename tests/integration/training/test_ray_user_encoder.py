@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
-from homefeed.errors import DatasetError
+from homefeed.errors import DatasetError, HomefeedError
 from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.training.ray import (
@@ -71,8 +72,11 @@ def ray() -> Iterator[None]:
         yield
 
 
-def _train(store: SequenceStore, folder: Path, config=CONFIG, workers: int = 2, name="run"):
-    run = RayRun(name=name, storage=folder, resources=TrainingResources(num_workers=workers))
+def _train(
+    store: SequenceStore, folder: Path, config=CONFIG, workers: int = 2, name="run", **resources
+):
+    found = TrainingResources(num_workers=workers, **resources)
+    run = RayRun(name=name, storage=folder, resources=found)
     vectors = np.zeros((store.meta.item_count + 1, 0), dtype=np.float32)
     metrics = train_user_encoder_with_ray(
         config,
@@ -157,3 +161,25 @@ def test_a_run_name_that_has_finished_gives_its_encoder_again(ray, store, tmp_pa
     shutil.rmtree(tmp_path / "again-encoder")
     _, second = _train(store, tmp_path, name="again")
     assert second.hash == first.hash
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(600)
+def test_a_profile_with_a_gpu_trains_the_same_encoder(ray, store, tmp_path) -> None:
+    alone, ours = _train(store, tmp_path, workers=0, name="alone")
+    on_gpu = {"device": "cuda", "backend": "nccl"}
+    found, theirs = _train(store, tmp_path, workers=1, name="gpu", **on_gpu)
+    np.testing.assert_allclose([m["loss"] for m in found], [m["loss"] for m in alone], rtol=2e-3)
+    np.testing.assert_allclose(theirs.item_vectors(), ours.item_vectors(), atol=2e-2)
+    rough, _ = _train(store, tmp_path, workers=1, name="bf16", precision="bf16", **on_gpu)
+    assert rough[-1]["loss"] == pytest.approx(alone[-1]["loss"], rel=0.03)
+
+
+@pytest.mark.timeout(120)
+def test_more_workers_than_gpus_are_refused_at_once(ray, store, tmp_path) -> None:
+    gpus = torch.cuda.device_count()
+    workers = gpus + 1
+    with pytest.raises(
+        HomefeedError, match=rf"{workers} workers .* has {gpus} GPUs .*--set training"
+    ):
+        _train(store, tmp_path, workers=workers, device="cuda")

@@ -12,9 +12,10 @@ import torch
 from homefeed.errors import ArtifactError, ConfigError
 from homefeed.evaluation.ranking import POPULARITY, evaluate_rankers, predict
 from homefeed.models.ranker import variant
+from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.transact import TransActConfig
 from homefeed.schema import ActionFlag
-from homefeed.training.fit_ranker import RankerFit, fit_rankers
+from homefeed.training.fit_ranker import RankerFit, fit_rankers, save_rankers
 from homefeed.training.ranker_batches import RankerData
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_loss import label_matrix, weighted_bce
@@ -234,6 +235,51 @@ def test_a_resumed_fit_ends_as_one_that_never_stopped(training_set, store, table
     other = RankerFit(config(seed=1), training_set, store, tables, worker=Worker())
     with pytest.raises(ArtifactError, match="another fit"):
         other.resume(tmp_path / "step")
+
+
+@pytest.mark.gpu
+def test_a_gpu_fits_what_the_cpu_fits(training_set, store, tables, tmp_path):
+    """Without dropout, whose draws differ between devices."""
+    transact = dataclasses.replace(SMALL, dropout=0.0)
+    still = variant("full", user_vector="none", transact=transact, hidden=(8,), dropout=0.0)
+    losses = {}
+    for device in ("cpu", "cuda"):
+        fit = RankerFit(
+            config(rankers=(still,)), training_set, store, tables, worker=Worker(device=device)
+        )
+        losses[device] = [float(fit.train_step()["full"]) for _ in range(fit.level_steps + 6)]
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-3)
+    save_rankers(fit, tmp_path, {}, {})
+    saved = load_ranker(tmp_path / "full").bind(tables)
+    requests = training_set.requests_of(1)
+    fitted = fit.rankers["full"].cpu()
+    np.testing.assert_array_equal(
+        predict(saved, fit.data, requests), predict(fitted, fit.data, requests)
+    )
+
+
+@pytest.mark.gpu
+def test_a_fit_on_a_gpu_with_dropout_repeats_itself_and_goes_on_from_a_checkpoint(
+    training_set, store, tables, tmp_path
+):
+    fits = [
+        RankerFit(config(), training_set, store, tables, worker=Worker(device="cuda"))
+        for _ in range(2)
+    ]
+    for _ in range(6):
+        fits[0].train_step()
+    for _ in range(3):
+        fits[1].train_step()
+    fits[1].save(tmp_path / "step")
+    resumed = RankerFit(config(), training_set, store, tables, worker=Worker(device="cuda"))
+    resumed.resume(tmp_path / "step")
+    for _ in range(3):
+        resumed.train_step()
+    requests = training_set.requests_of(1)
+    np.testing.assert_allclose(
+        *(predict(fit.rankers["full"].cpu(), fit.data, requests) for fit in (fits[0], resumed)),
+        atol=1e-3,  # sums on a GPU are not made in one order
+    )
 
 
 def test_a_ranker_does_not_change_because_another_is_listed_after_it(training_set, store, tables):

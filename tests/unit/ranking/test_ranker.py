@@ -1,5 +1,6 @@
 """The ranker's scores: what they may depend on, and that the serving form is the plain form."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -243,6 +244,21 @@ def test_the_fastest_precision_is_one_of_the_two_and_scores_alike(ranker, item_t
     assert each.fast.dtype in (torch.float32, torch.bfloat16)
     expected = scorer(ranker, item_tables).score(features(9), CANDIDATES)
     np.testing.assert_allclose(each.score(features(9), CANDIDATES), expected, atol=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("changes", "tolerance"),
+    [({}, 2e-5), ({"exact_algebra": False}, 2e-5), ({"precision": "bfloat16"}, 0.02)],
+)
+def test_a_gpu_scores_as_the_cpu_scores(ranker, item_tables, changes, tolerance):
+    plain = scorer(ranker, item_tables, exact_algebra=False)
+    expected = [plain.score(features(length), CANDIDATES) for length in (0, 1, 9, 100)]
+    on_gpu = scorer(copy.deepcopy(ranker), item_tables, device="cuda", **changes)
+    on_gpu.warm_up()
+    for length, score in zip((0, 1, 9, 100), expected, strict=True):
+        found = on_gpu.score(features(length), CANDIDATES)
+        np.testing.assert_allclose(found, score, atol=tolerance)
 
 
 def test_unknown_settings_are_refused():

@@ -42,6 +42,10 @@ def _weights(fit: UserEncoderFit) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in fit.model.state_dict().items()}
 
 
+def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[k], other[k]) for k in one)
+
+
 def _last_histories(store, users: np.ndarray) -> HistoryBatch:
     back = np.arange(10)
     end = store.start[users] + store.length[users] - 1
@@ -179,7 +183,7 @@ def test_the_temperature_never_falls_below_its_floor(random_store) -> None:
 
 
 def test_every_user_of_a_batch_weighs_the_same(random_store) -> None:
-    batch = _fit(random_store(num_users=24)).next_batch()
+    batch = _fit(random_store(num_users=24)).plan(0)
     row = np.searchsorted(np.cumsum(batch.histories.lengths), batch.read.numpy(), side="right")
     weights = np.bincount(row, weights=batch.weight.numpy())
     np.testing.assert_allclose(weights, 1 / len(weights), rtol=1e-6)
@@ -194,6 +198,35 @@ def test_the_uniform_negatives_are_items_known_in_time_and_the_unknown_one(rando
     assert set(fit.corpus) == {0, *store.item[in_time]}
 
 
+def test_planning_a_step_beside_the_one_before_it_changes_nothing(
+    random_store, tmp_path: Path
+) -> None:
+    store = random_store(num_users=24)
+    fits = [_fit(store), _fit(store)]
+    found = [
+        run_fit(fit, checkpoints=tmp_path / str(ahead), show=False, plan_ahead=ahead)
+        for fit, ahead in zip(fits, (False, True), strict=True)
+    ]
+    losses = [[m["loss"] for m in metrics] for metrics in found]
+    assert losses[0] == losses[1]
+    assert _same(*map(_weights, fits))
+    resumed = _fit(store)
+    resumed.resume(tmp_path / "True" / "step-0000003")
+    run_fit(resumed, show=False, plan_ahead=True)
+    assert _same(_weights(fits[0]), _weights(resumed))
+
+
+def test_no_checkpoint_holds_the_samples_of_a_step_that_was_only_planned(
+    random_store, tmp_path: Path
+) -> None:
+    fit = _fit(random_store(num_users=24))
+    fit.train_step(ahead=True)
+    with pytest.raises(RuntimeError, match="planned ahead"):
+        fit.save(tmp_path)
+    fit.train_step()
+    fit.save(tmp_path)
+
+
 def test_bf16_trains_to_about_the_same_loss(random_store) -> None:
     store = random_store(num_users=24)
     exact = run_fit(_fit(store), show=False)[-1]["loss"]
@@ -203,7 +236,6 @@ def test_bf16_trains_to_about_the_same_loss(random_store) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-3), ("bf16", 0.03)])
 def test_a_gpu_gives_the_same_losses_by_profile_alone(
     random_store, precision: str, tolerance: float
@@ -213,3 +245,43 @@ def test_a_gpu_gives_the_same_losses_by_profile_alone(
     gpu = _fit(store, worker=Worker(device="cuda"), precision=precision)
     on_gpu = [m["loss"] for m in run_fit(gpu, show=False)]
     np.testing.assert_allclose(on_gpu, on_cpu, rtol=tolerance)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")])
+def test_a_fit_goes_on_from_a_checkpoint_of_another_device(
+    random_store, tmp_path: Path, first: str, then: str
+) -> None:
+    store = random_store(num_users=24)
+    whole = _fit(store, worker=Worker(device=then))
+    run_fit(whole, show=False)
+    interrupted = _fit(store, worker=Worker(device=first))
+    for _ in range(3):
+        interrupted.train_step()
+    interrupted.save(tmp_path)
+    resumed = _fit(store, worker=Worker(device=then))
+    resumed.resume(tmp_path)
+    run_fit(resumed, show=False)
+    assert resumed.step == CONFIG.steps
+    users = np.arange(1, 25)
+    embedded = [
+        fit.encoder(item_encoder_hash="", code_version="").embed(_last_histories(store, users))
+        for fit in (whole, resumed)
+    ]
+    torch.testing.assert_close(*embedded, atol=5e-3, rtol=0)
+
+
+@pytest.mark.gpu
+def test_an_encoder_fitted_on_a_gpu_is_saved_for_any_device(random_store, tmp_path: Path) -> None:
+    store = random_store(num_users=24)
+    fit_user_encoder(
+        *(CONFIG, store, NO_VECTORS, tmp_path / "encoder"),
+        train_users=USERS,
+        before_s=BEFORE_S,
+        worker=Worker(device="cuda"),
+    )
+    histories = _last_histories(store, np.arange(1, 25))
+    on_cpu, on_gpu = (load_user_encoder(tmp_path / "encoder", device=d) for d in ("cpu", "cuda"))
+    assert on_cpu.hash == on_gpu.hash
+    torch.testing.assert_close(on_gpu.embed(histories), on_cpu.embed(histories), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(on_gpu.item_vectors(), on_cpu.item_vectors(), atol=1e-5)
