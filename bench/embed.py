@@ -1,6 +1,7 @@
 """Batch embedding: users per second against the machine's limit and a plain padded loop.
 
-    python bench/embed.py [--users 4000] [--width 64] [--layers 2] [--repeats 3] [--json out.json]
+    python bench/embed.py [--users 4000] [--width 64] [--layers 2] [--repeats 3]
+        [--device cpu|cuda] [--json out.json]
 
 A synthetic log: lengths of history are log-normal (median 40, cut at 256 when read), a user's last
 action falls on any of the last 100 days. In one run, in turn, one thread each:
@@ -10,6 +11,8 @@ peer     a plain loop in the order of the users: every history padded to 256, Py
          pre-norm nn.TransformerEncoder of the same shape, output taken at the newest position
 limit    the matrix products that these histories need (projections and FFN of real tokens),
          divided by the GEMM rate of this machine, measured in this run
+
+On a GPU every second is of wall time, the peer's too.
 
 Then a daily run (scan for new actions, embed, merge) where 1, 5, 20, 50 and 100 % of the users
 were active: its cost should be theirs.
@@ -50,14 +53,16 @@ def main() -> None:
         store = synthetic_store(Path(folder), options.users)
         encoder = saved_encoder(Path(folder) / "encoder", store, options)
         users = np.arange(1, store.meta.user_count + 1)
-        peer = PaddedLoop(options).eval()
-        config = EmbeddingConfig(batch_size=options.batch)
+        peer = PaddedLoop(options).eval().to(options.device)
+        config = EmbeddingConfig(
+            batch_size=options.batch, batch_tokens=options.batch * HISTORY, device=options.device
+        )
         some = users[:: max(1, len(users) // PEER_USERS)]  # each user costs the peer the same
         ways = {
             "ours": lambda: embed_users(encoder, store, users, END_S, config),
             "peer": lambda: peer.embed_all(store, some, options.batch),
         }
-        timed = in_turn(ways, options.repeats)
+        timed = in_turn(ways, options)
         timed["ours"]["users"], timed["peer"]["users"] = len(users), len(some)
         rate = gemm_rate(options)
         limit_s = required_flop(store, options) / rate
@@ -69,6 +74,7 @@ def main() -> None:
         "network": {"width": options.width, "layers": options.layers, "history": HISTORY},
         "gemm_gflop_per_s": rate / 1e9,
         "limit_s": limit_s,
+        "device": options.device,
         **timed,
         "daily": curve,
     }
@@ -84,6 +90,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--layers", default=2, type=int)
     parser.add_argument("--batch", default=256, type=int)
     parser.add_argument("--repeats", default=3, type=int)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -151,7 +158,8 @@ class PaddedLoop(nn.Module):
 
     @torch.inference_mode()
     def embed_all(self, store: SequenceStore, users: np.ndarray, size: int) -> torch.Tensor:
-        mask = nn.Transformer.generate_square_subsequent_mask(HISTORY)
+        device = self.project.weight.device
+        mask = nn.Transformer.generate_square_subsequent_mask(HISTORY, device=device)
         pieces = []
         for start in range(0, len(users), size):
             batch = users[start : start + size]
@@ -160,45 +168,49 @@ class PaddedLoop(nn.Module):
             item = nn.functional.pad(histories.item, (0, HISTORY - histories.item.shape[1]))
             padded = torch.arange(HISTORY) >= histories.length[:, None]
             padding = torch.zeros(padded.shape).masked_fill(padded, -torch.inf)
-            hidden = self.layers(
-                self.project(self.items(item)), mask, src_key_padding_mask=padding, is_causal=True
-            )
+            tokens, padding = self.project(self.items(item.to(device))), padding.to(device)
+            hidden = self.layers(tokens, mask, src_key_padding_mask=padding, is_causal=True)
             newest = hidden[torch.arange(len(batch)), (histories.length - 1).clamp(min=0)]
-            pieces.append(nn.functional.normalize(self.output(newest), dim=-1))
+            pieces.append(nn.functional.normalize(self.output(newest), dim=-1).cpu())
         return torch.cat(pieces)
 
 
-def in_turn(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict]:
-    """CPU and wall seconds of each way, taken alternately; the first round warms up."""
+def in_turn(ways: dict[str, Callable[[], object]], options: argparse.Namespace) -> dict[str, dict]:
+    """Counted and wall seconds of each way, taken alternately; the first round warms up."""
+    clock = time.process_time if options.device == "cpu" else time.perf_counter
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for repeat in range(repeats + 1):
+    for repeat in range(options.repeats + 1):
         for name, way in ways.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            way()
+            counted, wall = clock(), time.perf_counter()
+            way()  # its result is on the host: a GPU has done all of it
             if repeat:
-                spent[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+                spent[name].append((clock() - counted, time.perf_counter() - wall))
     return {name: summary(values) for name, values in spent.items()}
 
 
 def summary(values: list[tuple[float, float]]) -> dict[str, float]:
-    cpu, wall = zip(*values, strict=True)
+    counted, wall = zip(*values, strict=True)
     return {
-        "cpu_s": statistics.median(cpu),
-        "cpu_s_min": min(cpu),
-        "cpu_s_max": max(cpu),
+        "spent_s": statistics.median(counted),
+        "spent_s_min": min(counted),
+        "spent_s_max": max(counted),
         "wall_s": statistics.median(wall),
     }
 
 
 def gemm_rate(options: argparse.Namespace) -> float:
-    """FLOP per CPU-second of the FFN's product at a batch's size, float32, one thread."""
-    left, right = torch.randn(8_192, options.width), torch.randn(options.width, 4 * options.width)
+    """FLOP per counted second of the FFN's product at a batch's size, float32."""
+    rows = 8_192 if options.device == "cpu" else options.batch * HISTORY
+    left = torch.randn(rows, options.width, device=options.device)
+    right = torch.randn(options.width, 4 * options.width, device=options.device)
+    clock = time.process_time if options.device == "cpu" else time.perf_counter
     rates = []
     for _ in range(15):
-        begun = time.process_time()
+        begun = clock()
         for _ in range(5):
-            left @ right
-        rates.append(5 * 2 * left.numel() * right.shape[1] / (time.process_time() - begun))
+            found = left @ right
+        float(found[0, 0])  # waits for a device that works on its own
+        rates.append(5 * 2 * left.numel() * right.shape[1] / (clock() - begun))
     return statistics.median(rates[3:])
 
 
@@ -227,38 +239,42 @@ def daily(
         nonlocal embedded
         _, embedded = embed_day(encoder, store, yesterday, END_S, config)
 
-    found = in_turn({"day": run}, options.repeats)["day"]
+    found = in_turn({"day": run}, options)["day"]
     return {**found, "embedded": embedded}
 
 
 def show(result: dict) -> None:
     users = result["users"]
-    network = result["network"]
+    network, on_cpu = result["network"], result["device"] == "cpu"
+    where = "one thread" if on_cpu else torch.cuda.get_device_name()
+    unit = "CPU-s" if on_cpu else "s"
     print(
         f"{users:,} users, {result['actions']:,} actions; width {network['width']}, "
-        f"{network['layers']} layers, the newest {network['history']} actions; one thread, float32"
+        f"{network['layers']} layers, the newest {network['history']} actions; {where}, float32"
     )
     print(
-        f"{'':8}{'users':>8}{'CPU-s':>8}{'spread':>16}{'wall s':>8}{'users/CPU-s':>13}{'limit':>8}"
+        f"{'':8}{'users':>8}{unit:>8}{'spread':>16}{'wall s':>8}{'users/' + unit:>13}{'limit':>8}"
     )
     limit = users / result["limit_s"]
     rates = {}
     for name in ("ours", "peer"):
         row = result[name]
-        rates[name] = row["users"] / row["cpu_s"]
-        spread = f"{row['cpu_s_min']:.2f} to {row['cpu_s_max']:.2f}"
+        rates[name] = row["users"] / row["spent_s"]
+        spread = f"{row['spent_s_min']:.2f} to {row['spent_s_max']:.2f}"
         print(
-            f"{name:8}{row['users']:8,}{row['cpu_s']:8.2f}{spread:>16}{row['wall_s']:8.2f}"
+            f"{name:8}{row['users']:8,}{row['spent_s']:8.2f}{spread:>16}{row['wall_s']:8.2f}"
             f"{rates[name]:13,.0f}{rates[name] / limit:8.0%}"
         )
     rate = result["gemm_gflop_per_s"]
     print(f"{'limit':8}{users:8,}{result['limit_s']:8.2f}{'':24}{limit:13,.0f}", end="")
     print(f"  at {rate:.0f} GFLOP/s")
     print(f"ours / peer: {rates['ours'] / rates['peer']:.1f}x")
-    print(f"\n{'active':>8}{'embedded':>10}{'CPU-s':>8}{'of a full run':>15}")
-    full = result["ours"]["cpu_s"]
+    print(f"\n{'active':>8}{'embedded':>10}{unit:>8}{'of a full run':>15}")
+    full = result["ours"]["spent_s"]
     for share, row in result["daily"].items():
-        print(f"{share:8.0%}{row['embedded']:10,}{row['cpu_s']:8.2f}{row['cpu_s'] / full:15.0%}")
+        print(
+            f"{share:8.0%}{row['embedded']:10,}{row['spent_s']:8.2f}{row['spent_s'] / full:15.0%}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """One training step of the full ranker: rows per second, share of GEMM peak, what sharing saves.
 
     python bench/train_step_ranker.py [--rows 1024] [--per-request 1] [--repeats 5]
-        [--device cpu|cuda] [--json out.json]
+        [--shard-rows 128] [--device cpu|cuda] [--json out.json]
 
 In one run, in turn, one thread each, on the same synthetic requests (log-normal lengths of
 history, median 40, at most 100) and the same ranker (TransAct 96 x 2, DCN v2):
@@ -136,7 +136,10 @@ def new_fit(options, *, full: bool) -> RankerFit:
     requests = 4 * options.rows // options.per_request
     made = SyntheticSet(requests, options.per_request, full=full)
     config = RankerFitConfig(
-        rankers=(variant("full", user_vector="none"),), batch_rows=options.rows, level_epochs=0.0
+        rankers=(variant("full", user_vector="none"),),
+        batch_rows=options.rows,
+        shard_rows=options.shard_rows,
+        level_epochs=0.0,
     )
     vectors = np.random.default_rng(1).normal(size=(ITEMS + 1, 64)).astype(np.float32)
     tables = ItemTables(vectors=vectors, match={})
@@ -169,6 +172,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1024, help="candidates a step")
     parser.add_argument("--per-request", type=int, default=1, help="candidates of a request")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--shard-rows", type=int, default=128, help="rows computed at a time")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
