@@ -78,6 +78,8 @@ class ServingConfig:
     port: int = 3000
     scorer: str = "service"  # service: a process of its own; in_process: inside the CPU service
     scorer_threads: int = 1  # that share one request's candidates
+    scorer_device: str = "cpu"  # cpu or cuda
+    scorer_precision: str = "float32"  # of the transformer: float32, bfloat16 or fastest
     poll_s: float = 2.0  # how often the ledger and the running tests are looked at
     feature_budget_ms: float = 50.0  # beyond it the answer degrades and says so
 
@@ -85,6 +87,8 @@ class ServingConfig:
         between("port", self.port, 0, LAST_PORT)  # 0 takes a free one
         one_of("scorer", self.scorer, ("service", "in_process"))
         between("scorer_threads", self.scorer_threads, 1)
+        one_of("scorer_device", self.scorer_device, ("cpu", "cuda"))
+        one_of("scorer_precision", self.scorer_precision, ("float32", "bfloat16", "fastest"))
 
 
 @dataclass(frozen=True, kw_only=True)

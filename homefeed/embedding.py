@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from homefeed.data.sequences.store import SequenceStore
+from homefeed.devices import require_device
 from homefeed.errors import ArtifactError
 from homefeed.models.history import read_histories
 from homefeed.models.user_encoders import UserEncoder, load_user_encoder
@@ -79,9 +80,11 @@ def embed_users(
 ) -> UserVectors:
     """Embed ``users`` (indices, any order) from the actions available by ``as_of_s``.
 
-    Raises ArtifactError where the encoder was made for another item vocabulary.
+    Raises ArtifactError where the encoder was made for another item vocabulary, ConfigError where
+    the device is not there.
     """
     config = config or EmbeddingConfig()
+    require_device(config.device, "training.device")
     encoder = load_user_encoder(encoder_path, device=config.device)
     require_same_items(encoder, store)
     batches = list(_batches(store, users, encoder.history_length, config))

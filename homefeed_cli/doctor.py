@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def look(config: Config) -> list[Finding]:
         bytecode(bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))),
         workspace(config.workspace),
         port(config.serving.host, config.serving.port),
-        gpu(_gpu_name(), config.training.device),
+        gpu(_gpus(), config),
         compiler(shutil.which("g++") or shutil.which("clang++")),
     ]
 
@@ -157,20 +157,25 @@ def port(host: str, number: int) -> Finding:
     return Finding("port", "ok", f"{number} is free")
 
 
-def _gpu_name() -> str | None:
+def _gpus() -> list[str]:
     import torch
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 
 
-def gpu(name: str | None, device: str) -> Finding:
-    """Judge the GPU (None: there is none) against the device that trains."""
-    if name is not None:
-        return Finding("gpu", "ok", name)
-    if device == "cuda":
-        advice = "--set training.device=cpu --set training.backend=gloo"
-        return Finding("gpu", "problem", "training.device is cuda, no GPU found", advice)
-    return Finding("gpu", "ok", "none; the profile trains on the CPU")
+def gpu(names: Sequence[str], config: Config) -> Finding:
+    """Judge the GPUs against what trains and scores on one; each worker needs its own."""
+    training, found = config.training, ", ".join(names) or "none"
+    if training.device == "cuda" and len(names) < max(training.num_workers, 1):
+        found = f"{found}; training.device is cuda and training.num_workers {training.num_workers}"
+        advice = f"--set training.num_workers={len(names)}"
+        if not names:
+            advice = "--set training.device=cpu --set training.backend=gloo"
+        return Finding("gpu", "problem", found, advice)
+    if config.serving.scorer_device == "cuda" and not names:
+        found = "none; serving.scorer_device is cuda"
+        return Finding("gpu", "problem", found, "--set serving.scorer_device=cpu")
+    return Finding("gpu", "ok", found if names else "none; the profile needs none")
 
 
 def compiler(found: str | None) -> Finding:

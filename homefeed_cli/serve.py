@@ -20,6 +20,8 @@ _FIELDS = {
     "serving.poll_s": "poll_s",
     "serving.feature_budget_ms": "features_budget_ms",
     "serving.scorer_threads": "scorer_threads",
+    "serving.scorer_device": "scorer_device",
+    "serving.scorer_precision": "scorer_precision",
     "storage.online_store": "online_store",
     "storage.redis": "redis",
     "storage.feast_registry": "feast_registry",

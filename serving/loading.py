@@ -81,12 +81,14 @@ def load_served(settings: Settings, version: int) -> ServedRelease:
 
 
 def load_scorer(settings: Settings, version: int) -> "Scorer":
-    """A warm scorer of a release. Raises ReleaseError, ArtifactError."""
+    """A warm scorer of a release. Raises ReleaseError, ArtifactError, ConfigError."""
+    from homefeed.devices import require_device
     from homefeed.models.item_encoders import ItemEncoder
     from homefeed.models.ranker_artifact import describe_ranker
     from homefeed.models.ranker_batch import ItemTables
     from homefeed.models.scorer import Scorer, ScorerSettings
 
+    require_device(settings.scorer_device, "serving.scorer_device")
     release, snapshot = _opened(settings.workspace, version)
     description = describe_ranker(release.ranker_path)
     rows = snapshot.meta.item_count + 1

@@ -73,6 +73,13 @@ class Settings:
         self.utility_weights()
         if self.online_store not in ("sqlite", "redis"):
             raise ConfigError(f"online_store is {self.online_store!r}; give sqlite or redis")
+        for name, known in (
+            ("scorer_device", ("cpu", "cuda")),
+            ("scorer_precision", ("float32", "bfloat16", "fastest")),
+        ):
+            if getattr(self, name) not in known:
+                found = f"{PREFIX}{name.upper()} is {getattr(self, name)!r}"
+                raise ConfigError(f"{found}; give one of {', '.join(known)}")
         if self.durable_sync not in ("FULL", "NORMAL"):
             raise ConfigError(f"durable_sync is {self.durable_sync!r}; give FULL or NORMAL")
 

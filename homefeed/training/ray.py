@@ -20,6 +20,7 @@ import numpy as np
 
 from homefeed import errors
 from homefeed.artifacts import read_json, write_json, writing
+from homefeed.devices import require_device
 from homefeed.errors import HomefeedError
 from homefeed.progress import Progress
 from homefeed.training.ray_head import ray_address
@@ -303,6 +304,7 @@ def train_user_encoder_with_ray(
 
 
 def _in_this_process(settings: dict[str, Any], run: RayRun, out: Path) -> list[dict[str, float]]:
+    require_device(run.resources.device, "training.device")
     metrics: list[dict[str, float]] = []
 
     def report(reported: dict[str, float], folder: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from homefeed.artifacts import writing
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
+from homefeed.devices import require_device
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.training.fit_ranker import (
     RankerFit,
@@ -56,6 +57,7 @@ def train_rankers_with_ray(
 
 
 def _in_this_process(settings: dict[str, Any], run: RayRun, out: Path) -> list[dict[str, float]]:
+    require_device(run.resources.device, "training.device")
     metrics: list[dict[str, float]] = []
 
     def report(reported: dict[str, float], folder: Path | None) -> None:

@@ -96,6 +96,8 @@ def test_a_heading_with_nothing_below_it_changes_nothing(tmp_path: Path) -> None
         ("serving.port=-1", "port is -1"),
         ("serving.scorer=both", "scorer is 'both'; give service or in_process"),
         ("serving.scorer_threads=0", "scorer_threads is 0; give 1 or more"),
+        ("serving.scorer_device=gpu", "scorer_device is 'gpu'; give cpu or cuda"),
+        ("serving.scorer_precision=int8", "scorer_precision is 'int8'"),
         ("storage.online_store=mysql", "online_store is 'mysql'; give sqlite or redis"),
         ("training.device=gpu", "device is 'gpu'"),
         ("training.backend=mpi", "backend is 'mpi'"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from homefeed.config import Config
+from homefeed.config import Config, load_config
 from homefeed_cli import doctor
 
 AS_PINNED = {name: f"{version}+cpu" for name, version in doctor.PINNED.items()}
@@ -85,9 +85,16 @@ def test_a_port_that_is_taken_is_a_warning() -> None:
 
 
 def test_a_gpu_that_is_wanted_and_not_there_is_a_problem() -> None:
-    assert doctor.gpu(None, "cuda").state == "problem"
-    assert doctor.gpu(None, "cpu").state == "ok"
-    assert doctor.gpu("H100", "cuda").found == "H100"
+    on_gpu = ("training.device=cuda", "training.num_workers=2")
+    training, scoring, neither = (
+        load_config(overrides=given).config
+        for given in (on_gpu, ("serving.scorer_device=cuda",), ())
+    )
+    assert doctor.gpu([], training).state == "problem"
+    assert doctor.gpu([], scoring).advice == "--set serving.scorer_device=cpu"
+    assert doctor.gpu(["H100"], training).advice == "--set training.num_workers=1"
+    assert doctor.gpu(["H100", "H100"], training).found == "H100, H100"
+    assert doctor.gpu(["H100"], scoring).state == doctor.gpu([], neither).state == "ok"
 
 
 def test_no_compiler_is_a_warning() -> None:

@@ -17,9 +17,10 @@ from serving.settings import Settings
 
 
 def test_what_the_configuration_gives_reaches_the_server() -> None:
-    given = ("serving.poll_s=0.25", "serving.feature_budget_ms=7")
+    given = ("serving.poll_s=0.25", "serving.feature_budget_ms=7", "serving.scorer_device=cuda")
     settings = server_settings(load_config(overrides=given), {})
     assert (settings.poll_s, settings.features_budget_ms) == (0.25, 7.0)
+    assert settings.scorer_device == "cuda"
 
 
 def test_a_variable_counts_where_the_configuration_says_nothing() -> None:

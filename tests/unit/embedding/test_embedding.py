@@ -15,7 +15,7 @@ from homefeed.embedding import (
     merge,
     users_with_new_actions,
 )
-from homefeed.errors import ArtifactError
+from homefeed.errors import ArtifactError, ConfigError
 from homefeed.models.history import read_histories
 from homefeed.models.user_encoders import load_user_encoder
 
@@ -176,3 +176,9 @@ def test_items_that_joined_after_the_fit_have_zero_vectors(store, make_encoder, 
     assert len(vectors) == grown.meta.item_count + 1
     assert not vectors[-1].any()
     assert vectors[1:-1].any(axis=1).all()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
+def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(store, make_encoder):
+    with pytest.raises(ConfigError, match=r"training.device is cuda, and torch .* finds no CUDA"):
+        embed_users(make_encoder(), store, everybody(store), T0_S, EmbeddingConfig(device="cuda"))

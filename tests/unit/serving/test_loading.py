@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from homefeed.embedding import UserVectors
+from homefeed.errors import ConfigError
 from homefeed.release.opened import newest_snapshot
 from homefeed.snapshots import snapshot_path, write_snapshot
-from serving.loading import snapshot_key
+from serving.loading import load_scorer, snapshot_key
+from serving.settings import Settings
 
 ENCODER, AS_OF_S, DAY_S = "abcdef0123456789", 20_000 * 86_400, 86_400
 
@@ -42,3 +45,10 @@ def test_a_day_that_was_run_again_without_a_change_is_the_same_key(publish):
 
 def test_a_newer_day_is_another_key(publish):
     assert publish(0.5) != publish(0.5, AS_OF_S + DAY_S)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
+def test_a_scorer_for_a_gpu_that_is_not_there_is_refused_in_one_line(tmp_path):
+    settings = Settings(workspace=tmp_path, scorer_device="cuda")
+    with pytest.raises(ConfigError, match=r"serving.scorer_device is cuda, and torch .* finds no"):
+        load_scorer(settings, 1)

@@ -23,6 +23,8 @@ def test_without_variables_the_defaults_hold():
         ("HOMEFEED_SIMULATED_CLOCK", "maybe", "give true or false"),
         ("HOMEFEED_POPULAR_SHARE", "0.99", "sum to at most 1"),
         ("HOMEFEED_DURABLE_SYNC", "OFF", "give FULL or NORMAL"),
+        ("HOMEFEED_SCORER_DEVICE", "gpu", "HOMEFEED_SCORER_DEVICE is 'gpu'; give one of cpu, cuda"),
+        ("HOMEFEED_SCORER_PRECISION", "half", "give one of float32, bfloat16, fastest"),
         ("HOMEFEED_UTILITY", "click", "HOMEFEED_UTILITY is 'click'"),
     ],
 )
