@@ -92,9 +92,10 @@ class ServiceScoring:
 
     def loaded(self) -> Mapping[int, str]:
         """Release version → the key of what can be scored now; nothing while it starts."""
-        # The proxy's connections belong to the event loop: ask there, wait here in our thread.
-        answer = asyncio.run_coroutine_threadsafe(self._proxy.to_async.loaded(), self._loop)
         try:
+            # The proxy's connections belong to the event loop: ask there, wait here in our thread.
+            # It knows its calls only once the second service has told it of them.
+            answer = asyncio.run_coroutine_threadsafe(self._proxy.to_async.loaded(), self._loop)
             return {int(version): key for version, key in answer.result(_LOADED_S).items()}
         except Exception as error:  # the second service is starting, or gone
             logger.info("the scorer does not say what it has loaded: %r", error)

@@ -162,7 +162,8 @@ class Scorer:
         surface = user.surface if user.surface < len(inputs.surfaces) else 0
 
         def tensor(values: object, dtype: torch.dtype) -> Tensor:
-            return torch.as_tensor(np.asarray(values)[None], dtype=dtype, device=device)
+            # A copy: what came from another process lies in memory that torch must not share.
+            return torch.as_tensor(np.array(values)[None], dtype=dtype, device=device)
 
         return RankerBatch(
             items=tensor(np.where(items < len(self.items), items, 0), torch.int64),
