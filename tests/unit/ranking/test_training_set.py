@@ -128,32 +128,6 @@ def test_the_windows_follow_one_another_and_nothing_lies_outside(training_set, s
     training_set.verify(store)
 
 
-def test_a_request_moved_out_of_its_window_is_refused(training_set, store, tmp_path):
-    shutil.copytree(training_set.path, tmp_path / "moved")
-    split = np.load(tmp_path / "moved/split.npy")
-    split[0] = EVALUATION
-    np.save(tmp_path / "moved/split.npy", split)
-    with pytest.raises(ArtifactError, match="outside its window"):
-        TrainingSet.open(tmp_path / "moved").verify(store)
-
-
-def test_changed_labels_are_refused(training_set, store, tmp_path):
-    shutil.copytree(training_set.path, tmp_path / "changed")
-    labels = np.load(tmp_path / "changed/labels.npy")
-    labels[3, 0] ^= 1
-    np.save(tmp_path / "changed/labels.npy", labels)
-    with pytest.raises(ArtifactError, match="labels"):
-        TrainingSet.open(tmp_path / "changed").verify(store)
-
-
-def test_a_truncated_set_is_refused(training_set, tmp_path):
-    shutil.copytree(training_set.path, tmp_path / "cut")
-    path = tmp_path / "cut/actions.npy"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ArtifactError, match="actions"):
-        TrainingSet.open(tmp_path / "cut")
-
-
 def test_rows_are_the_impressions_of_the_windows_with_their_labels(dataset, store, training_set):
     frame = dataset.scan("impressions").collect()
     time_s = frame["timestamp"].to_numpy() // 1000
@@ -203,24 +177,6 @@ def test_statistics_come_from_earlier_days_only(tmp_path):
     assert tomorrow["log_actions"] == pytest.approx(np.log1p(3))
     row = np.flatnonzero(training_set.time_s[training_set.request] == NOON)[0]
     assert training_set.stats[row].tolist() == stats.as_of(NOON)[store.items.index(6)].tolist()
-
-
-def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set, tmp_path):
-    shutil.copytree(training_set.path, tmp_path / "joined")
-    opened = TrainingSet.open(tmp_path / "joined")
-    vectors = np.ones((opened.meta.requests, 3), np.float32)
-    day_old = opened.time_s - DAY_S
-    opened.add_user_vectors("mean_recent", vectors, day_old, "abc")
-    found, as_of_s = opened.user_vectors("mean_recent")
-    assert found.shape == vectors.shape
-    assert (as_of_s == day_old).all()
-    assert opened.encoder_hash("mean_recent") == "abc"
-    with pytest.raises(ArtifactError, match="before the request"):
-        opened.add_user_vectors("mean_recent", vectors, opened.time_s + 1, "abc")
-    with pytest.raises(ArtifactError, match="lost or doubled"):
-        opened.add_user_vectors("mean_recent", vectors[1:], day_old[1:], "abc")
-    with pytest.raises(ArtifactError, match="no user vectors `pinnerformer`"):
-        opened.user_vectors("pinnerformer")
 
 
 def test_without_impressions_positives_stand_among_sampled_candidates(tmp_path):
