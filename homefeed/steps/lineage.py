@@ -8,9 +8,12 @@ daily run starts from the newest day before its own, so a bad day is repaired by
 
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+from filelock import FileLock
 
 from homefeed.artifacts import copy_folder, read_json, write_json, writing
 from homefeed.data.contract import Dataset
@@ -23,6 +26,7 @@ FOLDER = "lineage"
 DAY_S = 86_400
 KEPT_DAYS = 8  # of each log: a week can be repaired, and its first day needs the one before
 CHECKED, STORE = "checked", "store"
+LOCK_TIMEOUT_S = 600.0  # another run may be copying a day to another disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,32 +86,41 @@ def remember(snapshots: Path, config: str) -> None:
     """Keep the day that a snapshots folder was just published for; forget the oldest ones."""
     workspace, day = read_config(config).workspace.resolve(), day_in(snapshots)
     place = _place(workspace, day)
-    with writing(place) as beside:
-        copy_folder(Path(day.checked), beside / CHECKED)
-        copy_folder(Path(day.store), beside / STORE)
-    write_day(workspace, replace(day, checked=str(place / CHECKED), store=str(place / STORE)))
-    _forget(workspace, day)
+    with _one_at_a_time(workspace, day.log):
+        with writing(place) as beside:
+            copy_folder(Path(day.checked), beside / CHECKED)
+            copy_folder(Path(day.store), beside / STORE)
+        write_day(workspace, replace(day, checked=str(place / CHECKED), store=str(place / STORE)))
+        known = sorted(_days(workspace, day.log), key=lambda each: each.as_of_s)
+        old = [each for each in known[:-KEPT_DAYS] if each.as_of_s != day.as_of_s]
+        _forget(workspace, day.log, old)
 
 
 def forget_later(workspace: Path, published: Day) -> None:
     """Remove the days of the log after ``published``: the log went back to where that one ends."""
-    for day in _days(workspace, published.log):
-        if day.as_of_s > published.as_of_s:
-            _remove(workspace, day)
+    with _one_at_a_time(workspace, published.log):
+        known = _days(workspace, published.log)
+        later = [day for day in known if day.as_of_s > published.as_of_s]
+        _forget(workspace, published.log, later)
 
 
-def _forget(workspace: Path, published: Day) -> None:
-    """Remove the days of the log before the ``KEPT_DAYS`` newest, but not the published one."""
-    known = sorted(_days(workspace, published.log), key=lambda day: day.as_of_s)
-    for day in known[:-KEPT_DAYS]:
-        if day.as_of_s != published.as_of_s:
-            _remove(workspace, day)
+def _forget(workspace: Path, log: str, days: Iterable[Day]) -> None:
+    """Remove days of a log, and whatever folder no day names: a run that was killed left it.
+
+    The lock is held: a day's folder is there before its name is.
+    """
+    for day in days:
+        _place(workspace, day).with_suffix(".json").unlink()  # first: a day that is named is whole
+    for path in _folder(workspace, log).iterdir():
+        if path.is_dir() and not path.with_suffix(".json").exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _remove(workspace: Path, day: Day) -> None:
-    place = _place(workspace, day)
-    place.with_suffix(".json").unlink()  # first: a day that is named is whole
-    shutil.rmtree(place, ignore_errors=True)
+def _one_at_a_time(workspace: Path, log: str) -> FileLock:
+    """Held while a day of the log is remembered or forgotten: one that is being written is kept."""
+    folder = _folder(workspace, log)
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f".{folder.name}.lock"), timeout=LOCK_TIMEOUT_S)
 
 
 def champions_log(workspace: Path) -> str:

@@ -1,6 +1,7 @@
 """The lineage of published days: each log has its own, and each day owns its data."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from homefeed.config import Config, StorageConfig
 from homefeed.errors import PipelineError
 from homefeed.recipes import config_json
+from homefeed.steps import lineage
 from homefeed.steps.lineage import (
     DAY_S,
     KEPT_DAYS,
     Day,
     day_in,
+    end_of,
+    forget_later,
     name_of,
     newest_day,
     put_day,
@@ -114,3 +118,62 @@ def test_only_the_newest_days_are_kept_and_the_one_that_was_just_published(tmp_p
     assert found() == names(kept)
     run_day(3)  # `world` goes back
     assert found() == names((3, *kept))
+
+
+def test_a_folder_that_a_killed_run_left_goes_with_the_next_day(tmp_path, run_day, monkeypatch):
+    log = tmp_path / "workspace" / "lineage" / "shop"
+
+    def killed(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    for number in range(20, 20 + KEPT_DAYS):
+        run_day(number)
+    with monkeypatch.context() as patched:
+        patched.setattr(lineage.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_day(20 + KEPT_DAYS)  # day 20 is not named any more, and its data is there
+    (log / ".2025-01-01.1a2b3c4d.partial" / "store").mkdir(parents=True)  # killed while it wrote
+    assert (log / name_of(20 * DAY_S)).exists()
+    assert not (log / f"{name_of(20 * DAY_S)}.json").exists()
+    run_day(21 + KEPT_DAYS)
+    kept = [name_of(number * DAY_S) for number in range(22, 22 + KEPT_DAYS)]
+    assert sorted(path.name for path in log.iterdir() if path.is_dir()) == kept
+    assert {_text(day) for day in _days_of(tmp_path)} == {"good"}
+
+
+def test_a_log_that_goes_back_sweeps_too_and_keeps_the_other_logs(tmp_path, run_day):
+    run_day(9)
+    lineage_folder = tmp_path / "workspace" / "lineage"
+    for place in ("shop/2025-01-01", "world/2025-01-01"):
+        (lineage_folder / place / "store").mkdir(parents=True)
+    forget_later(tmp_path / "workspace", newest_day(tmp_path / "workspace", "shop"))
+    assert [path.name for path in (lineage_folder / "shop").glob("*") if path.is_dir()] == [
+        name_of(9 * DAY_S)
+    ]
+    assert (lineage_folder / "world/2025-01-01/store").is_dir()
+
+
+def test_a_day_that_is_just_being_written_is_not_swept(tmp_path, run_day, monkeypatch):
+    """Its folder is there and its name is not: another day's publishing waits until it is."""
+    named, second = threading.Event(), threading.Thread(target=run_day, args=(10,))
+    write = lineage.write_day
+
+    def slow(workspace: Path, day: Day) -> None:
+        if day.as_of_s == 9 * DAY_S:
+            second.start()
+            assert not named.wait(0.3), "the other day was published meanwhile"
+        write(workspace, day)
+        if day.as_of_s == 10 * DAY_S:
+            named.set()
+
+    monkeypatch.setattr(lineage, "write_day", slow)
+    run_day(9)
+    second.join()
+    assert named.is_set()
+    assert [_text(day) for day in _days_of(tmp_path)] == ["good", "good"]
+
+
+def _days_of(tmp_path: Path) -> list[Day]:
+    workspace = tmp_path / "workspace"
+    ends = [end_of(path.stem) for path in sorted((workspace / "lineage/shop").glob("*.json"))]
+    return [newest_day(workspace, "shop", before_s=end_s) for end_s in ends]
