@@ -1,5 +1,6 @@
 """The promotion gate of a run: the champion is scored again on the challengers' holdout."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
-from homefeed.release.entries import Action
+from homefeed.release.entries import Action, LedgerEntry
 from homefeed.release.gate import GateDecision, GateRule, decide, without_champion
 from homefeed.release.opened import Release
 from homefeed.release.registry import ReleaseRegistry
@@ -78,12 +79,29 @@ def gate_step(
 def record_refusals(
     registry: ReleaseRegistry, arms: list[dict[str, Any]], decisions: dict[str, GateDecision]
 ) -> None:
-    """Write each refused arm's release, the reason and the figures to the ledger."""
+    """Write each refused arm's release, the reason and the figures to the ledger.
+
+    Once a run: what a run refused before, in a step that is run again, is not written again.
+    """
+    said = {_told(e.to_version, e.reason, e.verdict) for e in _refusals_of(registry, registry.run)}
     for arm in arms:
         decision = decisions.get(arm["arm"])
-        if decision is not None and not decision.passed:
-            figures = {"gate": decision.to_json()}
-            registry.record(Action.REFUSE, arm["release"], decision.reason, verdict=figures)
+        if decision is None or decision.passed:
+            continue
+        refusal = arm["release"], decision.reason, {"gate": decision.to_json()}
+        if _told(*refusal) not in said:
+            version, reason, figures = refusal
+            registry.record(Action.REFUSE, version, reason, verdict=figures)
+
+
+def _refusals_of(registry: ReleaseRegistry, run: str) -> list[LedgerEntry]:
+    """What the run refused; nothing where no run is named, because two could not be told apart."""
+    return [e for e in registry.history() if run and (e.action, e.run) == (Action.REFUSE, run)]
+
+
+def _told(version: int | None, reason: str, figures: dict[str, Any]) -> str:
+    """A refusal as text: as the ledger keeps it, a NaN equal to a NaN."""
+    return json.dumps([version, reason.strip(), figures], sort_keys=True)
 
 
 def _challengers(evaluations: Path) -> dict[str, np.ndarray]:

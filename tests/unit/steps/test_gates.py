@@ -56,6 +56,27 @@ def test_what_the_gate_refuses_is_in_the_ledger_and_nothing_moves(
     assert registry.promote(3, "it won its test").from_version == 1
 
 
+def test_a_gate_that_is_run_again_in_its_run_writes_no_refusal_twice(
+    registry: ReleaseRegistry, make_manifest: Any
+) -> None:
+    arms = [{"arm": "worse", "release": registry.register(make_manifest("worse"))}]
+
+    def gate(run: str, users: int = 40) -> list[tuple[str, int]]:
+        """Record in the name of ``run``; the runs and the users of all refusals until now."""
+        registry.run = run
+        figures = {"users": users, "cohorts": {"few": float("nan")}, "range": (0.0, 1.0)}
+        refused = GateDecision(passed=False, reason="HIT@3 falls ", figures=figures)
+        record_refusals(registry, arms, {"worse": refused})
+        entries = [entry for entry in registry.history() if entry.action is Action.REFUSE]
+        return [(entry.run, entry.verdict["gate"]["figures"]["users"]) for entry in entries]
+
+    assert gate("ranking-7") == gate("ranking-7") == [("ranking-7", 40)]
+    assert gate("ranking-8") == [("ranking-7", 40), ("ranking-8", 40)]
+    assert gate("ranking-7", users=41)[2:] == [("ranking-7", 41)]  # other figures are news
+    gate("")
+    assert gate("")[3:] == [("", 40), ("", 40)], "without a run nothing tells two of them apart"
+
+
 def test_on_a_cluster_a_step_acts_for_its_job(tmp_path: Path, checked: Path) -> None:
     config = Config(storage=StorageConfig(root=str(tmp_path / "workspace")))
     assert acting_registry(config, checked, "job-1").run == "job-1"
