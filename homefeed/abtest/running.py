@@ -6,13 +6,14 @@ a definition that was edited under a test is neither served nor analysed.
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from homefeed.abtest.definition import Definition, read_definition, write_definition
-from homefeed.artifacts import read_json, write_json
+from homefeed.artifacts import write_json
 from homefeed.errors import ArtifactError, ConfigError, HomefeedError
 
 FOLDER = "abtests"
@@ -143,9 +144,12 @@ def _state_paths(workspace: Path) -> dict[str, Path]:
 
 def _read_state(path: Path) -> RunState:
     try:
-        return RunState(**read_json(path))
-    except TypeError as error:
-        raise ArtifactError(f"{path} is not a test's state ({error})") from None
+        return RunState(**json.loads(path.read_text()))
+    except (TypeError, ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or no text
+        raise ArtifactError(
+            f"{path} is not a test's state ({error}); restore the file, or end the test by "
+            "removing it: its users go back to the champion"
+        ) from None
 
 
 def _unchanged(workspace: Path, name: str, state: RunState) -> Definition:

@@ -102,7 +102,7 @@ def test_a_broken_test_does_not_stop_the_others_and_is_named(tmp_path, file):
 def test_a_state_that_is_no_text_is_named(tmp_path):
     start_test(tmp_path, definition(), at_s=5.0)
     (tmp_path / "abtests" / "t.state.json").write_bytes(b"\xff\xfe")
-    assert "t.state.json is not JSON" in running_definitions(tmp_path).problems[0]
+    assert "t.state.json is not a test's state" in running_definitions(tmp_path).problems[0]
 
 
 def test_no_test_is_started_beside_a_broken_one_whose_layer_nobody_knows(tmp_path):

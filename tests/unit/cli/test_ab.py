@@ -137,6 +137,24 @@ def test_a_test_is_analysed_though_the_state_of_another_cannot_be_read(
 
 
 @pytest.mark.usefixtures("lost")
+@pytest.mark.parametrize("state", [b"{", b"\xff\xfe", b"[]", b"null", b'{"status": "running"}'])
+def test_a_test_whose_state_cannot_be_read_is_not_stopped_and_the_one_line_says_how_it_ends(
+    homefeed: Any, workspace: Path, state: bytes
+) -> None:
+    path = workspace / "abtests" / "t.state.json"
+    path.write_bytes(state)
+    said = homefeed("ab", "stop", "t", "--reason", "enough")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"homefeed: {path} is not a test's state (")
+    assert "restore the file, or end the test by removing it" in said.err
+    assert "Traceback" not in said.err
+    assert said.err.count("\n") == 1
+    assert path.read_bytes() == state
+    path.unlink()
+    assert homefeed("ab", "status", "--json").json == []
+
+
+@pytest.mark.usefixtures("lost")
 def test_what_users_do_after_the_end_changes_no_verdict(homefeed: Any, workspace: Path) -> None:
     homefeed("ab", "analyze", "t", "--promote")
     first = homefeed("ab", "analyze", "t", "--json").json["analysis"]
