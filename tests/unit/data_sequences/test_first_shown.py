@@ -1,11 +1,14 @@
 """Items that were only shown have an index, too, and every index tells of the past alone."""
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homefeed.data.sequences import append as append_module
-from homefeed.data.sequences import append_sequences, build_sequences, reading
+from homefeed.data.sequences import append_sequences, build_sequences, first_shown, reading
+from homefeed.data.sequences.first_shown import FirstShown
 
 START_MS = 1_700_000_000_000
 TIME = st.integers(0, 30)
@@ -157,3 +160,54 @@ def test_an_impression_without_an_item_or_a_time_names_nothing(dataset_of, tmp_p
     rows = [*shown([(1, "b")]), {"item_id": None, "timestamp": START_MS}, {"item_id": "c"}]
     store = build_sequences(dataset_of(actions([(0, "a")]), rows), tmp_path / "store")
     assert vocabulary_of(store) == ["a", "b"]
+
+
+BATCH, BATCHES = 10, 64
+
+
+@pytest.fixture
+def sorted_rows(monkeypatch):
+    """Reading what was shown in small batches gives how many rows each sorting had."""
+
+    def read(items: list[str]) -> list[int]:
+        rows, earliest = [], first_shown._earliest
+
+        def counting(frame: pl.DataFrame) -> pl.DataFrame:
+            rows.append(len(frame))
+            return earliest(frame)
+
+        frame = pl.DataFrame({"item_id": items, "timestamp": range(len(items))})
+        slices = [frame[first : first + BATCH] for first in range(0, len(frame), BATCH)]
+        monkeypatch.setattr(first_shown, "batches", lambda *_: iter(slices))
+        monkeypatch.setattr(first_shown, "_earliest", counting)
+        found, _ = FirstShown.read(Shop(), Nobody(), 1).until()
+        assert found.to_list() == list(dict.fromkeys(items))
+        return rows
+
+    return read
+
+
+class Shop:
+    """A data set of which only its impressions are asked for."""
+
+    def has(self, table: str) -> bool:
+        return True
+
+
+class Nobody:
+    """A vocabulary without an item."""
+
+    def indices(self, ids: pl.Series) -> np.ndarray:
+        return np.zeros(len(ids), np.int64)
+
+
+def test_a_row_is_sorted_a_few_times_however_many_batches_come_after_it(sorted_rows):
+    rows = sorted_rows([f"item {number}" for number in range(BATCH * BATCHES)])
+    # Doubling sorts each row once in its batch, then 1 + 1/2 + 1/4 + ... times, and at the end;
+    # merging with every batch would sort it BATCHES / 2 times.
+    assert sum(rows) <= 5 * BATCH * BATCHES
+
+
+def test_items_that_are_shown_again_and_again_are_held_once(sorted_rows):
+    rows = sorted_rows(list("abcdefghij") * BATCHES)
+    assert max(rows) <= 3 * BATCH  # what was kept, and as much again beside a batch

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from homefeed.config import Config, StorageConfig, TrainingConfig
+from homefeed.config import LOCAL, Config, StorageConfig, TrainingConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import build_sequences
 from homefeed.errors import ConfigError
@@ -40,9 +40,10 @@ def test_items_without_vectors_are_refused_before_anything_is_trained_on_them(
     assert not (tmp_path / "items").exists()
 
 
-def _fit(tmp_path: Path) -> None:
+def _fit(tmp_path: Path, profile: str = LOCAL) -> None:
     """Fit a few steps in this process, in the workspace below ``tmp_path``."""
     config = Config(
+        profile=profile,
         storage=StorageConfig(root=str(tmp_path / "workspace")),
         training=TrainingConfig(num_workers=0),
     )
@@ -74,3 +75,14 @@ def test_the_files_of_a_fit_go_once_its_encoder_is_registered_and_stay_until_the
     _fit(tmp_path)
     assert (tmp_path / "encoders" / "versions.json").exists()
     assert list(kept.iterdir()) == []
+
+
+def test_the_files_of_a_fit_stay_on_a_cluster_where_its_artifact_is_uploaded_afterwards(
+    tmp_path, dataset
+):
+    item_encoder_step(dataset.root, tmp_path / "store", "tiny", "tiny", tmp_path / "items")
+    _fit(tmp_path, "cluster")
+    assert (tmp_path / "encoders" / "versions.json").exists()
+    (folder,) = (tmp_path / "workspace" / "ray").iterdir()
+    assert folder.name.startswith("user-encoder-")
+    assert any(folder.iterdir())
