@@ -45,6 +45,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import gflops
 from torch import Tensor
 
 from homefeed.evaluation.ranking_metrics import hits_at_3
@@ -160,27 +161,6 @@ def measured(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, d
         }
         for name in runs
     }
-
-
-def gflops(dtype: torch.dtype, device: str = "cpu") -> float:
-    """Rate of a square product (1024; on a GPU 8192), best of nine."""
-    width = 1024 if device == "cpu" else 8192
-    a = torch.randn(width, width, device=device).to(dtype)
-    a @ a
-    best = float("inf")
-    for _ in range(9):
-        start = seconds(device)
-        a @ a
-        best = min(best, seconds(device) - start)
-    return 2 * width**3 / best / 1e9
-
-
-def seconds(device: str) -> float:
-    """A clock: this process's CPU time; the wall's once a GPU has done all it was given."""
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def flop_per_candidate(length: int, dim: int, ffn: int) -> tuple[float, float]:

@@ -31,6 +31,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from machine import seconds
 from torch import nn
 from torch.nn import functional as F
 
@@ -175,14 +176,6 @@ def gemm_rate(options, rows: int) -> float:
             torch.mm(a, b, out=out)
         spent.append((seconds(options.device) - started) / 5)
     return 2 * a.numel() * 4 * options.width / min(spent)
-
-
-def seconds(device: str) -> float:
-    """A clock: this process's CPU time; the wall's once a GPU has done all it was given."""
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def in_turn(ways: dict[str, Callable[[], object]], options) -> dict[str, list]:

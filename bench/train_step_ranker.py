@@ -33,7 +33,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from rank import gflops, seconds, stock_encoder
+from machine import gflops, seconds
+from rank import stock_encoder
 from torch import nn
 
 from homefeed.data.familiarity import FEATURES
