@@ -26,7 +26,8 @@ from homefeed.models.item_encoders import ItemEncoder, fit_item_encoder
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder, load_user_encoder
 from homefeed.recipes import SequencesRecipe, read_config, read_section
 from homefeed.report.pieces_models import evaluation_piece, training_piece
-from homefeed.training.ray import RayRun, train_user_encoder_with_ray
+from homefeed.training.ray import RayRun
+from homefeed.training.ray_user_encoder import train_user_encoder_with_ray
 from homefeed.training.resources import TrainingResources
 from homefeed.training.tracking import Tracking
 

@@ -19,13 +19,8 @@ from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import DatasetError, HomefeedError
 from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.models.user_encoders import load_user_encoder
-from homefeed.training.ray import (
-    METRICS_FILE,
-    RayRun,
-    ray_session,
-    read_metrics,
-    train_user_encoder_with_ray,
-)
+from homefeed.training.ray import METRICS_FILE, RayRun, ray_session, read_metrics
+from homefeed.training.ray_user_encoder import train_user_encoder_with_ray
 from homefeed.training.resources import TrainingResources
 from homefeed.training.user_encoder_config import UserEncoderConfig
 
