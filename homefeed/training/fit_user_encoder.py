@@ -27,12 +27,7 @@ from homefeed.training.lookahead import Lookahead
 from homefeed.training.losses import sampled_softmax
 from homefeed.training.negatives import SampleProbabilities, draw_pool
 from homefeed.training.optimiser import build_optimiser, learning_rate_at, set_learning_rate
-from homefeed.training.sampling import (
-    Timelines,
-    build_timelines,
-    sample_positions,
-    sample_users,
-)
+from homefeed.training.sampling import Timelines, build_timelines, sample_positions, sample_users
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker, gather_rows, sum_gradients, sum_scalar
 
