@@ -1,7 +1,7 @@
 """One ranking request: 500 candidates x 100 actions, TransAct of width 96 and two layers.
 
     python bench/rank.py [--candidates 500] [--actions 100] [--chunk N] [--repeats 9]
-        [--compiled] [--lists 2000] [--device cpu|cuda] [--json out.json]
+        [--lists 2000] [--device cpu|cuda] [--json out.json]
 
 In one run, in turn, one thread each, the whole ranker around it (features, DCN v2, heads):
 
@@ -211,7 +211,6 @@ def main() -> None:
     parser.add_argument("--actions", type=int, default=100)
     parser.add_argument("--chunk", type=int, help="candidates at a time; by default as served")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--compiled", action="store_true", help="torch.compile (minutes)")
     parser.add_argument("--lists", type=int, default=2000)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
@@ -219,7 +218,7 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     parts = new_ranker()
-    common = {"chunk": options.chunk, "compiled": options.compiled, "device": options.device}
+    common = {"chunk": options.chunk, "device": options.device}
     peer = ScorerSettings(exact_algebra=False, device=options.device)
     forms = {
         "ours f32": Scorer(*parts, ScorerSettings(**common)),

@@ -8,45 +8,48 @@ Shapes: I items of the vocabulary (row 0 is padding), N items of the index, D di
 """
 
 import hashlib
+import threading
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from homefeed.artifacts import read_json, write_json, writing
 from homefeed.errors import ArtifactError, ConfigError
 
-GRAPH, IDS, DESCRIPTION = "index.hnsw", "index_ids.npy", "index.json"
-VERSION = 1
+if TYPE_CHECKING:
+    from usearch.index import Index
+
+GRAPH, IDS, DESCRIPTION = "index.usearch", "index_ids.npy", "index.json"
+VERSION = 2  # 1: the graph of another library; indexes without a graph are the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexConfig:
-    """How the graph is built and searched (hnswlib's names in brackets)."""
+    """How the graph is built and searched (usearch's names in brackets)."""
 
-    links: int = 16  # neighbours kept of an item in the graph [M]
-    build_depth: int = 200  # candidates looked at when an item is added [ef_construction]
-    search_depth: int = 128  # candidates looked at in a search, at least 2 K [ef]
+    links: int = 16  # neighbours kept of an item in the graph [connectivity]
+    build_depth: int = 200  # candidates looked at when an item is added [expansion_add]
+    search_depth: int = 128  # candidates looked at in a search, at least 2 K [expansion_search]
     exact_below: int = 20_000  # a catalogue of fewer items is always searched exactly
     exact_share: float = 0.1  # so is a filter that keeps less than this share of the items
     threads: int = 1  # of the build; with more than one, the graph depends on their order
-    seed: int = 0
 
 
 class ItemIndex:
     """Nearest items by inner product. ``ItemIndex.build(vectors)``, or ``open`` what was saved."""
 
     def __init__(
-        self, vectors: np.ndarray, items: np.ndarray, graph: object | None, config: IndexConfig
+        self, vectors: np.ndarray, items: np.ndarray, graph: "Index | None", config: IndexConfig
     ) -> None:
         self.items = items  # int32 [N] ascending
         self.config = config
         self._all = vectors
         self._vectors = vectors[items]  # (N, D)
         self._graph = graph
-        if graph is not None:
-            graph.set_ef(config.search_depth)
+        self._one_search = threading.Lock()  # each search uses the graph's first scratch space
 
     @classmethod
     def build(
@@ -64,11 +67,9 @@ class ItemIndex:
         items = _checked_items(vectors, items)
         graph = None
         if len(items) >= max(config.exact_below, 1):
-            import hnswlib
-
-            graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
-            graph.init_index(len(items), config.build_depth, config.links, config.seed)
-            graph.add_items(vectors[items], np.arange(len(items)), num_threads=config.threads)
+            graph = _new_graph(vectors.shape[1], config)
+            places = np.arange(len(items), dtype=np.uint64)
+            graph.add(places, vectors[items], threads=config.threads)
         return cls(vectors, items, graph, config)
 
     def __len__(self) -> int:
@@ -95,9 +96,9 @@ class ItemIndex:
         count = min(count, int(usable.sum()))
         if self._graph is None or share < self.config.exact_share:
             return self._exact(vector, count, usable)
-        # Enough to be left with `count` after exclusion and filter. hnswlib looks at max(ef, k)
-        # candidates: asking for more than wanted keeps the recall of deep results up, and leaves
-        # `ef` alone, which all threads share.
+        # Enough to be left with `count` after exclusion and filter. The graph looks at
+        # `search_depth` candidates, or as many as are asked for: asking for more than wanted keeps
+        # the recall of deep results up.
         found, score = self._near(vector, int((2 * count + len(place)) / share))
         kept = usable[found]
         found, score = found[kept][:count], score[kept][:count]
@@ -115,13 +116,10 @@ class ItemIndex:
 
     def _near(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Places int64 [<= K] and scores of a graph search, best first."""
-        query = np.asarray(vector, np.float32)[None]
-        count = min(count, len(self.items))
-        try:
-            place, distance = self._graph.knn_query(query, k=count, num_threads=1)
-        except RuntimeError:  # a graph of poorly linked items reached fewer than `count`
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        return place[0].astype(np.int64), 1 - distance[0]
+        query = np.asarray(vector, np.float32)
+        with self._one_search:
+            near = self._graph.search(query, min(count, len(self.items)), threads=1)
+        return near.keys.astype(np.int64), 1 - near.distances
 
     def _exact(
         self, vector: np.ndarray, count: int, usable: np.ndarray
@@ -149,7 +147,7 @@ class ItemIndex:
         folder = Path(folder)
         np.save(folder / IDS, self.items)
         if self._graph is not None:
-            self._graph.save_index(str(folder / GRAPH))
+            self._graph.save(str(folder / GRAPH))
         described = {
             "version": VERSION,
             "config": asdict(self.config),
@@ -167,10 +165,11 @@ class ItemIndex:
         """
         folder = Path(folder)
         described = read_json(folder / DESCRIPTION)
-        if described.get("version") != VERSION:
+        version = described.get("version")
+        if version != VERSION and (version != 1 or described["has_graph"]):
             raise ArtifactError(
-                f"index {folder} has version {described.get('version')}, this code reads "
-                f"{VERSION}; make the snapshot again"
+                f"index {folder} has version {version}, this code reads {VERSION}; make the "
+                "snapshot again"
             )
         if (found := hash_vectors(vectors)) != described["vectors_hash"]:
             raise ArtifactError(
@@ -179,13 +178,17 @@ class ItemIndex:
             )
         try:
             items = np.load(folder / IDS)
-            config = IndexConfig(**described["config"])
-            graph = _opened_graph(folder, vectors.shape[1]) if described["has_graph"] else None
+            known = {f.name for f in fields(IndexConfig)}
+            config = IndexConfig(**{k: v for k, v in described["config"].items() if k in known})
+            graph = None
+            if described["has_graph"]:
+                graph = _new_graph(vectors.shape[1], config)
+                graph.load(str(folder / GRAPH))
         except (OSError, ValueError, EOFError, RuntimeError, TypeError) as error:
             raise ArtifactError(
                 f"index {folder} cannot be read ({error}); make the snapshot again"
             ) from None
-        size = len(items) if graph is None else graph.get_current_count()
+        size = len(items) if graph is None else len(graph)
         if _hash(items) != described["items_hash"] or size != len(items):
             raise ArtifactError(
                 f"index {folder} holds {size:,} vectors under {len(items):,} ids, or others than "
@@ -206,12 +209,17 @@ def save_index(index: ItemIndex, folder: Path) -> None:
         index.save(beside)
 
 
-def _opened_graph(folder: Path, dim: int):
-    import hnswlib
+def _new_graph(dim: int, config: IndexConfig) -> "Index":
+    from usearch.index import Index
 
-    graph = hnswlib.Index(space="ip", dim=dim)
-    graph.load_index(str(folder / GRAPH))
-    return graph
+    return Index(
+        ndim=dim,
+        metric="ip",
+        dtype="f32",
+        connectivity=config.links,
+        expansion_add=config.build_depth,
+        expansion_search=config.search_depth,
+    )
 
 
 def _checked_items(vectors: np.ndarray, items: np.ndarray | None) -> np.ndarray:

@@ -63,7 +63,6 @@ def look(config: Config) -> list[Finding]:
         workspace(config.workspace),
         port(config.serving.host, config.serving.port),
         gpu(_gpus(), config),
-        compiler(shutil.which("g++") or shutil.which("clang++")),
     ]
 
 
@@ -176,11 +175,3 @@ def gpu(names: Sequence[str], config: Config) -> Finding:
         found = "none; serving.scorer_device is cuda"
         return Finding("gpu", "problem", found, "--set serving.scorer_device=cpu")
     return Finding("gpu", "ok", found if names else "none; the profile needs none")
-
-
-def compiler(found: str | None) -> Finding:
-    """Judge the C++ compiler, by its path."""
-    if found:
-        return Finding("compiler", "ok", found)
-    advice = "scoring runs uncompiled; install g++ to have it compiled"
-    return Finding("compiler", "warning", "no C++ compiler", advice)

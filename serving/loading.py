@@ -106,7 +106,6 @@ def load_scorer(settings: Settings, version: int) -> "Scorer":
             precision=settings.scorer_precision,
             device=settings.scorer_device,
             threads=settings.scorer_threads,
-            compiled=settings.scorer_compiled,
         ),
     )
     scorer.warm_up()

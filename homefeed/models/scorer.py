@@ -8,7 +8,6 @@ Shapes: N candidates, A actions (at most the ranker's history), D user vector, I
 S statistics, F familiarity features.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,6 @@ from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
 from homefeed.models.transact_fast import FastTransAct
 
-LOG = logging.getLogger(__name__)
 HISTORY = 100  # last actions that are read; longer histories are cut
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CHUNK_BYTES = 960_000  # a chunk's rows: 25 x 100 x 96 floats stay in the second-level cache
@@ -54,7 +52,6 @@ class ScorerSettings:
     exact_algebra: bool = True  # False: the plain form
     chunk: int | None = None  # candidates at a time, about; None: what fits the cache (CHUNK_BYTES)
     threads: int = 1  # chunks computed side by side: sooner done where cores are idle
-    compiled: bool = False  # torch.compile; falls back to eager where no C++ compiler is found
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -94,8 +91,6 @@ class Scorer:
             chunk_bytes = CHUNK_BYTES if settings.device == "cpu" else GPU_CHUNK_BYTES
             self.chunk = settings.chunk or max(1, chunk_bytes // row_bytes)
             self.fast = FastTransAct(ranker.transact, dtype)
-            if settings.compiled:
-                _compile(self.fast)
 
     @classmethod
     def open(
@@ -197,21 +192,6 @@ def fastest(device: str, width: int) -> torch.dtype:
             tries.append(time.perf_counter() - start)
         seconds[dtype] = min(tries)
     return min(seconds, key=seconds.__getitem__)
-
-
-def _compile(fast: FastTransAct) -> None:
-    """Compile the chunk; the first failure falls back to eager, once and for all."""
-    compiled = torch.compile(fast.chunk, dynamic=True)
-
-    def run(*arguments: object) -> Tensor:
-        try:
-            return compiled(*arguments)
-        except Exception as error:  # torch raises its own types where no compiler is found
-            LOG.warning("torch.compile is not available (%s): scoring in eager mode", error)
-            fast.run_chunk = fast.chunk
-            return fast.chunk(*arguments)
-
-    fast.run_chunk = run
 
 
 def _require_fitting(ranker: Ranker, tables: ItemTables, item_stats: np.ndarray) -> None:

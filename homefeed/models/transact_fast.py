@@ -75,7 +75,6 @@ class FastTransAct:
         self.later = [_fold_later(layer, dtype) for layer in later]
         self.tails = [_tail(layer, dtype) for layer in transact.layers]
         self.summary = _cast(dtype, transact.summary.weight, transact.summary.bias)
-        self.run_chunk: Callable[..., Tensor] = self.chunk
 
     def request_side(self, history_LE: Tensor) -> RequestSide:
         """history_LE float [L, E], newest first, all rows present."""
@@ -107,7 +106,7 @@ class FastTransAct:
         own_NL = own_NL - own_NL.amax(1, keepdim=True)
         constant_ND = F.linear(candidate_NC, self.first.value_c, self.first.value_bias)
         is_safe = own_NL.numel() == 0 or bool(own_NL.amin() > -SAFE_SPREAD)
-        run = self.run_chunk if is_safe else self.direct_chunk
+        run = self.chunk if is_safe else self.direct_chunk
         count = max(1, round(len(candidate_NC) / chunk))  # even parts: no short one at the end
         chunks = zip(own_NL.tensor_split(count), constant_ND.tensor_split(count), strict=True)
         if pool is None:

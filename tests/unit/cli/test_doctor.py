@@ -97,11 +97,6 @@ def test_a_gpu_that_is_wanted_and_not_there_is_a_problem() -> None:
     assert doctor.gpu(["H100"], scoring).state == doctor.gpu([], neither).state == "ok"
 
 
-def test_no_compiler_is_a_warning() -> None:
-    assert doctor.compiler("/usr/bin/clang++").state == "ok"
-    assert doctor.compiler(None).state == "warning"
-
-
 def test_a_problem_ends_with_code_two_and_its_advice(homefeed: Any, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     said = homefeed("doctor", "--set", "storage.root=taken/x")

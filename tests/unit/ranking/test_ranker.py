@@ -226,19 +226,6 @@ def test_altered_weights_and_foreign_tables_are_refused(ranker, item_tables, tmp
         Scorer(ranker, item_tables, statistics()[:-1])
 
 
-def test_compilation_that_fails_falls_back_to_the_same_scores(ranker, item_tables, monkeypatch):
-    def no_compiler(function, **_):
-        def run(*_):
-            raise RuntimeError("no C++ compiler")
-
-        return run
-
-    monkeypatch.setattr(torch, "compile", no_compiler)  # a fault that cannot be had otherwise
-    each = scorer(ranker, item_tables, compiled=True)
-    expected = scorer(ranker, item_tables).score(features(5), CANDIDATES)
-    np.testing.assert_array_equal(each.score(features(5), CANDIDATES), expected)
-
-
 def test_the_fastest_precision_is_one_of_the_two_and_scores_alike(ranker, item_tables):
     each = scorer(ranker, item_tables, precision="fastest")
     assert each.fast.dtype in (torch.float32, torch.bfloat16)

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_a_saved_index_answers_as_before(tmp_path, config):
 
 
 def _truncate(folder):
-    path = folder / "index.hnsw"
+    path = folder / "index.usearch"
     path.write_bytes(path.read_bytes()[:200])
 
 
@@ -162,3 +163,26 @@ def test_an_index_opens_for_its_own_vectors_only(tmp_path):
     vectors[7, 0] += 1e-6
     with pytest.raises(ArtifactError, match="was built from vectors"):
         ItemIndex.open(tmp_path / "index", vectors)
+
+
+def test_an_index_without_a_graph_of_the_version_before_still_opens(tmp_path):
+    vectors = unit_vectors(30)
+    save_index(ItemIndex.build(vectors), tmp_path / "index")
+    path = tmp_path / "index" / "index.json"
+    described = json.loads(path.read_text())
+    described |= {"version": 1, "config": described["config"] | {"seed": 0}}
+    path.write_text(json.dumps(described))
+    assert len(ItemIndex.open(tmp_path / "index", vectors)) == 30
+    path.write_text(json.dumps(described | {"has_graph": True}))
+    with pytest.raises(ArtifactError, match="has version 1, this code reads 2"):
+        ItemIndex.open(tmp_path / "index", vectors)
+
+
+def test_threads_that_search_one_graph_at_a_time_get_what_one_thread_gets():
+    vectors = unit_vectors(3_000, dim=16)
+    index = ItemIndex.build(vectors, config=IndexConfig(exact_below=1))
+    queries = unit_vectors(400, dim=16, seed=1)[1:]
+    alone = [index.search(query, 10)[0].tolist() for query in queries]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda query: index.search(query, 10)[0].tolist(), queries))
+    assert together == alone
