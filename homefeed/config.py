@@ -6,6 +6,7 @@ where it came from (``homefeed config show``). Unknown keys are errors with a su
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ class ServingConfig:
         between("port", self.port, 0, LAST_PORT)  # 0 takes a free one
         one_of("scorer", self.scorer, ("service", "in_process"))
         between("scorer_threads", self.scorer_threads, 1)
+        between("poll_s", self.poll_s, 0.01, 3600)
+        between("feature_budget_ms", self.feature_budget_ms, 0.1, 60_000)
         one_of("scorer_device", self.scorer_device, ("cpu", "cuda"))
         one_of("scorer_precision", self.scorer_precision, ("float32", "bfloat16", "fastest"))
 
@@ -115,6 +118,11 @@ class ChecksConfig:
     max_unseen_item_share: float = 0.20  # actions on items that the items table does not have
     max_actions_per_user_day: int = 5_000  # above it a user's day is an impossible rate
 
+    def __post_init__(self) -> None:
+        for name in ("max_rejected_share", "max_duplicate_share", "max_unseen_item_share"):
+            between(name, getattr(self, name), 0, 1)
+        between("max_actions_per_user_day", self.max_actions_per_user_day, 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
@@ -123,6 +131,13 @@ class GateConfig:
     min_lift: float = 0.0  # relative, on the primary metric's lower bound
     confidence: float = 0.95
     bootstrap_rounds: int = 1_000
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.min_lift < math.inf:
+            raise ValueError(f"min_lift is {self.min_lift}; give a number")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence is {self.confidence}; give a share, such as 0.95")
+        between("bootstrap_rounds", self.bootstrap_rounds, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

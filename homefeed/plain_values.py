@@ -17,9 +17,9 @@ def one_of(key: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{key} is {value!r}; give {' or '.join(known)}")
 
 
-def between(key: str, value: int, least: int, most: int | None = None) -> None:
+def between(key: str, value: float, least: float, most: float | None = None) -> None:
     """Raise ValueError unless ``least`` ≤ value ≤ ``most``; ``build`` adds the section's name."""
-    if value < least or (most is not None and value > most):
+    if not value >= least or (most is not None and value > most):  # a NaN is not at least anything
         bound = f"{least} or more" if most is None else f"{least} to {most}"
         raise ValueError(f"{key} is {value}; give {bound}")
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shlex
 from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
@@ -17,6 +18,13 @@ def add(parsers: Parsers) -> None:
     verb.add_argument("--arm", default="", help="arm of the running A/B test; else the champion")
     verb.add_argument("--text-id", action="store_true", help="the id is text though it looks whole")
     verb.add_argument("--at", type=float, help="as of this time (seconds), for simulated clocks")
+
+
+def as_typed(user: int | str) -> str:
+    """A user id as the command line takes it: the inverse of ``as_in_the_log``."""
+    text = shlex.quote(str(user))
+    looks_whole = isinstance(user, str) and as_in_the_log(user, is_text=False) != user
+    return f"{text} --text-id" if looks_whole else text
 
 
 def as_in_the_log(written: str, *, is_text: bool) -> int | str:

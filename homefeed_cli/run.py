@@ -2,24 +2,28 @@
 
 import argparse
 import dataclasses
+import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from homefeed.config import Config
+from homefeed_cli.features import as_typed
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, loaded_config, recipe_overrides
 
 NEXT = """\
 next:
-  homefeed history
+  homefeed history{place}
       who is champion, since when, and why
-  homefeed features get {user}{at}
+  homefeed features get {user}{at}{place}
       what the champion reads online for one user
-  homefeed serve{simulated}
+  homefeed serve{simulated}{place}
       the same services, for you to ask"""
+FRESH_S = 2 * 86_400  # after it, vectors of the log's last day count as missing on the wall clock
 
 
 def add(parsers: Parsers) -> None:
@@ -34,11 +38,12 @@ def run(args: argparse.Namespace) -> Answer:
     """Run the lifecycle with its services beside it; end with the summary and what to try."""
     from homefeed.artifacts import read_json
     from homefeed.recipes import recipe
+    from homefeed.release.registry import ReleaseRegistry
     from homefeed_cli.follow import run_and_show
     from pipelines.local import only_writer
 
     recipe(args.recipe or "small", recipe_overrides(args))  # a wrong name is told before all else
-    config = config_of(args)
+    config, place = config_of(args), where_it_lies(args)
     # Held before the services are touched: another run may be using theirs.
     with only_writer(config.workspace), _services(config, args) as overrides:
         args.overrides = [*args.overrides, *overrides]
@@ -51,7 +56,9 @@ def run(args: argparse.Namespace) -> Answer:
     summary = read_json(_output(folder, "write-report", "summary"))
     report = folder / "report.html"
     report.write_bytes(_output(folder, "write-report", "report").read_bytes())
-    text = f"\n{summary['summary']}\n\nreport: {report}\n{_next(config.workspace, args.data)}"
+    champion = f"champion: release {ReleaseRegistry(config.workspace).champion()}"
+    text = f"\n{summary['summary']}\n\n{champion}\nreport: {report}"
+    text += f"\n{_next(config.workspace, place)}"
     minutes, seconds = divmod(round(finished.seconds), 60)
     text += f"\n\ndone in {minutes} min {seconds} s"
     return Answer({**data, "summary": summary["figures"], "report": str(report)}, text)
@@ -121,16 +128,30 @@ def _output(folder: Path, step: str, name: str) -> Path:
     return found[-1]
 
 
-def _next(workspace: Path, data: str) -> str:
-    """Three commands to try; on `world` with the simulated time at which its log ends."""
+def where_it_lies(args: argparse.Namespace) -> str:
+    """The options of this call that say which workspace it works in, to be typed again."""
+    options = []
+    if args.config:
+        options += ["--config", str(args.config)]
+    if args.profile:
+        options += ["--profile", args.profile]
+    for text in args.overrides:
+        if text.startswith("storage."):
+            options += ["--set", text]
+    return "".join(f" {shlex.quote(option)}" for option in options)
+
+
+def _next(workspace: Path, place: str) -> str:
+    """Three commands to try, at the time at which the log ends unless that is now."""
     from homefeed.data.sequences import SequenceStore
     from homefeed.steps.lineage import champions_log, newest_day
 
     day = newest_day(workspace, champions_log(workspace))
     user = SequenceStore.open(Path(day.store)).users.ids([1])[0]
-    live = data == "world"
+    is_past = day.as_of_s + FRESH_S < time.time()
     return NEXT.format(
-        user=user,
-        at=f" --at {day.as_of_s + 3600}" if live else "",
-        simulated=" --simulated-clock" if live else "",
+        user=as_typed(user),
+        at=f" --at {day.as_of_s + 3600}" if is_past else "",
+        simulated=" --simulated-clock" if is_past else "",
+        place=place,
     )

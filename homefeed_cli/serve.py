@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homefeed.config import Loaded
+from homefeed.errors import HomefeedError, UsageError
 from homefeed_cli.verb import Answer, Parsers, add_verb, loaded_config
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def serve(args: argparse.Namespace) -> Answer:
     """Start, say where, and stay until interrupted or until the server ends."""
     from serving.run import start_server
 
+    if args.workers < 1:
+        raise UsageError(f"--workers is {args.workers}; give 1 or more")
     loaded = loaded_config(args)
     config, settings = loaded.config, server_settings(loaded)
     with start_server(
@@ -66,18 +69,29 @@ def stay(server: "ServerHandle", workspace: Path, *, as_json: bool) -> Answer:
     """
     from homefeed.errors import ServerError
 
-    with server.client() as client:
-        ready = client.ready()
-    where = f"serving {workspace} at {server.url} (docs at {server.url}/docs)"
-    state = "ready" if ready.get("ready") else "waiting for a champion: promote a release"
-    # Under --json, standard output is for the one document at the end.
-    print(where, state, sep="\n", file=sys.stderr if as_json else sys.stdout, flush=True)
+    def say(*lines: str) -> None:
+        # Under --json, standard output is for the one document at the end.
+        print(*lines, sep="\n", file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    say(f"serving {workspace} at {server.url} (docs at {server.url}/docs)")
+    is_ready = _is_ready(server)
+    say("ready" if is_ready else "loading the champion; where there is none, promote a release")
     try:
         while server.running():
+            if not is_ready and (is_ready := _is_ready(server)):
+                say("ready")
             time.sleep(0.5)
     except KeyboardInterrupt:
         return Answer({"url": server.url, "stopped": True}, "stopped")
     raise ServerError(f"the server ended by itself; its log: {server.log_path}")
+
+
+def _is_ready(server: "ServerHandle") -> bool:
+    try:
+        with server.client() as client:
+            return bool(client.ready().get("ready"))
+    except HomefeedError:  # it is ending: what watches it says so
+        return False
 
 
 def server_settings(loaded: Loaded, environment: Mapping[str, str] | None = None) -> "Settings":

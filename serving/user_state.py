@@ -121,7 +121,11 @@ class UserReads:
             shown_ms=shown_ms,
             hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),
             watermark=stored.watermark,
-            merged_from_log=sum(a.seq > stored.watermark for a in logged) if realtime else 0,
+            merged_from_log=sum(
+                a.seq > stored.watermark and a.available_ms < request_ms for a in logged
+            )
+            if realtime
+            else 0,
             realtime_failed=failed_log and realtime,
             reasons=tuple(reasons),
         )

@@ -72,6 +72,8 @@ class Comparison:
 
     def __str__(self) -> str:
         """Write it as ``+3.2% [+1.1%, +5.3%]``, or in absolute terms where no lift says it."""
+        if math.isnan(self.difference_low):
+            return "no estimate yet: an arm has too few users"
         if self.control_value == 0:
             return f"{self.in_absolute_terms}, as the control is at 0"
         if self.value == 0:

@@ -230,3 +230,10 @@ def test_with_few_events_each_tail_of_equal_arms_is_significant_as_often_as_it_s
     low, high = stats.binom.ppf([0.0005, 0.9995], draws, 0.025)
     assert low <= below <= high
     assert low <= above <= high
+
+
+def test_an_arm_of_one_user_has_no_estimate_and_says_so():
+    new = np.array([0, 0, 0, 0, 0, 1])
+    outcomes = outcomes_of(two_arms(), new, np.zeros(6), np.ones(6))
+    found = compare_arms(outcomes, CLICKS, "new", "control")
+    assert str(found) == "no estimate yet: an arm has too few users"

@@ -1,5 +1,6 @@
 """What `homefeed serve` hands to the server: the configuration, over the environment."""
 
+import argparse
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from feature_repo.publish import feature_store
 from homefeed.config import load_config
-from homefeed.errors import ConfigError, ServerError
-from homefeed_cli.serve import server_settings, stay
+from homefeed.errors import ConfigError, ServerError, UsageError
+from homefeed_cli.serve import serve, server_settings, stay
 from serving.features import OnlineReader, store_settings
 from serving.settings import Settings
 
@@ -80,6 +81,24 @@ def test_under_json_only_the_document_is_on_standard_output(
     said = capsys.readouterr()
     assert "at http://127.0.0.1:1" in (said.err if as_json else said.out)
     assert (said.out if as_json else said.err) == ""
+
+
+def test_a_server_that_was_still_loading_is_called_ready_once_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers, looks = iter([False, False, True]), iter([True, True, True])
+    server = started(lambda: next(looks, None) or interrupted())
+    client = SimpleNamespace(ready=lambda: {"ready": next(answers)})
+    server.client = lambda: nullcontext(client)
+    stay(server, tmp_path, as_json=False)
+    _, first, *later = capsys.readouterr().out.splitlines()
+    assert first.startswith("loading the champion")
+    assert later == ["ready"]
+
+
+def test_no_workers_are_refused_before_anything_starts() -> None:
+    with pytest.raises(UsageError, match="--workers is 0; give 1 or more"):
+        serve(argparse.Namespace(workers=0))
 
 
 def test_a_server_that_ends_by_itself_is_an_error_that_names_its_log(tmp_path: Path) -> None:

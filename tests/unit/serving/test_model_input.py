@@ -94,3 +94,11 @@ def test_what_a_user_acted_on_is_the_same_served_and_in_training(
     assert served.familiarity[:, 0].tolist() == trained.tolist()
     assert 0 < trained.sum() < len(items)
     assert len(served.items) <= history_length
+
+
+def test_only_actions_that_had_arrived_by_the_request_are_said_to_be_merged(read_state):
+    early, late = (
+        read_state(MIDNIGHT_S + after_s, realtime=True).merged_from_log for after_s in (1, 1000)
+    )
+    assert early < late
+    assert read_state(MIDNIGHT_S + 1000, realtime=False).merged_from_log == 0
