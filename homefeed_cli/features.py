@@ -8,6 +8,8 @@ from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
 
+LATEST_S = 1e11  # the year 5138
+
 
 def add(parsers: Parsers) -> None:
     """Add the verbs of this group."""
@@ -17,7 +19,16 @@ def add(parsers: Parsers) -> None:
     verb.add_argument("user", help="user id, as in your log")
     verb.add_argument("--arm", default="", help="arm of the running A/B test; else the champion")
     verb.add_argument("--text-id", action="store_true", help="the id is text though it looks whole")
-    verb.add_argument("--at", type=float, help="as of this time (seconds), for simulated clocks")
+    verb.add_argument("--at", type=seconds, help="as of this time (seconds), for simulated clocks")
+
+
+def seconds(text: str) -> float:
+    """A time of the command line: seconds since 1970."""
+    value = float(text)
+    if not 0 <= value < LATEST_S:  # nor a NaN
+        hint = "; are these milliseconds?" if value >= LATEST_S else ""
+        raise argparse.ArgumentTypeError(f"{text} is no time; give seconds since 1970{hint}")
+    return value
 
 
 def as_typed(user: int | str) -> str:
