@@ -30,7 +30,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q homefeed homefeed_cli components pipelines feature_repo serving
 	@touch $@
 
-run: $(VENV)/.ready ## the whole lifecycle: DATA=world (default), a folder, or a sequence file
+run: $(VENV)/.ready ## the whole lifecycle: DATA=world (default) or a folder
 	@$(BIN)/homefeed run --data "$(DATA)" $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 test: $(VENV)/.ready ## lint, import contracts and all tests

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from homefeed import errors
-from homefeed.artifacts import read_json, write_json
+from homefeed.artifacts import read_json, write_json, writing
+from homefeed.devices import require_device
 from homefeed.errors import HomefeedError
 from homefeed.progress import Progress
 from homefeed.training.ray_head import ray_address
@@ -152,6 +153,23 @@ def fit_with_ray(
     return Path(result.checkpoint.path)
 
 
+def fit_in_this_process(
+    loop: Loop, settings: dict[str, Any], run: RayRun, result: str, out: Path
+) -> list[dict[str, float]]:
+    """``loop`` without Ray, as one worker; ``result`` of its last checkpoint becomes ``out``."""
+    require_device(run.resources.device, "training.device")
+    metrics: list[dict[str, float]] = []
+
+    def report(reported: dict[str, float], folder: Path | None) -> None:
+        metrics.append(reported)
+        if folder is not None and (folder / result).exists():
+            with writing(out) as beside:
+                shutil.copytree(folder / result, beside)
+
+    loop(settings, Worker(device=run.resources.device), None, report)
+    return metrics
+
+
 def _require_gpus(resources: TrainingResources) -> None:
     """A local cluster never gains a GPU: say at once what Ray would wait for."""
     if resources.device != "cuda" or "RAY_ADDRESS" in os.environ:
@@ -160,7 +178,9 @@ def _require_gpus(resources: TrainingResources) -> None:
 
     found = int(ray.cluster_resources().get("GPU", 0))
     if found < resources.num_workers:
-        advice = f"--set training.num_workers={found}" if found else "--set training.device=cpu"
+        advice = f"--set training.num_workers={found}"
+        if not found:
+            advice = "--set training.device=cpu --set training.backend=gloo"
         raise HomefeedError(
             f"{resources.num_workers} workers need a GPU each, this machine has {found} GPUs for "
             f"them; give {advice}"

@@ -9,7 +9,6 @@ from typing import Any
 from homefeed.artifacts import writing
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
-from homefeed.devices import require_device
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.training.fit_ranker import (
     RankerFit,
@@ -18,7 +17,7 @@ from homefeed.training.fit_ranker import (
 )
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_plan import planned_steps
-from homefeed.training.ray import RayRun, fit_with_ray, read_metrics
+from homefeed.training.ray import RayRun, fit_in_this_process, fit_with_ray, read_metrics
 from homefeed.training.workers import Worker
 
 RANKERS = "rankers"
@@ -48,26 +47,12 @@ def train_rankers_with_ray(
         "show": run.resources.num_workers == 0,
     }
     if run.resources.num_workers == 0:
-        return _in_this_process(settings, run, out)
+        return fit_in_this_process(ranker_loop, settings, run, RANKERS, Path(out))
     steps = planned_steps(config, TrainingSet.open(training_set))
     last = fit_with_ray(ranker_loop, settings, run, label="rankers", steps=steps)
     with writing(Path(out)) as beside:
         shutil.copytree(last / RANKERS, beside)
     return read_metrics(run)
-
-
-def _in_this_process(settings: dict[str, Any], run: RayRun, out: Path) -> list[dict[str, float]]:
-    require_device(run.resources.device, "training.device")
-    metrics: list[dict[str, float]] = []
-
-    def report(reported: dict[str, float], folder: Path | None) -> None:
-        metrics.append(reported)
-        if folder is not None and (folder / RANKERS).exists():
-            with writing(Path(out)) as beside:
-                shutil.copytree(folder / RANKERS, beside)
-
-    ranker_loop(settings, Worker(device=run.resources.device), None, report)
-    return metrics
 
 
 def ranker_loop(settings: dict[str, Any], worker: Worker, resume: Path | None, report: Any) -> None:

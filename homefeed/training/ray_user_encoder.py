@@ -2,16 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from homefeed.artifacts import writing
-from homefeed.devices import require_device
-from homefeed.training.ray import RayRun, fit_with_ray, read_metrics
+from homefeed.training.ray import RayRun, fit_in_this_process, fit_with_ray, read_metrics
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.user_encoder_loop import user_encoder_loop
-from homefeed.training.workers import Worker
 
 
 def train_user_encoder_with_ray(
@@ -45,22 +42,8 @@ def train_user_encoder_with_ray(
     }
     settings["show"] = run.resources.num_workers == 0  # the driver shows it otherwise
     if run.resources.num_workers == 0:
-        return _in_this_process(settings, run, out)
+        return fit_in_this_process(user_encoder_loop, settings, run, "encoder", Path(out))
     last = fit_with_ray(user_encoder_loop, settings, run, label="user encoder", steps=config.steps)
     with writing(Path(out)) as beside:
         shutil.copytree(last / "encoder", beside)
     return read_metrics(run)
-
-
-def _in_this_process(settings: dict[str, Any], run: RayRun, out: Path) -> list[dict[str, float]]:
-    require_device(run.resources.device, "training.device")
-    metrics: list[dict[str, float]] = []
-
-    def report(reported: dict[str, float], folder: Path | None) -> None:
-        metrics.append(reported)
-        if folder is not None and (folder / "encoder").exists():
-            with writing(Path(out)) as beside:
-                shutil.copytree(folder / "encoder", beside)
-
-    user_encoder_loop(settings, Worker(device=run.resources.device), None, report)
-    return metrics
