@@ -13,10 +13,13 @@ def carry_out_verdict(
     config: str,
     code_version: str,
     run: str,
+    piece: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Promote, hold or roll back; the ledger keeps the reason."""
+    """Promote, hold or roll back; the ledger keeps the reason, piece says who is champion now."""
     from pathlib import Path
 
     from homefeed.steps.abtests import carry_out_step
 
-    carry_out_step(Path(checked.path), Path(verdict.path), Path(gate.path), config, run)
+    carry_out_step(
+        Path(checked.path), Path(verdict.path), Path(gate.path), config, Path(piece.path), run
+    )

@@ -19,6 +19,7 @@ def write_report(
     releases: dsl.Input[dsl.Artifact],
     gate: dsl.Input[dsl.Artifact],
     abtest: dsl.Input[dsl.Artifact],
+    promotion: dsl.Input[dsl.Artifact],
     code_version: str,
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Artifact],
@@ -29,7 +30,7 @@ def write_report(
     from homefeed.steps.reports import report_step
 
     pieces = [checked, sequences, training, evaluation, embeddings, published]
-    pieces += [training_set, ranking, releases, gate, abtest]
+    pieces += [training_set, ranking, releases, gate, abtest, promotion]
     report_step(
         [Path(piece.path) for piece in pieces],
         f"Homefeed: the lifecycle on {Path(data).name}",

@@ -10,6 +10,8 @@ import yaml
 
 from homefeed.errors import ConfigError
 
+_MOST_LISTED = 16  # words that one line can hold; of more dotted keys it names the sections
+
 
 def one_of(key: str, value: str, known: tuple[str, ...]) -> None:
     """Raise ValueError unless the value is one of the known; ``build`` adds the section's name."""
@@ -42,6 +44,8 @@ def suggestion(word: str, known: typing.Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
+    if len(known) > _MOST_LISTED:
+        known = sorted({f"{key.partition('.')[0]}.*" if "." in key else key for key in known})
     return f"; known: {', '.join(known)}"
 
 
@@ -78,7 +82,7 @@ def build(cls: type, values: dict[str, Any], prefix: str = "") -> Any:
     try:
         return cls(**arguments)
     except ValueError as error:
-        raise ConfigError(f"{prefix.rstrip('.') or cls.__name__}: {error}") from None
+        raise ConfigError(f"{prefix.rstrip('.')}: {error}" if prefix else str(error)) from None
 
 
 def _convert(kind: Any, value: Any, name: str) -> Any:

@@ -44,8 +44,8 @@ def add(parsers: Parsers) -> None:
 
 
 def start(args: argparse.Namespace) -> Answer:
-    """Check that the arms' releases exist, write the definition, wait for the server."""
-    from homefeed.abtest.definition import read_definition
+    """Check the arms' releases and what is counted, write the definition, wait for the server."""
+    from homefeed.abtest.definition import read_definition, require_known_actions
     from homefeed.abtest.running import start_test
     from homefeed.abtest.starting import start_and_wait
     from homefeed.release.registry import ReleaseRegistry
@@ -54,8 +54,8 @@ def start(args: argparse.Namespace) -> Answer:
     config = config_of(args)
     definition = read_definition(args.definition)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    for arm in definition.arms.values():
-        registry.open(arm.release)
+    releases = [registry.open(arm.release) for arm in definition.arms.values()]
+    require_known_actions(definition, {t for release in releases for t in release.action_types})
     began = {"at_s": time.time(), "champion": registry.champion()}
     if args.no_wait:
         state = start_test(config.workspace, definition, **began)

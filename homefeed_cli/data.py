@@ -116,8 +116,35 @@ def checked(args: argparse.Namespace) -> Answer:
         {"table": name, "read": t.read, "kept": t.kept, "set aside": t.read - t.kept}
         for name, t in report.tables.items()
     ]
-    text = f"{table(rows)}\n{shown}/data_docs/index.html"
+    text = f"{table(rows)}\n{shown}/data_docs/index.html{_too_small(out)}"
     return Answer({**report.to_json(), "out": str(shown)}, text)
+
+
+def _too_small(checked_folder: Path) -> str:
+    """What a run will refuse about good rows that are too few, told where it costs nothing."""
+    import polars as pl
+
+    from homefeed.data.contract import Dataset
+    from homefeed.data.splits import DAY_S, SHORTEST_DAYS
+    from homefeed.schema import TIMESTAMP, USER_ID
+
+    actions = Dataset.open(checked_folder).scan(ACTIONS)
+    time_ms = pl.col(TIMESTAMP).filter(pl.col(TIME_KNOWN))
+    users, span_ms = (
+        actions.select(pl.col(USER_ID).n_unique(), span=time_ms.max() - time_ms.min())
+        .collect()
+        .row(0)
+    )
+    days = 0.0 if span_ms is None else span_ms / 1000 / DAY_S
+    found = []
+    if users < 2:
+        found.append(f"it has {users} user, and a run holds some users out")
+    if days < SHORTEST_DAYS:
+        found.append(
+            f"its times span {days:.2f} days, and a run needs {SHORTEST_DAYS:.2f} or more "
+            "(or sequences.ranker_days and sequences.evaluation_days set)"
+        )
+    return "".join(f"\ntoo small for a run: {reason}" for reason in found)
 
 
 def _require_apart(out: Path, data: str, dataset: "Dataset") -> None:

@@ -67,7 +67,7 @@ class Display:
             print(
                 f"homefeed: {where} {run.status}: {run.error}\n"
                 f"  log: homefeed pipeline logs {run.run_id}\n"
-                "  the same command again resumes at this step",
+                "  once it is mended, the same command goes on at the first step that it concerns",
                 file=sys.stderr,
             )
 

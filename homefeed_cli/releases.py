@@ -7,6 +7,10 @@ from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, table
 
+TWO_CLOCKS = """\
+times: a run on `world` decides in the world's own time, you in the machine's; the rows are in
+the order in which they were decided"""
+
 
 def add(parsers: Parsers) -> None:
     """Add the three verbs."""
@@ -69,7 +73,15 @@ def history(args: argparse.Namespace) -> Answer:
         for e in entries
     ]
     text = table(rows) if rows else "no releases yet; make one with `homefeed run`"
+    if any(e.run and _is_of_a_world(registry, e.to_version) for e in entries):
+        text += f"\n{TWO_CLOCKS}"
     return Answer([dataclasses.asdict(e) for e in entries], text)
+
+
+def _is_of_a_world(registry: Any, version: int | None) -> bool:
+    from homefeed.data.contract import WORLD
+
+    return version is not None and registry.ledger.manifest(version).dataset.startswith(f"{WORLD} ")
 
 
 def _moment(text: str) -> float:

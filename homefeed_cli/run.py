@@ -38,7 +38,6 @@ def run(args: argparse.Namespace) -> Answer:
     """Run the lifecycle with its services beside it; end with the summary and what to try."""
     from homefeed.artifacts import read_json
     from homefeed.recipes import recipe
-    from homefeed.release.registry import ReleaseRegistry
     from homefeed_cli.follow import run_and_show
     from pipelines.local import only_writer
 
@@ -56,8 +55,7 @@ def run(args: argparse.Namespace) -> Answer:
     summary = read_json(_output(folder, "write-report", "summary"))
     report = folder / "report.html"
     report.write_bytes(_output(folder, "write-report", "report").read_bytes())
-    champion = f"champion: release {ReleaseRegistry(config.workspace).champion()}"
-    text = f"\n{summary['summary']}\n\n{champion}\nreport: {report}"
+    text = f"\n{summary['summary']}\n\nreport: {report}"
     text += f"\n{_next(config.workspace, place)}"
     minutes, seconds = divmod(round(finished.seconds), 60)
     text += f"\n\ndone in {minutes} min {seconds} s"

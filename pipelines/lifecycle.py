@@ -45,5 +45,6 @@ def lifecycle(
         releases=ranked["releases_piece"],
         gate=ranked["gate_piece"],
         abtest=tested["abtest_piece"],
+        promotion=tested["promotion_piece"],
         code_version=code_version,
     ).set_caching_options(enable_caching=False)

@@ -180,11 +180,14 @@ def abtest_stage(p: Outputs, log: Outputs, ranked: Outputs) -> Outputs:
         abtest=p["abtest"],
         **common,
     ).set_caching_options(enable_caching=False)
-    carry_out_verdict(
+    carried_out = carry_out_verdict(
         checked=log["checked"],
         verdict=analysed.outputs["verdict"],
         gate=ranked["gate"],
         run=RUN,
         **common,
     ).set_caching_options(enable_caching=False)
-    return {"abtest_piece": analysed.outputs["piece"]}
+    return {
+        "abtest_piece": analysed.outputs["piece"],
+        "promotion_piece": carried_out.outputs["piece"],
+    }

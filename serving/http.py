@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -159,7 +160,15 @@ def make_app(edge: Edge) -> Starlette:
     async def docs(request: Request) -> Response:
         return HTMLResponse(DOCS_PAGE)
 
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        allowed = error.headers if isinstance(error, HTTPException) else None
+        known = ", ".join(sorted(document()["paths"]))
+        said = f"{request.method} {request.url.path} is not served; paths: {known} (see /docs)"
+        return JSONResponse({"error": said}, status_code=status, headers=allowed)
+
     return Starlette(
+        exception_handlers={404: refused, 405: refused},
         routes=[
             Route("/v1/feed", edge.feed, methods=["POST"]),
             Route("/v1/rank", edge.rank, methods=["POST"]),
@@ -167,7 +176,7 @@ def make_app(edge: Edge) -> Starlette:
             Route("/v1/explain/{request_id}", edge.explain, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
             Route("/docs", docs, methods=["GET"]),
-        ]
+        ],
     )
 
 

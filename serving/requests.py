@@ -56,11 +56,21 @@ class PostedAction:
 def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise RequestError(f"the body is a JSON {_kind(value)}; send an object")
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's fields; one that is there twice is refused: nobody knows which was meant."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in value if names.count(name) > 1)
+        raise RequestError(f"field {_show(twice)} is there twice; send it once")
     return value
 
 
@@ -163,7 +173,8 @@ def request_time_ms(value: Mapping[str, Any], settings: Settings) -> int:
         )
     at_s = _number(value, "at")
     if not 0 <= at_s < 1e11:
-        raise RequestError(f"at is {at_s:g}; give seconds since 1970 (are these milliseconds?)")
+        hint = "; are these milliseconds?" if at_s > 0 else ""
+        raise RequestError(f"at is {at_s:g}; give seconds since 1970{hint}")
     return round(at_s * 1000)
 
 
@@ -240,8 +251,10 @@ def _text(value: Mapping[str, Any], name: str, *, default: str | None = None) ->
     given = value.get(name, default)
     if given is None and default is not None:
         return default
-    if not isinstance(given, str) or len(given) > MAX_ID_LENGTH:
+    if not isinstance(given, str):
         raise RequestError(f"{name} is {_show(given)}; send a string")
+    if len(given) > MAX_ID_LENGTH:
+        raise RequestError(f"{name} has {len(given)} characters; send at most {MAX_ID_LENGTH}")
     if given == "" and default is None:
         raise RequestError(f"{name} is empty; send a string")
     _require_utf8(given, name)

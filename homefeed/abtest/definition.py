@@ -15,6 +15,7 @@ Arms name release versions, never aliases: what an arm serves cannot change unde
 """
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import yaml
 
 from homefeed.artifacts import hash_json, writing
 from homefeed.errors import ConfigError
-from homefeed.plain_values import build
+from homefeed.plain_values import build, suggestion
 
 PER = ("user", "request")
 DIRECTIONS = ("up", "down")
@@ -136,6 +137,8 @@ def read_definition(path: Path) -> Definition:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"test definition {path} does not exist") from None
+    except IsADirectoryError:
+        raise ConfigError(f"test definition {path} is a folder; give its YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -145,6 +148,10 @@ def read_definition(path: Path) -> Definition:
 
 def parse_definition(values: dict[str, Any], where: str = "test definition") -> Definition:
     """Build a definition from plain values; ``where`` names their source in errors."""
+    fields = [field.name for field in dataclasses.fields(Definition)]
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key!r}{suggestion(str(key), fields)}")
     for key in ("name", "arms", "primary"):
         if not values.get(key):
             raise ConfigError(f"{where}: `{key}` is missing; a test needs name, arms and primary")
@@ -160,6 +167,17 @@ def parse_definition(values: dict[str, Any], where: str = "test definition") -> 
         raise ConfigError(f"{where}: {_missing(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def require_known_actions(definition: Definition, known: Collection[str]) -> None:
+    """Raise ConfigError where a metric counts a type that is not ``known``: it would stay at 0."""
+    for metric in definition.metrics:
+        for action in metric.actions:
+            if action not in known:
+                raise ConfigError(
+                    f"metric {metric.name!r} counts {action!r}, which no arm's release knows, so "
+                    f"that no server takes it{suggestion(action, known)}"
+                )
 
 
 def write_definition(path: Path, definition: Definition) -> None:

@@ -14,6 +14,7 @@ from homefeed.data.vocabulary import ExternalId, typed_id
 from homefeed.errors import ConfigError, DatasetError
 
 DAY_S = 86_400
+SHORTEST_DAYS = 5 / 3  # of a log, without set days: three fifths of it are a day for the encoders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,8 @@ def timeline_for(
     ranker = _default_days(span, 7.0) if ranker_days is None else ranker_days
     if evaluation <= 0 or ranker <= 0:
         raise ConfigError(
-            f"evaluation_days {evaluation:g} and ranker_days {ranker:g} must be above 0"
+            f"sequences.evaluation_days {evaluation:g} and sequences.ranker_days {ranker:g} must "
+            "be above 0"
         )
     t1_s = last_s - round(evaluation * DAY_S)
     t0_s = t1_s - round(ranker * DAY_S)
@@ -80,7 +82,7 @@ def timeline_for(
         raise DatasetError(
             f"the log spans {span:.2f} days; {ranker:g} for the ranker and {evaluation:g} for "
             f"evaluation leave less than {min_encoder_days:g} for the encoders: give a longer "
-            "log, or smaller ranker_days, evaluation_days or min_encoder_days"
+            "log, or set smaller sequences.ranker_days and sequences.evaluation_days"
         )
     return Timeline(t0_s=t0_s, t1_s=t1_s, t2_s=last_s)
 

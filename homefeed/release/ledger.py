@@ -78,7 +78,7 @@ class Ledger:
         """The manifest of a version. Raises ReleaseError where there is none."""
         rows = self._read("SELECT manifest FROM releases WHERE version = ?", (version,))
         if not rows:
-            known = ", ".join(map(str, self.versions())) or "none; run `homefeed pipeline run`"
+            known = ", ".join(map(str, self.versions())) or "none; make one with `homefeed run`"
             raise ReleaseError(f"there is no release version {version}; known: {known}")
         return ReleaseManifest.from_json(json.loads(rows[0][0]))
 

@@ -48,6 +48,12 @@ class Release:
         """Folder of the ranker."""
         return self.manifest.ranker.path(self.workspace)
 
+    @property
+    def action_types(self) -> tuple[str, ...]:
+        """The action types that its ranker reads: a server takes no others."""
+        names = read_json(self.ranker_path / "ranker.json")["inputs"]["action_types"]
+        return tuple(name for name in names if name)
+
     def newest_snapshot(self, before_s: float | None = None) -> Path:
         """The newest snapshot of this release's user encoder; see ``newest_snapshot``."""
         return newest_snapshot(self.workspace, self.encoder_hash, before_s=before_s)

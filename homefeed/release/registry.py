@@ -121,10 +121,14 @@ class ReleaseRegistry:
         """Return to ``previous``. Raises ReleaseError where there is none of the same log."""
 
         def target(state: LedgerState) -> int:
+            if state.champion is None:
+                raise ReleaseError(
+                    "nothing to roll back: there is no champion yet; make one with `homefeed run`"
+                )
             if state.previous is None:
                 raise ReleaseError(
-                    f"nothing to roll back to: champion is {state.champion or 'not set'} and it "
-                    "has no predecessor; promote a release with `homefeed promote`"
+                    f"nothing to roll back to: champion is {state.champion} and it has no "
+                    "predecessor; promote a release with `homefeed promote`"
                 )
             now, then = (self.ledger.manifest(v).dataset for v in (state.champion, state.previous))
             if now != then:

@@ -80,6 +80,14 @@ def no_test_piece(reason: str) -> Piece:
     )
 
 
+def promotion_piece(champion: int | None, said: str) -> Piece:
+    """Who is champion once the verdict is carried out."""
+    return Piece(
+        title="Promotion: what the verdict was worth",
+        figures=[Figure(name="champion now", value=f"release {champion}", note=said)],
+    )
+
+
 def _lifts(comparisons: Sequence[Comparison]) -> list[Figure]:
     return [
         Figure(

@@ -42,7 +42,12 @@ from homefeed.recipes import read_config, read_section
 from homefeed.release.entries import Action
 from homefeed.release.gate import GateDecision
 from homefeed.release.registry import ReleaseRegistry
-from homefeed.report.pieces_abtest import live_piece, no_test_piece, reranking_piece
+from homefeed.report.pieces_abtest import (
+    live_piece,
+    no_test_piece,
+    promotion_piece,
+    reranking_piece,
+)
 from homefeed.steps.ranking import SCORES, judged_heads
 from homefeed.steps.releases import ARMS, acting_registry, dataset_clock
 
@@ -181,15 +186,15 @@ def recorded_values(
 
 
 def carry_out_step(
-    checked: Path, verdict_path: Path, gate: Path, config: str, run: str = ""
+    checked: Path, verdict_path: Path, gate: Path, config: str, piece: Path, run: str = ""
 ) -> str:
     """Carry the verdict out: promote on ship, and only then; the ledger keeps the reason.
 
     A shipping arm also has to have passed the gate: a refused one is held, and the ledger says so.
 
     Hold and roll back leave the champion where it is (unless roll back finds a treatment champion,
-    which lost: then the registry goes back to its predecessor). Returns a sentence that says what
-    was done.
+    which lost: then the registry goes back to its predecessor). ``piece`` tells who is champion
+    now; returns a sentence that says what was done.
     """
     where, verdict = read_config(config), read_json(verdict_path)
     registry = acting_registry(where, checked, run)
@@ -197,6 +202,7 @@ def carry_out_step(
     if verdict["live"]:  # a simulated clock stands at the log's end, the test came after it
         now_s = max(now_s, last_logged_s(where.workspace / EVENTS, verdict["test"]) + 1)
     said = carry_out(registry, where.workspace, verdict, read_json(gate), now_s)
+    promotion_piece(registry.champion(), said).save(piece)
     print(f"= {said}")
     return said
 

@@ -98,9 +98,10 @@ def releases_step(
     registry.set_challenger(rows[-1]["release"], "goes into the A/B test")
     write_json(out, {"arms": rows, "champion": registry.champion()})
     text = ", ".join(f"{row['arm']} = {row['release']}" for row in rows)
+    stands = f"champion {registry.champion()} until the verdict"
     Piece(
         title="Releases",
-        figures=[Figure(name="releases", value=text, note=f"champion {registry.champion()}")],
+        figures=[Figure(name="releases", value=text, note=stands)],
         tables=[Table(title="One release per arm", rows=rows)],
     ).save(piece)
     print(f"= {text}; champion {registry.champion()}")

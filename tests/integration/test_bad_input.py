@@ -154,6 +154,24 @@ def test_ids_of_any_script_are_kept_as_they_are(shop: Any, homefeed: Any, tmp_pa
     assert set(kept["user_id"]) == set(names)
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (_rows(users=1), ["it has 1 user, and a run holds some users out"]),
+        (_rows(days=1), ["its times span 0.95 days, and a run needs 1.67 or more"]),
+        (_rows(), []),
+    ],
+    ids=["single user", "one day", "enough"],
+)
+def test_a_check_that_passes_says_where_a_run_will_find_the_log_too_small(
+    rows: pl.DataFrame, told: list[str], shop: Any, homefeed: Any
+) -> None:
+    said = homefeed("data", "check", shop(rows))
+    assert said.code == 0
+    assert said.out.count("too small for a run: ") == len(told)
+    assert all(words in said.out for words in told)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "expected"),
@@ -171,6 +189,10 @@ def test_a_log_that_is_too_small_is_told_before_anything_is_trained(
     last = said.err.splitlines()[-3:]  # the error, where the log is, how to go on
     assert last[0].startswith("homefeed: step fit-item-encoder failed: ")
     assert all(words in last[0] for words in expected), last[0]
+    assert (
+        last[2]
+        == "  once it is mended, the same command goes on at the first step that it concerns"
+    )
     assert "Traceback" not in said.err
     (outputs,) = (tmp_path / "workspace" / "runs").glob("*/artifacts/*/fit-item-encoder")
     assert [p.name for p in outputs.iterdir() if p.name != "executor_output.json"] == []

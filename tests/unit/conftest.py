@@ -39,7 +39,10 @@ def make_manifest(workspace: Path) -> Callable[..., ReleaseManifest]:
             ),
             "ranker": _artifact(
                 workspace, f"rankers/{ranker}", "ranker.json",
-                {"hash": ranker_hash, "user_encoder_hash": USER_HASH},
+                {
+                    "hash": ranker_hash, "user_encoder_hash": USER_HASH,
+                    "inputs": {"action_types": ["", "click", "long_view"]},
+                },
             ),
         }  # fmt: skip
         hashes = {"item_encoder": ITEM_HASH, "user_encoder": USER_HASH, "ranker": ranker_hash}

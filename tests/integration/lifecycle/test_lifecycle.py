@@ -62,6 +62,19 @@ def test_it_ends_with_the_summary_a_report_and_three_commands(lived: Any) -> Non
     assert len(re.findall(r"^  homefeed ", advised, re.MULTILINE)) == 3
 
 
+def test_summary_and_report_end_with_who_is_champion_once_the_verdict_is_carried_out(
+    lived: Any,
+) -> None:
+    run = _newest(lived.workspace, "lifecycle").run_id
+    made = [e for e in Ledger(lived.workspace / "ledger.db").entries() if e.run == run]
+    champion = [e for e in made if e.action in ("promote", "rollback", "hold")][-1].to_version
+    figures = lived.out.partition("\nreport: ")[0].splitlines()
+    last = [line for line in figures if line.strip()][-1]
+    assert re.match(rf"champion now +release {champion}  ", last)
+    report = Path(re.search(r"^report: (.+)$", lived.out, re.MULTILINE)[1])
+    assert f"<td>champion now</td><td><b>release {champion}</b></td>" in report.read_text()
+
+
 @pytest.fixture(scope="module")
 def looped(lived: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two simulated days under two arms, in process and over HTTP, before anything goes on."""

@@ -59,7 +59,7 @@ def test_any_change_of_the_definition_changes_its_hash():
         ({"primary": {"name": "x", "action": ["a"]}}, "'primary.action'; did you mean 'actions'"),
         ({"arms": {"a": {"release": 1, "wait": 2}, "b": {"release": 2}}}, "unknown key"),
         ({"arms": {"a": {"release": "champion"}, "b": {"release": 2}}}, "alias can move"),
-        ({"arms": {"a": {"release": 1}}}, "two arms or more, found 1"),
+        ({"arms": {"a": {"release": 1}}}, "t.yaml: a test needs two arms or more, found 1"),
         ({"arms": {"a": {}, "b": {"release": 2}}}, "arm: `release` is missing"),
         ({"arms": {"a": {"release": 1, "weight": 0}, "b": {"release": 2}}}, "weight must be above"),
         ({"control": "c"}, "control 'c' is no arm"),
@@ -71,6 +71,10 @@ def test_any_change_of_the_definition_changes_its_hash():
         ({"primary": {"name": "x", "per": "request"}}, "requests per request"),
         ({"guardrails": [{"name": "clicks", "actions": ["like"]}]}, "'clicks' is there twice"),
         ({"name": ""}, "`name` is missing"),
+        (
+            {"primary": None, "primry": {"name": "x"}},
+            "unknown key 'primry'; did you mean 'primary'",
+        ),
         ({"min_effect": "much"}, "min_effect must be a number"),
     ],
 )
@@ -85,6 +89,8 @@ def test_a_file_that_is_missing_or_no_yaml_is_one_clear_error(tmp_path):
     (tmp_path / "bad.yaml").write_text("name: [")
     with pytest.raises(ConfigError, match="is not YAML"):
         read_definition(tmp_path / "bad.yaml")
+    with pytest.raises(ConfigError, match="is a folder"):
+        read_definition(tmp_path)
     (tmp_path / "list.yaml").write_text("- a")
     with pytest.raises(ConfigError, match="holds no keys"):
         read_definition(tmp_path / "list.yaml")

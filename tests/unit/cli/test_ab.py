@@ -209,3 +209,23 @@ def test_a_test_that_no_server_answers_is_stopped_and_the_server_was_asked_where
     assert all_states(workspace)["t"].status == STOPPED
     (row, _) = homefeed("ab", "status", "--json").json
     assert row["status"] == "stopped"
+
+
+@pytest.mark.usefixtures("champions")
+@pytest.mark.parametrize("place", ["primary", "guardrail"])
+def test_a_metric_of_an_action_that_no_arm_knows_is_refused_before_the_test_begins(
+    homefeed: Any, workspace: Path, tmp_path: Path, place: str
+) -> None:
+    known, unknown = ({"name": name, "actions": [name]} for name in ("long_view", "long_veiw"))
+    values = {"name": "t", "arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": known}
+    values |= {"primary": unknown} if place == "primary" else {"guardrails": [unknown]}
+    write_definition(tmp_path / "t.yaml", parse_definition(values))
+    said = homefeed("ab", "start", "t.yaml", "--no-wait")
+    assert said.code == 2
+    assert "metric 'long_veiw' counts 'long_veiw', which no arm's release knows" in said.err
+    assert "did you mean 'long_view'?" in said.err
+    assert all_states(workspace) == {}
+    write_definition(
+        tmp_path / "t.yaml", parse_definition(values | {"primary": known, "guardrails": []})
+    )
+    assert homefeed("ab", "start", "t.yaml", "--no-wait").code == 0

@@ -148,7 +148,9 @@ def test_rollback_does_not_go_back_to_another_logs_champion(registry, make_manif
 
 
 def test_rollback_without_any_champion_says_so(registry):
-    with pytest.raises(ReleaseError, match="champion is not set"):
+    with pytest.raises(
+        ReleaseError, match="there is no champion yet; make one with `homefeed run`"
+    ):
         registry.rollback("hm")
 
 

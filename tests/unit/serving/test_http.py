@@ -67,6 +67,21 @@ def test_a_refused_request_is_one_clear_line(edge):
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/feed", 405), ("POST", "/v2/feed", 404), ("GET", "/", 404)],
+)
+def test_a_path_or_method_that_is_not_served_is_json_too_and_names_what_is(
+    edge, method, path, status
+):
+    response = ask(edge, method, path)
+    assert response.status_code == status
+    said = response.json()["error"]
+    assert said.startswith(f"{method} {path} is not served; paths: ")
+    assert "/v1/rank" in said
+    assert response.headers.get("Allow") == ("POST" if status == 405 else None)
+
+
+@pytest.mark.parametrize(
     ("error", "status"),
     [
         (RequestError("bad"), 400),

@@ -43,6 +43,9 @@ def test_integer_and_text_ids_stay_what_they_are():
         (body(user_id=1, usr=2), "unknown field 'usr'"),
         (body(user_id=1, surfce="x"), "did you mean 'surface'?"),
         (body(user_id=1, surface=3), "surface is 3; send a string"),
+        (body(user_id=1, surface="x" * 9999), "surface has 9999 characters; send at most 512"),
+        (b'{"user_id": 1, "k": 5, "k": 50}', 'field "k" is there twice; send it once'),
+        (b'{"user_id": {"a": 1, "a": 2}}', 'field "a" is there twice'),
     ],
 )
 def test_a_bad_feed_request_is_refused_in_one_line_that_says_why(sent, says):
@@ -62,6 +65,9 @@ def test_a_request_carries_its_own_time_only_under_the_simulated_clock():
 def test_a_time_in_milliseconds_is_recognised():
     with pytest.raises(RequestError, match="milliseconds"):
         parse_feed(body(user_id=1, at=1_700_000_000_000), SIMULATED)
+    with pytest.raises(RequestError) as refused:
+        parse_feed(body(user_id=1, at=-5), SIMULATED)
+    assert str(refused.value) == "at is -5; give seconds since 1970"
 
 
 def test_candidates_are_ranked_in_full_unless_k_says_less():
