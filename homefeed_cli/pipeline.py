@@ -30,6 +30,11 @@ def add(parsers: Parsers) -> None:
     ):
         verb = add_verb(group, name, function, summary, f"homefeed pipeline {name}")
         verb.add_argument("run_id", nargs="?", default="", help="as `homefeed pipeline list` shows")
+    summary = "Delete what old runs wrote for their own steps; records, logs and reports stay."
+    verb = add_verb(group, "clean", clean, summary, "homefeed pipeline clean --keep 5")
+    verb.add_argument(
+        *("--keep",), type=_count, default=5, metavar="N", help="newest runs to leave whole (5)"
+    )
     summary = "Compile a pipeline, or all, to versioned YAML."
     verb = add_verb(group, "compile", compiled, summary, "homefeed pipeline compile --out build/")
     verb.add_argument("name", nargs="?", help="one pipeline; all if left out")
@@ -104,6 +109,24 @@ def logs(args: argparse.Namespace) -> Answer:
     path = runs / run.run_id / "log.txt"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return Answer({"run_id": run.run_id, "path": str(path), "log": text}, text)
+
+
+def clean(args: argparse.Namespace) -> Answer:
+    """Delete old runs' artifacts, while no run is writing."""
+    from pipelines.local import only_writer
+    from pipelines.runs import clear_artifacts
+
+    workspace = config_of(args).workspace
+    with only_writer(workspace):
+        cleared = [run.run_id for run in clear_artifacts(workspace / "runs", args.keep)]
+    text = "\n".join(f"{run_id}: artifacts deleted" for run_id in cleared)
+    return Answer({"cleared": cleared}, text or f"nothing to delete beyond the newest {args.keep}")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; give 0 or more")
+    return int(text)
 
 
 def compiled(args: argparse.Namespace) -> Answer:

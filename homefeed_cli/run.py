@@ -119,8 +119,9 @@ def _free_port(config: Config) -> int:
 def _output(folder: Path, step: str, name: str) -> Path:
     """Where a step of this run wrote an artifact."""
     from homefeed.errors import PipelineError
+    from pipelines.runs import ARTIFACTS
 
-    found = sorted((folder / "artifacts").glob(f"*/{step}/{name}"))
+    found = sorted((folder / ARTIFACTS).glob(f"*/{step}/{name}"))
     if not found:
         raise PipelineError(f"step {step} left no {name} below {folder}; see its log.txt")
     return found[-1]

@@ -20,6 +20,7 @@ def main(run_folder: Path) -> None:
     from kfp import local
 
     from pipelines.catalogue import PIPELINES
+    from pipelines.runs import ARTIFACTS
 
     warnings.filterwarnings("ignore", message="You may be attemping to run a task")
     # kfp tells of what it took from the cache outside of its own logger.
@@ -28,7 +29,7 @@ def main(run_folder: Path) -> None:
     # workspace_root is never given: kfp deletes it after each run.
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(run_folder / "artifacts"),
+        pipeline_root=str(run_folder / ARTIFACTS),
         enable_caching=True,
         cache_root=str(run_folder.parent.parent / "cache"),
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from homefeed.artifacts import read_json, write_json
 from homefeed.errors import PipelineError
+
+ARTIFACTS = "artifacts"  # folder of a run: what its steps wrote
 
 
 @dataclass
@@ -88,6 +91,18 @@ def list_runs(runs: Path) -> list[Run]:
             run.status, run.exit_code = "lost", 2
             run.error = "its process is gone; the same command goes on where it stopped"
     return sorted(loaded, key=lambda run: run.started + run.run_id, reverse=True)
+
+
+def clear_artifacts(runs: Path, keep: int) -> list[Run]:
+    """Delete the artifacts of all runs but the newest ``keep``; records, logs and reports stay.
+
+    Nothing else reads them: releases, snapshots and days have copies of their own, and a step
+    whose cached output is gone runs again. Returns the runs that had some.
+    """
+    cleared = [run for run in list_runs(runs)[keep:] if (runs / run.run_id / ARTIFACTS).exists()]
+    for run in cleared:
+        shutil.rmtree(runs / run.run_id / ARTIFACTS)
+    return cleared
 
 
 def _is_alive(pid: int) -> bool:

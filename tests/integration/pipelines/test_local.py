@@ -13,7 +13,7 @@ from filelock import FileLock
 from homefeed.config import Config, PipelinesConfig
 from homefeed.errors import BusyError
 from pipelines.local import run_pipeline
-from pipelines.runs import load_run
+from pipelines.runs import clear_artifacts, load_run
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
@@ -58,6 +58,25 @@ def test_a_failed_run_names_step_and_error_and_resumes_there(
     assert _steps(_run(config, how)) == [("first", "cached"), ("second", "cached")]
     other = _run(config, how, data="other text")
     assert _steps(other) == [("first", "done"), ("second", "done")]
+
+
+def test_cleaning_leaves_records_and_logs_and_the_next_run_makes_again_what_is_gone(
+    toy: Any, config: Config, how: Path
+) -> None:
+    how.write_text("pass")
+    first, second = _run(config, how), _run(config, how, data="other text")
+    runs = config.workspace / "runs"
+    assert [run.run_id for run in clear_artifacts(runs, keep=1)] == [first.run_id]
+    assert not (runs / first.run_id / "artifacts").exists()
+    assert (runs / second.run_id / "artifacts").exists()
+    assert load_run(runs, first.run_id) == first
+    assert (runs / first.run_id / "log.txt").exists()
+    assert clear_artifacts(runs, keep=1) == [], "what was cleaned is not cleaned again"
+    assert _steps(_run(config, how, data="other text")) == [
+        ("first", "cached"),
+        ("second", "cached"),
+    ]
+    assert _steps(_run(config, how)) == [("first", "done"), ("second", "done")]
 
 
 def test_a_refused_threshold_ends_with_code_three(toy: Any, config: Config, how: Path) -> None:

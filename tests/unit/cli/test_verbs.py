@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from homefeed.config import Config
 from homefeed.plain_values import flatten
@@ -16,7 +17,7 @@ from homefeed.recipes import recipe
 from homefeed_cli.main import _print as print_answer
 from homefeed_cli.verb import Answer, table
 from pipelines.names import NAMES
-from pipelines.runs import Step, new_run
+from pipelines.runs import Run, Step, new_run
 
 
 def test_config_show_prints_each_value_and_where_it_came_from(
@@ -91,6 +92,24 @@ def test_compile_writes_one_file_a_pipeline_named_by_its_version(
     assert path.name.startswith("daily-0.")
     assert yaml.safe_load(path.read_text())["pipelineInfo"]["name"] == "daily"
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_pipeline_clean_names_the_runs_that_it_emptied_and_refuses_beside_a_run(
+    homefeed: Any, tmp_path: Path
+) -> None:
+    workspace = tmp_path / ".homefeed"
+    for name in ("old", "new"):
+        run = Run(name, "daily", {}, status="succeeded", started=f"2025 {name == 'new'}")
+        (workspace / "runs" / name / "artifacts").mkdir(parents=True)
+        run.save(workspace / "runs")
+    with FileLock(workspace / "writer.lock"):
+        said = homefeed("pipeline", "clean", "--keep", "1")
+    assert (said.code, said.out) == (2, "")
+    assert "another pipeline run is writing" in said.err
+    assert homefeed("pipeline", "clean", "--keep", "1").out == "old: artifacts deleted\n"
+    assert homefeed("pipeline", "clean", "--keep", "1", "--json").json == {"cleared": []}
+    assert (workspace / "runs" / "new" / "artifacts").exists()
+    assert "'-1' is no number of runs" in homefeed("pipeline", "clean", "--keep=-1").err
 
 
 def test_an_empty_history_and_no_tests_say_how_to_begin(homefeed: Any) -> None:
