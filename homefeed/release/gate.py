@@ -65,6 +65,12 @@ def without_champion(rule: GateRule, challenger: np.ndarray) -> GateDecision:
     return GateDecision(passed=True, reason="there is no champion yet", figures=figures)
 
 
+def not_compared(rule: GateRule, challenger: np.ndarray, reason: str) -> GateDecision:
+    """There is a champion, but nothing to compare with it: refused, for a person to decide."""
+    figures = {"metric": rule.metric, "challenger": _mean(challenger), "users": len(challenger)}
+    return GateDecision(passed=False, reason=reason, figures=figures)
+
+
 def decide(
     rule: GateRule,
     champion: np.ndarray,

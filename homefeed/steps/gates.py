@@ -13,20 +13,22 @@ from homefeed.data.contract import Dataset
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
-from homefeed.evaluation.ranking import RankingReport, compare_scores, predict
-from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker_artifact import load_ranker
-from homefeed.models.ranker_batch import ItemTables
-from homefeed.models.user_encoders import load_user_encoder
+from homefeed.errors import ArtifactError, ReleaseError
+from homefeed.evaluation.ranking import RankingReport, compare_scores
 from homefeed.recipes import read_config
 from homefeed.release.entries import Action, LedgerEntry
-from homefeed.release.gate import GateDecision, GateRule, decide, without_champion
-from homefeed.release.opened import Release
+from homefeed.release.gate import (
+    GateDecision,
+    GateRule,
+    decide,
+    not_compared,
+    without_champion,
+)
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
+from homefeed.steps.champion import score_release
 from homefeed.steps.ranking import SCORES, judged_heads
 from homefeed.steps.releases import ARMS, acting_registry
-from homefeed.training.ranker_batches import RankerData
 
 CHAMPION = "champion"
 COHORTS = ("few actions", "some actions", "many actions")
@@ -52,12 +54,17 @@ def gate_step(
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
     registry = acting_registry(where, checked, run)
     champion = registry.champion()
-    scores = _challengers(evaluations)
-    unscored = _score_champion(registry, champion, opened, store, scores)
+    scores, unscored = _challengers(evaluations), "there is no champion yet"
+    if champion is not None:
+        release = registry.open(champion)
+        try:
+            scores[CHAMPION] = score_release(release, opened, store, where.training.device)
+        except (ArtifactError, ReleaseError) as error:
+            unscored = f"champion {champion} cannot be scored on this holdout: {error}"
     report = compare_scores(scores, opened, opened.requests_of(EVALUATION))
     head = judged_heads(dataset, report)[0]
     decisions = {
-        arm["arm"]: _decide(where.gate, report, arm["arm"], head, store, unscored)
+        arm["arm"]: _decide(where.gate, report, arm["arm"], head, store, champion, unscored)
         for arm in arms[1:]
     }
     write_json(out, {name: decision.to_json() for name, decision in decisions.items()})
@@ -109,48 +116,21 @@ def _challengers(evaluations: Path) -> dict[str, np.ndarray]:
         return {arm.name: arrays[arm.ranker] for arm in ARMS}
 
 
-def _score_champion(
-    registry: ReleaseRegistry,
-    champion: int | None,
-    opened: TrainingSet,
-    store: SequenceStore,
-    scores: dict[str, np.ndarray],
-) -> str:
-    """Add the champion's scores to ``scores``; returns why not, where it cannot be scored here."""
-    if champion is None:
-        return "there is no champion yet"
-    release = registry.open(champion)
-    if release.manifest.items_hash != store.meta.items_hash:
-        return f"champion {champion} was made for another item vocabulary and cannot be scored here"
-    ranker = load_ranker(release.ranker_path)
-    kind = ranker.config.user_vector
-    if kind != "none" and opened.encoder_hash(kind) != release.encoder_hash:
-        return f"champion {champion} reads another {kind} encoder than this holdout was joined with"
-    data = RankerData(opened, store, [kind])
-    ranker.bind(_tables(release, kind))
-    scores[CHAMPION] = predict(ranker, data, opened.requests_of(EVALUATION))
-    return ""
-
-
-def _tables(release: Release, kind: str) -> ItemTables:
-    encoder = load_user_encoder(release.user_encoder_path)
-    match = {} if kind == "none" else {kind: encoder.item_vectors()}
-    return ItemTables(vectors=ItemEncoder.open(release.item_encoder_path).vectors, match=match)
-
-
 def _decide(
     config: GateConfig,
     report: RankingReport,
     arm: str,
     head: str,
     store: SequenceStore,
+    version: int | None,
     unscored: str,
 ) -> GateDecision:
     rule = GateRule(metric=f"HIT@3 {head}", **asdict(config))
     challenger = report.figures[arm][head].users
+    if version is None:
+        return without_champion(rule, challenger.value)
     if CHAMPION not in report.figures:
-        decision = without_champion(rule, challenger.value)
-        return GateDecision(passed=True, reason=unscored, figures=decision.figures)
+        return not_compared(rule, challenger.value, unscored)
     champion = report.figures[CHAMPION][head].users
     return decide(rule, champion.value, challenger.value, _cohorts(store, challenger.user))
 
