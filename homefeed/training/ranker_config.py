@@ -28,7 +28,7 @@ class RankerFitConfig:
     head_weights: Mapping[str, float] = field(default_factory=dict)  # of a head's loss; else 1
     label_matrix: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     report_every: int = 50  # steps
-    checkpoint_every: int = 500  # steps
+    checkpoint_every: int = 100  # steps
     seed: int = 0
 
     def __post_init__(self) -> None:

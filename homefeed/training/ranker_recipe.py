@@ -33,7 +33,7 @@ class RankerRecipe:
     @classmethod
     def tiny(cls) -> "RankerRecipe":
         """Seconds."""
-        return cls(fit=_fit(epochs=0.5, checkpoint_every=10_000))
+        return cls(fit=_fit(epochs=0.5, checkpoint_every=10))
 
     @classmethod
     def small(cls) -> "RankerRecipe":

@@ -27,7 +27,7 @@ class UserEncoderConfig:
     sketch_width: int = 0  # counters per row of the count-min sketches, a power of two; 0: enough
     seed: int = 0
     report_every: int = 50  # steps between reported metrics
-    checkpoint_every: int = 500  # steps between checkpoints
+    checkpoint_every: int = 100  # steps between checkpoints
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_users", "positions_per_user", "report_every"):

@@ -11,8 +11,8 @@ import pytest
 from homefeed_cli.main import main
 
 SMALLER = {
-    **{"training.num_workers": 0, "training.embed_workers": 0, "serving.port": 3371},
-    **{"world.users": 200, "world.items": 300, "user_encoder.steps": 20},
+    **{"serving.port": 3371, "world.users": 200, "world.items": 300},
+    **{"user_encoder.steps": 20, "user_encoder.checkpoint_every": 5},
     **{"evaluation.bootstrap_samples": 50, "ranker.fit.epochs": 0.25},
 }
 
@@ -27,7 +27,7 @@ class Lived:
     code: int = -1
 
     def options(self) -> list[str]:
-        """What keeps every call in this workspace, without Ray."""
+        """What keeps every call in this workspace, and as small."""
         chosen = {**SMALLER, "storage.root": self.workspace}
         return [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
 
