@@ -1,5 +1,6 @@
 """User-bootstrap intervals: users are drawn with replacement, never actions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,19 +82,27 @@ def _resampled_means(
     filled: np.ndarray, present: np.ndarray, samples: int, seed: int, chunk_draws: int
 ) -> np.ndarray:
     """Means [samples, M] over users drawn with replacement; NaN where a draw has no value."""
-    num_users, num_columns = filled.shape
+    means = np.full((samples, filled.shape[1]), np.nan)
+    first = 0
+    for times in draws_of_users(len(filled), samples, seed, chunk_draws):
+        count = times @ present
+        chunk = slice(first, first + len(times))
+        np.divide(times @ filled, count, out=means[chunk], where=count > 0)
+        first = chunk.stop
+    return means
+
+
+def draws_of_users(
+    num_users: int, samples: int, seed: int, chunk_draws: int = CHUNK_DRAWS
+) -> Iterator[np.ndarray]:
+    """How often each user was drawn, float64 [b, U], some of the ``samples`` draws at a time."""
     generator = np.random.default_rng(seed)
-    means = np.full((samples, num_columns), np.nan)
     per_chunk = max(1, chunk_draws // max(num_users, 1))
     for start in range(0, samples if num_users else 0, per_chunk):
         rows = range(start, min(start + per_chunk, samples))
-        times = np.stack(  # how often each user was drawn
+        yield np.stack(
             [
                 np.bincount(generator.integers(num_users, size=num_users), minlength=num_users)
                 for _ in rows
             ]
         ).astype(np.float64)
-        count = times @ present
-        chunk = slice(rows.start, rows.stop)
-        np.divide(times @ filled, count, out=means[chunk], where=count > 0)
-    return means

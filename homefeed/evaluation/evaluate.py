@@ -12,6 +12,7 @@ from homefeed.errors import require_count
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
+from homefeed.evaluation.coverage import coverage_of_lists
 from homefeed.evaluation.index import Columns, Topics, acted_on_items, columns_for, sample_index
 from homefeed.evaluation.refresh import ONCE, Queries, queries_for
 from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
@@ -46,7 +47,7 @@ class _ModeResult:
     ranks: np.ndarray  # int64 [T] against the whole index
     fresh_ranks: np.ndarray  # int64 [T] with the items that the user had acted on taken out
     fresh_rivals: np.ndarray  # int64 [T] index items that were left then, the target not counted
-    top_counts: np.ndarray  # int64 [num_index] how many top lists hold each index item
+    top: np.ndarray  # int32 [Q, K] index columns of each query's top list
     entropy: np.ndarray  # float64 [Q]
 
 
@@ -76,7 +77,8 @@ def evaluate_model(
             f"{mode}/{view}/{metric}": _of_all(value, asked, cases)
             for (view, metric), value in values.items()
         }
-        measured += _measure(mode, values, result, asked, config)
+        measured += _measure(mode, values, asked, config)
+        measured.append(_coverage(mode, result, queries, asked, columns, config))
     encoder = getattr(model, "encoder", None)
     report = EvaluationReport(
         model=model.name,
@@ -117,7 +119,7 @@ def _score(
         ranks=np.empty(num_targets, np.int64),
         fresh_ranks=np.empty(num_targets, np.int64),
         fresh_rivals=np.empty(num_targets, np.int64),
-        top_counts=np.zeros(columns.num_index, np.int64),
+        top=np.empty((num_queries, min(config.coverage_depth, columns.num_index)), np.int32),
         entropy=np.empty(num_queries),
     )
     topic = topics.number[columns.items[: columns.num_index]]
@@ -128,7 +130,7 @@ def _score(
         top = metrics.top_columns(
             scores[:, : columns.num_index], max(config.coverage_depth, config.entropy_depth)
         )
-        np.add.at(result.top_counts, top[:, : config.coverage_depth].ravel(), 1)
+        result.top[chunk] = top[:, : config.coverage_depth]
         result.entropy[chunk] = metrics.interest_entropy(topic[top[:, : config.entropy_depth]])
         row = queries.target_query[targets] - chunk.start
         column = columns.column[cases.target_item[targets]]
@@ -211,7 +213,6 @@ def _values(
 def _measure(
     mode: str,
     values: dict[tuple[str, str], np.ndarray],
-    result: _ModeResult,
     cases: Cases,
     config: EvaluationConfig,
 ) -> Iterator[Measurement]:
@@ -230,15 +231,33 @@ def _measure(
             users=estimate.users,
             targets=num_targets[view],
         )
-    yield Measurement(
+
+
+def _coverage(
+    mode: str,
+    result: _ModeResult,
+    queries: Queries,
+    cases: Cases,
+    columns: Columns,
+    config: EvaluationConfig,
+) -> Measurement:
+    found = coverage_of_lists(
+        result.top,
+        queries.row,
+        len(cases.users),
+        columns.num_index,
+        samples=config.bootstrap_samples,
+        seed=config.seed,
+    )
+    return Measurement(
         mode=mode,
         view="all",
         metric=f"p90_coverage@{config.coverage_depth}",
-        mean=metrics.coverage(result.top_counts),
-        low=None,
-        high=None,
-        users=len(cases.users),
-        targets=num_targets["all"],
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        users=found.users,
+        targets=int(cases.view("all").sum()),
     )
 
 

@@ -92,16 +92,17 @@ def top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
     return np.take_along_axis(chosen, order, axis=1)
 
 
-def coverage(counts: np.ndarray, share: float = 0.9) -> float:
+def coverage(counts: np.ndarray, share: float = 0.9, size: int | None = None) -> float:
     """P90 coverage: the smallest fraction of the index that makes up 90 % of all top lists.
 
-    counts [I]: how many users' top list holds each index item. Returns a value in [0, 1].
+    counts [I]: how many top lists hold each index item; items that none holds may be left out where
+    ``size`` gives the index's. Returns a value in [0, 1].
     """
     total = counts.sum()
     if total == 0:
         return 0.0
     filled = np.cumsum(np.sort(counts)[::-1])
-    return float((np.searchsorted(filled, share * total, side="left") + 1) / len(counts))
+    return float((np.searchsorted(filled, share * total, side="left") + 1) / (size or len(counts)))
 
 
 def interest_entropy(topics: np.ndarray) -> np.ndarray:

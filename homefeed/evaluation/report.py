@@ -20,7 +20,7 @@ class Measurement:
     view: str  # all, known, new, new_known
     metric: str  # recall@10, recall@50, percentile_rank, p90_coverage@10, interest_entropy@50
     mean: float
-    low: float | None  # user-bootstrap interval; None for a figure of the whole population
+    low: float | None  # user-bootstrap interval; None where there is none
     high: float | None
     users: int
     targets: int

@@ -1,13 +1,14 @@
-"""The code version follows every source file, uncommitted edits included."""
+"""The code version follows every source file, uncommitted edits included, and the libraries."""
 
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import homefeed
-from pipelines.code_version import PACKAGES, ROOT, code_version, commit
+from pipelines.code_version import LIBRARIES, PACKAGES, ROOT, code_version, commit
 
 
 @pytest.fixture
@@ -55,6 +56,14 @@ def test_a_new_a_moved_and_a_removed_file_change_it_and_other_files_do_not(sourc
     (source / "components" / "new.py").unlink()
     assert len({before, with_new, moved}) == 3
     assert code_version(source) == before
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_upgraded_library_changes_it(library: str) -> None:
+    def upgraded(name: str) -> str:
+        return f"{version(name)}.1" if name == library else version(name)
+
+    assert code_version(installed=upgraded) != code_version() == code_version(installed=version)
 
 
 def test_outside_of_a_checkout_the_commit_is_the_code_version(source: Path) -> None:
