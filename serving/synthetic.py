@@ -31,6 +31,7 @@ from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 ACTION_TYPES = ("", "click", "like", "hide")
 SURFACES = ("", "home", "related")
 HEADS = ("click", "like")
+NEGATIVE = ("hide",)
 SHOWN = 60  # items that each user was shown lately
 
 
@@ -142,6 +143,7 @@ def _manifest(
         item_count=sizes.num_items,
         vector_dim=sizes.dim,
         user_vector_dim=sizes.dim,
+        negative=NEGATIVE,
     )
     config = variant(release.get("variant", "full"), user_vector="mean_recent")
     path = sizes.root / "rankers" / f"ranker-{number}"
