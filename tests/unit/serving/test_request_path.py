@@ -84,6 +84,12 @@ def test_an_action_that_was_posted_is_in_the_next_requests_sequence(known):
     assert after["features"]["sequence_length"] == 2
 
 
+def test_a_posted_action_that_took_time_and_says_no_other_is_in_the_next_requests_sequence(known):
+    assert post(known, [click(1050, duration_s=600)], arrived_ms=AT_MS - 1)["accepted"] == 1
+    told = known.path.explain(feed(known)["request_id"])["features"]
+    assert (told["sequence_length"], told["merged_from_log"]) == (2, 1)
+
+
 def test_an_arm_without_real_time_reads_only_what_was_published(known, make_release):
     known.served = Served(champion=1, releases={1: make_release(realtime=False)})
     post(known, [click(1050)])
