@@ -50,7 +50,7 @@ class UserState:
     shown_ms: Mapping[str, int]  # typed item → when it was last shown, as far as remembered
     hidden: frozenset[str]  # of these, what was shown within the window of `shown_window_s`
     watermark: int = 0
-    merged_from_log: int = 0
+    merged_from_log: int = 0  # of the sequence's actions, those that the log added
     realtime_failed: bool = False
     reasons: tuple[str, ...] = field(default=())
 
@@ -121,11 +121,7 @@ class UserReads:
             shown_ms=shown_ms,
             hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),
             watermark=stored.watermark,
-            merged_from_log=sum(
-                a.seq > stored.watermark and a.available_ms < request_ms for a in logged
-            )
-            if realtime
-            else 0,
+            merged_from_log=sum(action.from_log for action in sequence[-read:]),
             realtime_failed=failed_log and realtime,
             reasons=tuple(reasons),
         )
