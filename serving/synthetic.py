@@ -196,6 +196,7 @@ def _publish(
             "durations_s": [[1.0] * length] * sizes.num_users,
             "flags": [[1] * length] * sizes.num_users,
             "shown_items": [[f"i:{sizes.item_id(int(i))}" for i in row] for row in shown],
+            "earlier_items": [[]] * sizes.num_users,
             "shown_ms": [[1000 * (sizes.as_of_s - 3 * 86_400)] * SHOWN] * sizes.num_users,
         }
     )

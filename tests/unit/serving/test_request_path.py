@@ -84,28 +84,6 @@ def test_an_action_that_was_posted_is_in_the_next_requests_sequence(known):
     assert after["features"]["sequence_length"] == 2
 
 
-def test_a_posted_action_that_took_time_and_says_no_other_is_in_the_next_requests_sequence(known):
-    assert post(known, [click(1050, duration_s=600)], arrived_ms=AT_MS - 1)["accepted"] == 1
-    told = known.path.explain(feed(known)["request_id"])["features"]
-    assert (told["sequence_length"], told["merged_from_log"]) == (2, 1)
-
-
-def test_distinct_events_of_one_second_count_each_and_one_posted_again_counts_once(known):
-    second = AT_MS // 1000 - 60
-    first = click(1050, event_id="a", timestamp=second + 0.1)
-    post(known, [first, click(1050, event_id="b", timestamp=second + 0.7)])
-    assert post(known, [first])["duplicates"] == 1
-    told = known.path.explain(feed(known)["request_id"])["features"]
-    assert (told["sequence_length"], told["merged_from_log"]) == (3, 2)
-
-
-def test_what_the_published_row_holds_already_is_not_counted_as_merged(known):
-    at_s = AT_MS // 1000 - 2 * 86_400
-    post(known, [click(1003, timestamp=at_s + 0.5), click(1004, timestamp=at_s)])
-    told = known.path.explain(feed(known)["request_id"])["features"]
-    assert (told["sequence_length"], told["merged_from_log"]) == (2, 1)
-
-
 def test_an_arm_without_real_time_reads_only_what_was_published(known, make_release):
     known.served = Served(champion=1, releases={1: make_release(realtime=False)})
     post(known, [click(1050)])
