@@ -42,6 +42,7 @@ NOW_S, DAY_S = 1_700_000_000, 86_400
 ENCODER, SERVICE, LENGTH = "ab" * 8, "release_bench", 100
 BATCH = 5_000
 SHOWN = 60  # items that a user was shown lately
+EARLIER = 100  # items that a user acted on before the sequence
 
 
 def main() -> None:
@@ -214,6 +215,7 @@ def synthetic_sequences(users: list[str], rng: np.random.Generator) -> pl.DataFr
             "durations_s": rng.exponential(20, size=shape).astype(np.float32).tolist(),
             "flags": np.ones(shape, np.int32).tolist(),
             "shown_items": items[rng.integers(len(items), size=(len(users), SHOWN))].tolist(),
+            "earlier_items": items[rng.integers(len(items), size=(len(users), EARLIER))].tolist(),
             "shown_ms": [list(range(1000 * NOW_S, 1000 * NOW_S - SHOWN, -1))] * len(users),
         }
     )

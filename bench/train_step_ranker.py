@@ -63,6 +63,7 @@ class SyntheticSet(TrainingSet):
             stats=tuple(f"s{n}" for n in range(STATS)),
             action_types=("", "save", "click", "closeup", "hide"),
             surfaces=("", "home"),
+            negative=("hide",),
             item_count=ITEMS,
             sequences_hash="",
             label_hash="",

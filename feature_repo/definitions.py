@@ -31,11 +31,13 @@ VECTOR_FEATURES = (VECTOR, VECTOR_AS_OF)
 ITEM_IDS, ACTION_TYPES, SURFACES = "item_ids", "action_types", "surfaces"
 TIMES, DURATIONS, FLAGS = "times_s", "durations_s", "flags"
 SHOWN_ITEMS, SHOWN_TIMES = "shown_items", "shown_ms"
+EARLIER_ITEMS = "earlier_items"  # acted on before the sequence
 WATERMARK = "watermark"
 SEQUENCE_AS_OF = "sequence_as_of_s"
 SEQUENCE_LISTS = (ITEM_IDS, ACTION_TYPES, SURFACES, TIMES, DURATIONS, FLAGS)
 SHOWN_LISTS = (SHOWN_ITEMS, SHOWN_TIMES)
-SEQUENCE_FEATURES = (*SEQUENCE_LISTS, *SHOWN_LISTS, WATERMARK, SEQUENCE_AS_OF)
+SEQUENCE_FEATURES = (*SEQUENCE_LISTS, *SHOWN_LISTS, EARLIER_ITEMS, WATERMARK, SEQUENCE_AS_OF)
+ADDED_LATER = (EARLIER_ITEMS,)  # rows that were published before it are whole without it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ def _sequence_view(log: str, user: "feast.Entity", offline: Path) -> "feast.Feat
         FLAGS: Array(Int32),
         SHOWN_ITEMS: Array(String),
         SHOWN_TIMES: Array(Int64),
+        EARLIER_ITEMS: Array(String),
         WATERMARK: Int64,
         SEQUENCE_AS_OF: Int64,
     }

@@ -10,6 +10,7 @@ from feature_repo.connection import FeastConnection
 from feature_repo.definitions import (
     ACTION_TYPES,
     DURATIONS,
+    EARLIER_ITEMS,
     FLAGS,
     ITEM_IDS,
     SEQUENCE_AS_OF,
@@ -41,6 +42,7 @@ class OnlineSequence:
     flags: np.ndarray  # uint8 [L], bits of schema.ActionFlag
     shown_items: tuple[str, ...] = ()  # typed ids that impressions showed lately, newest first
     shown_ms: tuple[int, ...] = ()  # when each of them was last shown
+    earlier_items: tuple[str, ...] = ()  # typed ids of items acted on before these L actions
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -131,6 +133,7 @@ def describe(features: OnlineFeatures, views: Sequence["FeatureView"]) -> dict[s
             "age_s": features.sequence_age_s,
             "watermark": features.watermark,
             "length": 0 if sequence is None else len(sequence),
+            "earlier_items": 0 if sequence is None else len(sequence.earlier_items),
             "shown_lately": 0 if sequence is None else len(sequence.shown_items),
             "actions": [] if sequence is None else _actions(sequence),
         },
@@ -167,6 +170,7 @@ def _vector(row: dict[str, Any]) -> np.ndarray:
 
 
 def _sequence(row: dict[str, Any]) -> OnlineSequence:
+    earlier = row.get(EARLIER_ITEMS)  # absent in a row that was published before it was added
     return OnlineSequence(
         item_ids=tuple(row[ITEM_IDS].string_list_val.val),
         action_types=tuple(row[ACTION_TYPES].string_list_val.val),
@@ -176,6 +180,7 @@ def _sequence(row: dict[str, Any]) -> OnlineSequence:
         flags=np.array(row[FLAGS].int32_list_val.val, dtype=np.uint8),
         shown_items=tuple(row[SHOWN_ITEMS].string_list_val.val),
         shown_ms=tuple(row[SHOWN_TIMES].int64_list_val.val),
+        earlier_items=() if earlier is None else tuple(earlier.string_list_val.val),
     )
 
 

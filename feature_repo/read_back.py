@@ -9,6 +9,7 @@ from feature_repo.connection import FeastConnection
 from feature_repo.definitions import (
     ACTION_TYPES,
     DURATIONS,
+    EARLIER_ITEMS,
     FLAGS,
     ITEM_IDS,
     JOIN_KEY,
@@ -70,6 +71,7 @@ def require_sequences(
             and sequence.flags.tolist() == wanted[FLAGS]
             and list(sequence.shown_items) == wanted[SHOWN_ITEMS]
             and list(sequence.shown_ms) == wanted[SHOWN_TIMES]
+            and list(sequence.earlier_items) == wanted[EARLIER_ITEMS]
         )
         if not equal:
             raise _different(view, wanted[JOIN_KEY])

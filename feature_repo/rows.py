@@ -9,6 +9,7 @@ import polars as pl
 
 from feature_repo.definitions import (
     DURATIONS,
+    EARLIER_ITEMS,
     FLAGS,
     JOIN_KEY,
     SEQUENCE_AS_OF,
@@ -31,6 +32,7 @@ SEQUENCE_SCHEMA: dict[str, pl.DataType] = {
     FLAGS: pl.List(pl.Int32()),
     SHOWN_ITEMS: pl.List(pl.String()),
     SHOWN_TIMES: pl.List(pl.Int64()),
+    EARLIER_ITEMS: pl.List(pl.String()),
 }
 
 
@@ -147,6 +149,7 @@ def _encode_sequences(frame: pl.DataFrame) -> Encoded:
     columns[FLAGS] = list(integer_lists(frame[FLAGS], "int32_list_val"))
     columns[SHOWN_ITEMS] = list(text_lists(frame[SHOWN_ITEMS]))
     columns[SHOWN_TIMES] = list(integer_lists(frame[SHOWN_TIMES], "int64_list_val"))
+    columns[EARLIER_ITEMS] = list(text_lists(frame[EARLIER_ITEMS]))
     columns |= {name: list(integers(frame[name])) for name in (WATERMARK, SEQUENCE_AS_OF)}
     return Encoded(frame[JOIN_KEY].to_list(), columns)
 

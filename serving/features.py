@@ -48,6 +48,7 @@ def stored_user(features: OnlineFeatures) -> StoredUser | None:
         why_no_vector=None if vector is not None else _why_no_vector(features),
         row=() if features.sequence is None else _chronological(features.sequence),
         shown_ms=_shown(features.sequence),
+        earlier=() if features.sequence is None else features.sequence.earlier_items,
         watermark=features.watermark,
     )
 

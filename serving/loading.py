@@ -7,7 +7,7 @@ the side that computes.
 Shapes: I items of the vocabulary (row 0 is padding), S statistics, D vector dimension.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from homefeed.models.scorer import Scorer
 
 LEDGER_FILE = "ledger.db"
-_DISLIKES = frozenset({"hide", "hate", "dislike", "report", "skip", "not_interested", "unfollow"})
 _MOST_LISTED = 5_000  # popular and recent items kept: beyond it no feed reaches
 
 
@@ -51,7 +50,7 @@ def load_served(settings: Settings, version: int) -> ServedRelease:
     """What the CPU service needs of a release. Raises ReleaseError, ArtifactError."""
     release, snapshot = _opened(settings.workspace, version)
     inputs = read_json(release.ranker_path / "ranker.json")["inputs"]
-    items = snapshot.items
+    heads, items = tuple(inputs["heads"]), snapshot.items
     if items.size != snapshot.meta.item_count:
         raise ArtifactError(
             f"snapshot {snapshot.path} has {snapshot.meta.item_count:,} items, its vocabulary "
@@ -66,8 +65,8 @@ def load_served(settings: Settings, version: int) -> ServedRelease:
         hash=release.release_hash,
         feature_service=release.feature_service,
         realtime=release.manifest.realtime,
-        utility=utility_of(tuple(inputs["heads"]), settings.utility_weights()),
-        heads=tuple(inputs["heads"]),
+        utility=utility_of(heads, inputs.get("negative", ()), settings.utility_weights()),
+        heads=heads,
         snapshot_as_of_s=snapshot.meta.as_of_s,
         dim=snapshot.meta.dim,
         items=IdTable.of(items),
@@ -112,11 +111,18 @@ def load_scorer(settings: Settings, version: int) -> "Scorer":
     return scorer
 
 
-def utility_of(heads: tuple[str, ...], weights: Mapping[str, float]) -> dict[str, float]:
-    """Head → weight: those that were set, else all heads alike and dislikes against."""
+def utility_of(
+    heads: Collection[str], negative: Collection[str], weights: Mapping[str, float]
+) -> dict[str, float]:
+    """Head → weight in the score that orders a feed.
+
+    ``weights`` are those that were set: a head that they leave out weighs 0. Where none were set,
+    a head weighs 1, and -1 where its action type is ``negative`` in the log's own contract. A
+    ranker from before its description told the negative types has none.
+    """
     if weights:
         return {head: weights.get(head, 0.0) for head in heads}
-    return {head: -1.0 if head in _DISLIKES else 1.0 for head in heads}
+    return {head: -1.0 if head in negative else 1.0 for head in heads}
 
 
 def _unverified(workspace: Path, version: int) -> Release:

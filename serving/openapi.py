@@ -9,6 +9,7 @@ _AT = {
     "type": "number",
     "description": "the request's own time, seconds since 1970; only with --simulated-clock",
 }
+_BEGAN = "when it began, seconds since 1970; default: duration_s before it arrived"
 _ERROR = {
     "description": "one line that says what was wrong and what to do",
     "content": {
@@ -48,7 +49,7 @@ _ACTION = {
         "user_id": _ID,
         "item_id": _ID,
         "action_type": {"type": "string"},
-        "timestamp": {"type": "number", "description": "seconds since 1970; default: now"},
+        "timestamp": {"type": "number", "description": _BEGAN},
         "duration_s": {"type": "number"},
         "surface": {"type": "string"},
         "request_id": {"type": "string", "description": "of the feed that showed the item"},

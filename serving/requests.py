@@ -154,7 +154,7 @@ def parse_action(value: Any, arrived_ms: int, action_types: frozenset[str]) -> P
         user_id=_id(value, "user_id"),
         item_id=_id(value, "item_id"),
         action_type=action_type,
-        time_ms=_timestamp_ms(value, arrived_ms),
+        time_ms=_timestamp_ms(value, arrived_ms, duration_s),
         duration_s=duration_s,
         surface=_text(value, "surface", default=""),
         request_id=_text(value, "request_id", default="") or None,
@@ -178,9 +178,10 @@ def request_time_ms(value: Mapping[str, Any], settings: Settings) -> int:
     return round(at_s * 1000)
 
 
-def _timestamp_ms(value: Mapping[str, Any], arrived_ms: int) -> int:
+def _timestamp_ms(value: Mapping[str, Any], arrived_ms: int, duration_s: float) -> int:
+    """When the action began; without a timestamp it had just ended when it arrived."""
     if "timestamp" not in value:
-        return arrived_ms
+        return max(arrived_ms - round(duration_s * 1000), 0)
     time_s = _number(value, "timestamp")
     if time_s * 1000 > arrived_ms + _DAY_S * 1000:
         hint = "; are these milliseconds?" if time_s > 1e11 else ""

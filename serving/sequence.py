@@ -3,10 +3,12 @@
 The row carries the log's number up to which it holds every action (its watermark), so an action
 is in the row or after the watermark, never in neither. It may be in both: numbers are given as
 actions arrive, and one that the row could not hold yet may stand before others that it holds.
+Within the log each action counts: the log has refused what was posted again.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving.logged import Action
 
@@ -21,6 +23,7 @@ class PastAction:
     time_ms: int
     duration_s: float = 0.0
     time_known: bool = True
+    from_log: bool = field(default=False, compare=False)  # merged, not published
 
     @property
     def ended_ms(self) -> int:
@@ -40,23 +43,33 @@ def merge(
 
     ``row`` is chronological, ``logged`` ordered by number. An action counts if it was available
     strictly before the request: its time plus its duration, and its arrival (section 11). Order
-    is by time; ties keep the row before the log, and the log's order. An action told twice
-    (one item, one type, one second) counts once.
+    is by time; ties keep the row before the log, and the log's order. An action of the row is
+    one of the log where they agree in item, type and second: the row has no milliseconds and no
+    event ids. Each of the row's stands for one of the log's, so that two of one second stay two.
     """
     merged = [action for action in row if action.ended_ms < request_ms]
-    told = {_second(action) for action in merged}
+    told = Counter(map(_second, merged))
     for action in logged:
-        if action.seq <= watermark or action.available_ms >= request_ms:
+        if action.available_ms >= request_ms:
             continue
-        past = PastAction(
-            action.item_id, action.action_type, action.surface, action.time_ms, action.duration_s
-        )
-        if (key := _second(past)) not in told:
-            told.add(key)
-            merged.append(past)
+        if told[key := _second(action)]:
+            told[key] -= 1
+        elif action.seq > watermark:
+            merged.append(_of_log(action))
     merged.sort(key=lambda action: action.time_ms)
     return merged[-length:]
 
 
-def _second(action: PastAction) -> tuple[str, str, int]:
+def _of_log(action: Action) -> PastAction:
+    return PastAction(
+        action.item_id,
+        action.action_type,
+        action.surface,
+        action.time_ms,
+        action.duration_s,
+        from_log=True,
+    )
+
+
+def _second(action: PastAction | Action) -> tuple[str, str, int]:
     return (action.item_id, action.action_type, action.time_ms // 1000)

@@ -47,7 +47,7 @@ class Settings:
     scorer_threads: int = 1  # that share one request's candidates, per worker
     scorer_precision: str = "float32"  # float32, bfloat16 or fastest
     scorer_device: str = "cpu"  # cpu or cuda
-    utility: str = ""  # head=weight,...: what orders a feed; empty: all heads alike
+    utility: str = ""  # head=weight,...: what orders a feed; empty: 1, negative -1
     explanations: int = 20_000  # kept for /v1/explain, oldest forgotten first
     durable_sync: str = "FULL"  # SQLite's `synchronous` for the event log: FULL or NORMAL
 

@@ -31,6 +31,7 @@ from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 ACTION_TYPES = ("", "click", "like", "hide")
 SURFACES = ("", "home", "related")
 HEADS = ("click", "like")
+NEGATIVE = ("hide",)
 SHOWN = 60  # items that each user was shown lately
 
 
@@ -142,6 +143,7 @@ def _manifest(
         item_count=sizes.num_items,
         vector_dim=sizes.dim,
         user_vector_dim=sizes.dim,
+        negative=NEGATIVE,
     )
     config = variant(release.get("variant", "full"), user_vector="mean_recent")
     path = sizes.root / "rankers" / f"ranker-{number}"
@@ -194,6 +196,7 @@ def _publish(
             "durations_s": [[1.0] * length] * sizes.num_users,
             "flags": [[1] * length] * sizes.num_users,
             "shown_items": [[f"i:{sizes.item_id(int(i))}" for i in row] for row in shown],
+            "earlier_items": [[]] * sizes.num_users,
             "shown_ms": [[1000 * (sizes.as_of_s - 3 * 86_400)] * SHOWN] * sizes.num_users,
         }
     )

@@ -4,7 +4,7 @@ Shapes: D dimension of the user's vector.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,7 @@ class StoredUser:
     why_no_vector: str | None = None
     row: Sequence[PastAction] = ()  # the published sequence, oldest first
     shown_ms: Mapping[str, int] = field(default_factory=dict)  # typed item → last showing in a log
+    earlier: Collection[str] = ()  # typed items acted on before the row's actions
     watermark: int = 0  # the log's number up to which the row holds every action
 
 
@@ -46,11 +47,11 @@ class UserState:
     vector_age_s: float | None
     sequence: Sequence[PastAction]  # counted actions, oldest first
     recent: Sequence[PastAction]  # the last LAST_ACTIONS that count, of the log too in every arm
-    seen: frozenset[str]  # typed items acted on, whenever
+    seen: frozenset[str]  # typed items acted on, as far back as row and log tell
     shown_ms: Mapping[str, int]  # typed item → when it was last shown, as far as remembered
     hidden: frozenset[str]  # of these, what was shown within the window of `shown_window_s`
     watermark: int = 0
-    merged_from_log: int = 0
+    merged_from_log: int = 0  # of the sequence's actions, those that the log added
     realtime_failed: bool = False
     reasons: tuple[str, ...] = field(default=())
 
@@ -109,7 +110,7 @@ class UserReads:
 
         recent = last(logged)
         sequence = recent if realtime else last(())
-        in_row = {action.item_id for action in stored.row}
+        published = {action.item_id for action in stored.row}.union(stored.earlier)
         shown_ms = {**stored.shown_ms, **shown_ms}  # the log goes on from what was published
         window_ms = request_ms - round(self._settings.shown_window_s * 1000)
         return UserState(
@@ -117,15 +118,13 @@ class UserReads:
             vector_age_s=stored.vector_age_s,
             sequence=sequence[-read:],
             recent=recent[-LAST_ACTIONS:],
-            seen=frozenset(in_row.union(a.item_id for a in logged if a.available_ms < request_ms)),
+            seen=frozenset(
+                published.union(a.item_id for a in logged if a.available_ms < request_ms)
+            ),
             shown_ms=shown_ms,
             hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),
             watermark=stored.watermark,
-            merged_from_log=sum(
-                a.seq > stored.watermark and a.available_ms < request_ms for a in logged
-            )
-            if realtime
-            else 0,
+            merged_from_log=sum(action.from_log for action in sequence[-read:]),
             realtime_failed=failed_log and realtime,
             reasons=tuple(reasons),
         )

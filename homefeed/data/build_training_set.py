@@ -79,6 +79,7 @@ def build_training_set(
         stats=stats.names,
         action_types=store.meta.action_types,
         surfaces=store.meta.surfaces,
+        negative=dataset.spec.negative,
         item_count=store.meta.item_count,
         timeline=dataclasses.asdict(timeline),
         requests=len(rows.user),

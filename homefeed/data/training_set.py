@@ -51,6 +51,7 @@ class TrainingSetMeta:
     users_hash: str
     items_hash: str
     dataset_fingerprint: str
+    negative: tuple[str, ...] = ()  # action types of explicit dislike; sets from before know none
     version: int = TRAINING_SET_VERSION
 
 
@@ -93,8 +94,8 @@ class TrainingSet:
                 f"training set {path} has version {values.get('version')}, this code reads "
                 f"{TRAINING_SET_VERSION}; make it again"
             )
-        for name in ("heads", "stats", "action_types", "surfaces"):
-            values[name] = tuple(values[name])
+        for name in ("heads", "stats", "action_types", "surfaces", "negative"):
+            values[name] = tuple(values.get(name, ()))
         return cls(path, TrainingSetMeta(**values))
 
     @property

@@ -1,7 +1,10 @@
-"""What the feature store keeps of a user beside vectors: the last actions, and what was shown.
+"""What the feature store keeps of a user beside vectors: the last actions, the items of earlier
+ones, and what was shown.
 
-Both as of one midnight, newest first, ids typed; the event log goes on from there. An action that
+All as of one midnight, newest first, ids typed; the event log goes on from there. An action that
 became available after that midnight is left to the log, so the watermark stays below its number.
+
+Shapes: U users, L actions of a row.
 """
 
 from pathlib import Path
@@ -17,28 +20,33 @@ from homefeed.schema import IMPRESSIONS, ITEM_ID, TIMESTAMP, USER_ID
 SEQUENCES = "sequences.parquet"
 SEQUENCE_LENGTH = LAST_ACTIONS  # actions in a row
 SHOWN_LENGTH = 200  # shown items in a row
+EARLIER_LENGTH = 2_000  # items acted on before a row's actions: as far as the event log is read
+CHUNK_ACTIONS = 1 << 22  # earlier actions looked at together: bounds memory
 NO_SHOWINGS = {"shown_items": pl.List(pl.String), "shown_ms": pl.List(pl.Int64)}
+NO_EARLIER = {"earlier_items": pl.List(pl.String)}
 
 
 def write_sequences(path: Path, store: SequenceStore, dataset: Dataset, as_of_s: int) -> None:
-    """One row per user who has acted: their last actions available by ``as_of_s``, and the items
-    that impressions showed them lately. Times that the log does not know keep their flag.
+    """One row per user who has acted: their last actions available by ``as_of_s``, the items that
+    they acted on before these, and the items that impressions showed them lately. Times that the
+    log does not know keep their flag.
     """
     users = np.flatnonzero(np.asarray(store.length) > 0).astype(np.int32)
-    rows = _actions(store, users, as_of_s)
+    before_s = np.full(len(users), as_of_s + 1, np.int64)
+    positions = store.last_available(users, before_s, SEQUENCE_LENGTH)  # [U, L]
+    rows = _actions(store, users, positions)
+    rows = rows.join(_earlier(store, users, positions, as_of_s), on="user", how="left")
     if dataset.has(IMPRESSIONS):
-        rows = rows.join(_showings(store, dataset, as_of_s), on="user", how="left")
-        rows = rows.with_columns(pl.col(*NO_SHOWINGS).fill_null([]))
+        shown = _showings(store, dataset, as_of_s)
     else:
-        empty = [pl.lit([], dtype).alias(name) for name, dtype in NO_SHOWINGS.items()]
-        rows = rows.with_columns(empty)
+        shown = pl.DataFrame(schema={"user": pl.Int32, **NO_SHOWINGS})
+    rows = rows.join(shown, on="user", how="left")
+    rows = rows.with_columns(pl.col(*NO_EARLIER, *NO_SHOWINGS).fill_null([]))
     typed = store.users.typed(rows["user"].to_numpy())
     rows.drop("user").insert_column(0, pl.Series("user_id", typed)).write_parquet(path)
 
 
-def _actions(store: SequenceStore, users: np.ndarray, as_of_s: int) -> pl.DataFrame:
-    before_s = np.full(len(users), as_of_s + 1, np.int64)
-    positions = store.last_available(users, before_s, SEQUENCE_LENGTH)  # [U, L]
+def _actions(store: SequenceStore, users: np.ndarray, positions: np.ndarray) -> pl.DataFrame:
     row, column = np.nonzero(positions >= 0)
     at = positions[row, column]
     columns = {
@@ -52,6 +60,39 @@ def _actions(store: SequenceStore, users: np.ndarray, as_of_s: int) -> pl.DataFr
     named = {name: pl.Series(name, list(values)) for name, values in columns.items()}
     frame = pl.DataFrame({"user": users[row], **named})
     return frame.group_by("user", maintain_order=True).agg(pl.all())
+
+
+def _earlier(
+    store: SequenceStore, users: np.ndarray, positions: np.ndarray, as_of_s: int
+) -> pl.DataFrame:
+    """Per user the items of actions before the row's ``positions`` [U, L], each once and none that
+    the row has. Only histories longer than a row are read, a bounded part at a time.
+    """
+    oldest = positions[:, -1]
+    count = np.where(oldest >= 0, oldest - store.start[users], 0)
+    longer = np.flatnonzero(count > 0)
+    typed = pl.Series(_typed_items(store), dtype=pl.String)
+    part = np.cumsum(count[longer]) // CHUNK_ACTIONS
+    made = [pl.DataFrame(schema={"user": pl.Int32, **NO_EARLIER})]
+    for some in np.split(longer, np.flatnonzero(np.diff(part)) + 1):
+        user = np.repeat(users[some], count[some])
+        last = np.cumsum(count[some])
+        back = np.arange(len(user)) - np.repeat(last - count[some], count[some])
+        at = np.repeat(oldest[some], count[some]) - 1 - back  # newest first
+        told = store.available_s(at) <= as_of_s
+        row = {"user": np.repeat(users[some], positions.shape[1])}
+        row["item"] = store.item[positions[some].ravel()]
+        found = (
+            pl.DataFrame({"user": user[told], "item": store.item[at[told]]})
+            .unique(maintain_order=True)
+            .join(pl.DataFrame(row), on=["user", "item"], how="anti", maintain_order="left")
+            .group_by("user", maintain_order=True)
+            .agg(pl.col("item").head(EARLIER_LENGTH))
+            .explode("item")
+        )
+        named = found.select("user", typed.gather(found["item"]).alias("earlier_items"))
+        made.append(named.group_by("user", maintain_order=True).agg("earlier_items"))
+    return pl.concat(made)
 
 
 def _showings(store: SequenceStore, dataset: Dataset, as_of_s: int) -> pl.DataFrame:

@@ -251,6 +251,7 @@ def _new_ranker(
         item_count=meta.item_count,
         vector_dim=tables.vectors.shape[1],
         user_vector_dim=data.vector_dim(config.user_vector),
+        negative=meta.negative,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

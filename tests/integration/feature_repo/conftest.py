@@ -128,6 +128,7 @@ def sequences() -> Callable[..., pl.DataFrame]:
                 "durations_s": [[0.5 + step for step in range(length)] for _ in range(users)],
                 "flags": [[1] * length for _ in range(users)],
                 "shown_items": [[f"i:{user}", "s:é"] for user in range(users)],
+                "earlier_items": [["i:7", f"s:ö{user}"] for user in range(users)],
                 "shown_ms": [[1000 * newest_s, 999 * newest_s] for _ in range(users)],
             }
         )

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from homefeed.artifacts import read_json, write_json
 from homefeed.errors import ArtifactError, ConfigError
 from homefeed.evaluation.ranking import POPULARITY, evaluate_rankers, predict
 from homefeed.models.ranker import variant
-from homefeed.models.ranker_artifact import load_ranker
+from homefeed.models.ranker_artifact import describe_ranker, load_ranker, save_ranker
 from homefeed.models.transact import TransActConfig
 from homefeed.training.fit_ranker import RankerFit, fit_rankers, save_rankers
 from homefeed.training.ranker_batches import RankerData
@@ -48,6 +49,24 @@ def test_a_fitted_ranker_beats_chance_on_later_requests(training_set, store, tab
     assert set(report.figures) == {"full", POPULARITY}
     assert report.difference("full", "full", "like").mean == 0
     assert (out / "full/ranker.json").is_file()
+
+
+def test_a_fitted_ranker_says_which_action_types_its_log_declares_a_dislike(
+    training_set, store, tables, tmp_path
+):
+    out = tmp_path / "rankers"
+    fit_rankers(config(epochs=0.1), training_set, store, tables, out, show=False)
+    assert training_set.meta.negative == ("hide",)
+    assert describe_ranker(out / "full").inputs.negative == ("hide",)
+
+
+def test_a_ranker_from_before_the_field_is_read_as_one_without_dislikes(ranker, tmp_path):
+    save_ranker(ranker, tmp_path / "old", bound_to={}, training={})
+    description = tmp_path / "old" / "ranker.json"
+    values = read_json(description)
+    del values["inputs"]["negative"]
+    write_json(description, values)
+    assert load_ranker(tmp_path / "old").inputs.negative == ()
 
 
 def test_the_window_is_for_training_only(training_set, store, tables):

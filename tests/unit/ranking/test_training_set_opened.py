@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from homefeed.artifacts import read_json, write_json
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.training_set import TrainingSet
 from homefeed.errors import ArtifactError
@@ -36,6 +37,14 @@ def test_a_truncated_set_is_refused(training_set, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match="actions"):
         TrainingSet.open(tmp_path / "cut")
+
+
+def test_a_set_from_before_it_told_the_dislikes_is_read_as_one_without(training_set, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "old")
+    values = read_json(tmp_path / "old/meta.json")
+    assert values.pop("negative") == ["hide"]
+    write_json(tmp_path / "old/meta.json", values)
+    assert TrainingSet.open(tmp_path / "old").meta.negative == ()
 
 
 def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set, tmp_path):

@@ -1,4 +1,4 @@
-"""What tells a running server to load a release again."""
+"""What tells a running server to load a release again, and how it weighs the heads."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from homefeed.embedding import UserVectors
 from homefeed.errors import ConfigError
 from homefeed.release.opened import newest_snapshot
 from homefeed.snapshots import snapshot_path, write_snapshot
-from serving.loading import load_scorer, snapshot_key
+from serving import synthetic
+from serving.loading import load_scorer, load_served, snapshot_key, utility_of
 from serving.settings import Settings
 
 ENCODER, AS_OF_S, DAY_S = "abcdef0123456789", 20_000 * 86_400, 86_400
@@ -52,3 +53,28 @@ def test_a_scorer_for_a_gpu_that_is_not_there_is_refused_in_one_line(tmp_path):
     settings = Settings(workspace=tmp_path, scorer_device="cuda")
     with pytest.raises(ConfigError, match=r"serving.scorer_device is cuda, and torch .* finds no"):
         load_scorer(settings, 1)
+
+
+def test_a_head_that_the_log_declares_negative_counts_against_whatever_its_name():
+    assert utility_of(("click", "thumbs_down"), ("thumbs_down",), {}) == {
+        "click": 1.0,
+        "thumbs_down": -1.0,
+    }
+    assert utility_of(("click", "skip"), (), {}) == {"click": 1.0, "skip": 1.0}
+
+
+def test_weights_that_were_set_come_before_what_the_log_declares():
+    weights = Settings(utility="click=2,thumbs_down=-0.5").utility_weights()
+    assert utility_of(("click", "like", "thumbs_down"), ("thumbs_down",), weights) == {
+        "click": 2.0,
+        "like": 0.0,
+        "thumbs_down": -0.5,
+    }
+
+
+def test_a_served_release_weighs_its_heads_as_its_ranker_was_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "HEADS", ("click", "thumbs_down"))
+    monkeypatch.setattr(synthetic, "NEGATIVE", ("thumbs_down",))
+    synthetic.write_workspace(synthetic.SyntheticWorkspace(root=tmp_path, num_users=3))
+    released = load_served(Settings(workspace=tmp_path), 1)
+    assert released.weights().tolist() == [1.0, -1.0]

@@ -97,6 +97,13 @@ def test_an_action_without_a_timestamp_happened_when_it_arrived():
     assert posted.event_id is None
 
 
+def test_an_action_with_a_duration_and_no_timestamp_ended_when_it_arrived():
+    action = {"user_id": 1, "item_id": 2, "action_type": "click", "duration_s": 90.5}
+    assert parse_action(action, NOW_MS, TYPES).time_ms == NOW_MS - 90_500
+    assert parse_action({**action, "timestamp": 12}, NOW_MS, TYPES).time_ms == 12_000
+    assert parse_action(action, 1_000, TYPES).time_ms == 0  # no time lies before 1970
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
