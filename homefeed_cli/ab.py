@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
+from homefeed_cli.waiting import waiting
 
 STATUS_COLUMNS = ["test", "status", "arm", "release", "users", "requests"]
 
@@ -53,15 +54,20 @@ def start(args: argparse.Namespace) -> Answer:
 
     config = config_of(args)
     definition = read_definition(args.definition)
-    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    releases = [registry.open(arm.release) for arm in definition.arms.values()]
+    with waiting(f"verifying the releases of {definition.name}", quiet=args.json):
+        registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+        releases = [registry.open(arm.release) for arm in definition.arms.values()]
     require_known_actions(definition, {t for release in releases for t in release.action_types})
     began = {"at_s": time.time(), "champion": registry.champion()}
     if args.no_wait:
         state = start_test(config.workspace, definition, **began)
     else:
         url = serving_url(config)
-        state = start_and_wait(config.workspace, definition, url, **began, timeout_s=args.timeout)
+        awaited = f"waiting for the server at {url} to report the arms of {definition.name}"
+        with waiting(awaited, quiet=args.json):
+            state = start_and_wait(
+                config.workspace, definition, url, **began, timeout_s=args.timeout
+            )
     arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
     return Answer(dataclasses.asdict(state), f"{definition.name} runs: {arms}")
 
@@ -109,10 +115,6 @@ def _arms(workspace: Path, name: str) -> list[dict[str, Any]]:
 
 def analyse(args: argparse.Namespace) -> Answer:
     """Analyse one test; with --promote also carry its verdict out."""
-    from homefeed.abtest.analysis import analyze
-    from homefeed.abtest.exposure import outcomes, read_log
-    from homefeed.abtest.running import definition_of, state_of
-    from homefeed.abtest.verdict import decide
     from homefeed.errors import ConfigError
 
     if args.interim and args.promote:
@@ -120,6 +122,16 @@ def analyse(args: argparse.Namespace) -> Answer:
             "--interim only looks, --promote ends the test: give one of them; a test that does "
             'harm ends with `homefeed ab stop NAME --reason "…"`'
         )
+    with waiting(f"analysing {args.name}", quiet=args.json):
+        return _analysed(args)
+
+
+def _analysed(args: argparse.Namespace) -> Answer:
+    from homefeed.abtest.analysis import analyze
+    from homefeed.abtest.exposure import outcomes, read_log
+    from homefeed.abtest.running import definition_of, state_of
+    from homefeed.abtest.verdict import decide
+
     config = config_of(args)
     definition = definition_of(config.workspace, args.name)
     state = state_of(config.workspace, args.name)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, table
+from homefeed_cli.waiting import waiting
 
 TWO_CLOCKS = """\
 times: a run on `world` decides in the world's own time, you in the machine's; the rows are in
@@ -45,14 +46,16 @@ def promote(args: argparse.Namespace) -> Answer:
     options = {}
     if args.expected_champion is not None:
         options["expected_champion"] = args.expected_champion
-    entry = _registry(args).promote(args.version, args.reason, **options)
+    with waiting(f"promoting release {args.version}", quiet=args.json):
+        entry = _registry(args).promote(args.version, args.reason, **options)
     return Answer(dataclasses.asdict(entry), f"release {args.version} is the champion")
 
 
 def rollback(args: argparse.Namespace) -> Answer:
     """Return to the previous champion."""
-    registry = _registry(args)
-    entry = registry.rollback(args.reason)
+    with waiting("rolling back", quiet=args.json):
+        registry = _registry(args)
+        entry = registry.rollback(args.reason)
     return Answer(dataclasses.asdict(entry), f"release {registry.champion()} is the champion again")
 
 
