@@ -4,10 +4,13 @@ import argparse
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
 from homefeed_cli.waiting import waiting
+
+if TYPE_CHECKING:
+    from homefeed.abtest.analysis import Analysis  # imports NumPy
 
 STATUS_COLUMNS = ["test", "status", "arm", "release", "users", "requests"]
 
@@ -145,9 +148,21 @@ def _analysed(args: argparse.Namespace) -> Answer:
         for c in (*analysis.primary, *analysis.guardrails)
     ]
     reasons = "\n".join(f"  {reason}" for reason in verdict.reasons)
-    text = f"{table(rows)}\nverdict: {verdict.decision}\n{reasons}\n{said}".rstrip()
+    split = _split(analysis)
+    text = f"{table(rows)}\n{split}\nverdict: {verdict.decision}\n{reasons}\n{said}".rstrip()
     data = {"analysis": dataclasses.asdict(analysis), "verdict": dataclasses.asdict(verdict)}
     return Answer({**data, "carried_out": said}, text)
+
+
+def _split(analysis: "Analysis") -> str:
+    """The sample-ratio check: whether users were split as planned, so that a lift is believed."""
+    ratio = analysis.sample_ratio
+    users = ", ".join(
+        f"{arm} {n:,} users ({ratio.expected[arm]:,.1f} planned)" for arm, n in ratio.users.items()
+    )
+    found = "mismatch" if ratio.mismatch else "as planned"
+    crossed = f"users seen in two arms: {analysis.crossed_users:,}"
+    return f"sample ratio: {found} (p = {ratio.p_value:.3g}): {users}; {crossed}"
 
 
 def _carry_out(config: Any, definition: Any, verdict: Any, champion: int | None) -> str:
