@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,5 +180,10 @@ def stop(args: argparse.Namespace) -> Answer:
     """End a test without a verdict."""
     from homefeed.abtest.running import stop_test
 
-    state = stop_test(config_of(args).workspace, args.name, at_s=time.time(), reason=args.reason)
-    return Answer(dataclasses.asdict(state), f"{args.name} is stopped; its users see the champion")
+    at_s = time.time()
+    state = stop_test(config_of(args).workspace, args.name, at_s=at_s, reason=args.reason)
+    text = f"{args.name} is stopped; its users see the champion"
+    if state.stopped_s is not None and state.stopped_s != at_s:
+        when = datetime.fromtimestamp(state.stopped_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        text = f"{args.name} was stopped already at {when}: {state.reason}"
+    return Answer(dataclasses.asdict(state), text)
