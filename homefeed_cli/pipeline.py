@@ -44,23 +44,34 @@ def add(parsers: Parsers) -> None:
         default=Path("build/pipelines"),
         help="folder, or a file for one pipeline",
     )
+    summary = "Upload a pipeline's present version to Kubeflow Pipelines."
+    _add_name(add_verb(group, "upload", upload, summary, _on_a_cluster("upload")))
     for name, function, summary in (
-        ("upload", upload, "Upload a pipeline's present version to Kubeflow Pipelines."),
         ("submit", submit, "Upload a pipeline and start one run on Kubeflow Pipelines."),
         ("schedule", schedule, "Upload a pipeline and run it at pipelines.daily_cron."),
     ):
-        example = f"homefeed pipeline {name} daily --set pipelines.host=http://HOST:8888"
-        _add_arguments(add_verb(group, name, function, summary, example))
+        _add_arguments(add_verb(group, name, function, summary, _on_a_cluster(name)))
 
 
-def _add_arguments(verb: argparse.ArgumentParser) -> None:
+def _on_a_cluster(verb: str) -> str:
+    return f"homefeed pipeline {verb} daily --set pipelines.host=http://HOST:8888"
+
+
+def _add_name(verb: argparse.ArgumentParser) -> None:
     from pipelines.names import NAMES
 
     verb.add_argument("name", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+
+
+def _add_arguments(verb: argparse.ArgumentParser) -> None:
+    """The name, and what a run is given; a pipeline refuses what it does not take."""
+    _add_name(verb)
     data_help = "world, a folder, or events: the event log (default: world; daily: events)"
     verb.add_argument("--data", default="", help=data_help)
-    verb.add_argument("--recipe", default="", help="tiny, small or base (default: small)")
-    verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily)")
+    verb.add_argument(
+        "--recipe", default="", help="tiny, small or base (default: small; not daily)"
+    )
+    verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily only)")
 
 
 def run_here(args: argparse.Namespace) -> Answer:

@@ -175,7 +175,7 @@ def twice(lived: Any) -> list[dict[str, Any]]:
     """The daily pipeline for the simulated day, run twice: the state after each run."""
     states = []
     for _ in range(2):
-        done = lived.run("pipeline", "run", "daily", "--date", SIMULATED, "--json")
+        done = lived.run("pipeline", "run", "daily", "--date", SIMULATED, "--json", recipe={})
         assert done.returncode == 0, done.stderr
         run = load_run(lived.workspace / "runs", json.loads(done.stdout)["run_id"])
         (written,) = lived.workspace.glob(f"lineage/*/{SIMULATED}.json")
