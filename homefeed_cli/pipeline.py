@@ -14,6 +14,7 @@ from homefeed_cli.verb import (
     recipe_overrides,
     table,
 )
+from homefeed_cli.waiting import waiting
 
 
 def add(parsers: Parsers) -> None:
@@ -142,6 +143,11 @@ def _count(text: str) -> int:
 
 def compiled(args: argparse.Namespace) -> Answer:
     """Compile to YAML."""
+    with waiting("compiling", quiet=args.json):
+        return _compiled(args)
+
+
+def _compiled(args: argparse.Namespace) -> Answer:
     from pipelines.compiled import compile_pipeline, is_package
     from pipelines.names import NAMES
     from pipelines.placement import Placement
@@ -159,6 +165,11 @@ def compiled(args: argparse.Namespace) -> Answer:
 
 def upload(args: argparse.Namespace) -> Answer:
     """Upload a version."""
+    with waiting(f"uploading {args.name}", quiet=args.json):
+        return _uploaded(args)
+
+
+def _uploaded(args: argparse.Namespace) -> Answer:
     from pipelines.placement import Placement
     from pipelines.submit import upload as upload_version
 
@@ -170,6 +181,11 @@ def upload(args: argparse.Namespace) -> Answer:
 
 def submit(args: argparse.Namespace) -> Answer:
     """Start a run on the cluster."""
+    with waiting(f"submitting {args.name}", quiet=args.json):
+        return _submitted(args)
+
+
+def _submitted(args: argparse.Namespace) -> Answer:
     from pipelines.catalogue import arguments_for
     from pipelines.placement import Placement
     from pipelines.submit import submit as submit_run
@@ -184,6 +200,11 @@ def submit(args: argparse.Namespace) -> Answer:
 
 def schedule(args: argparse.Namespace) -> Answer:
     """Put a pipeline on its schedule."""
+    with waiting(f"scheduling {args.name}", quiet=args.json):
+        return _scheduled(args)
+
+
+def _scheduled(args: argparse.Namespace) -> Answer:
     from pipelines.catalogue import arguments_for
     from pipelines.placement import Placement
     from pipelines.submit import schedule as schedule_runs
