@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
 
@@ -12,6 +12,8 @@ MARK = "…"  # begins a progress line in a log, so that whoever follows the log
 
 class Progress:
     """Shows ``label  done/total  rate  eta`` at most once a second (ten in a log file)."""
+
+    lines_shown: ClassVar[int] = 0  # by all of this process: who shows elapsed time leaves them
 
     def __init__(self, label: str, total: int | None = None) -> None:
         self.label, self.total, self.done = label, total, 0
@@ -32,6 +34,7 @@ class Progress:
         if self.total:
             left = spent / max(self.done, 1) * (self.total - self.done)
             text += f"/{self.total:,}  {100 * self.done / self.total:.0f} %  {left:.0f} s left"
+        Progress.lines_shown += 1
         end = "" if self.interactive else "\n"
         start = "\r\x1b[K" if self.interactive else f"{MARK} "
         print(f"{start}{text}  {note}".rstrip(), end=end, file=sys.stderr, flush=True)

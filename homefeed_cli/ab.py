@@ -3,10 +3,15 @@
 import argparse
 import dataclasses
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
+from homefeed_cli.waiting import waiting
+
+if TYPE_CHECKING:
+    from homefeed.abtest.analysis import Analysis  # imports NumPy
 
 STATUS_COLUMNS = ["test", "status", "arm", "release", "users", "requests"]
 
@@ -53,15 +58,20 @@ def start(args: argparse.Namespace) -> Answer:
 
     config = config_of(args)
     definition = read_definition(args.definition)
-    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    releases = [registry.open(arm.release) for arm in definition.arms.values()]
+    with waiting(f"verifying the releases of {definition.name}", quiet=args.json):
+        registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+        releases = [registry.open(arm.release) for arm in definition.arms.values()]
     require_known_actions(definition, {t for release in releases for t in release.action_types})
     began = {"at_s": time.time(), "champion": registry.champion()}
     if args.no_wait:
         state = start_test(config.workspace, definition, **began)
     else:
         url = serving_url(config)
-        state = start_and_wait(config.workspace, definition, url, **began, timeout_s=args.timeout)
+        awaited = f"waiting for the server at {url} to report the arms of {definition.name}"
+        with waiting(awaited, quiet=args.json):
+            state = start_and_wait(
+                config.workspace, definition, url, **began, timeout_s=args.timeout
+            )
     arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
     return Answer(dataclasses.asdict(state), f"{definition.name} runs: {arms}")
 
@@ -109,10 +119,6 @@ def _arms(workspace: Path, name: str) -> list[dict[str, Any]]:
 
 def analyse(args: argparse.Namespace) -> Answer:
     """Analyse one test; with --promote also carry its verdict out."""
-    from homefeed.abtest.analysis import analyze
-    from homefeed.abtest.exposure import outcomes, read_log
-    from homefeed.abtest.running import definition_of, state_of
-    from homefeed.abtest.verdict import decide
     from homefeed.errors import ConfigError
 
     if args.interim and args.promote:
@@ -120,6 +126,16 @@ def analyse(args: argparse.Namespace) -> Answer:
             "--interim only looks, --promote ends the test: give one of them; a test that does "
             'harm ends with `homefeed ab stop NAME --reason "…"`'
         )
+    with waiting(f"analysing {args.name}", quiet=args.json):
+        return _analysed(args)
+
+
+def _analysed(args: argparse.Namespace) -> Answer:
+    from homefeed.abtest.analysis import analyze
+    from homefeed.abtest.exposure import outcomes, read_log
+    from homefeed.abtest.running import definition_of, state_of
+    from homefeed.abtest.verdict import decide
+
     config = config_of(args)
     definition = definition_of(config.workspace, args.name)
     state = state_of(config.workspace, args.name)
@@ -133,9 +149,21 @@ def analyse(args: argparse.Namespace) -> Answer:
         for c in (*analysis.primary, *analysis.guardrails)
     ]
     reasons = "\n".join(f"  {reason}" for reason in verdict.reasons)
-    text = f"{table(rows)}\nverdict: {verdict.decision}\n{reasons}\n{said}".rstrip()
+    split = _split(analysis)
+    text = f"{table(rows)}\n{split}\nverdict: {verdict.decision}\n{reasons}\n{said}".rstrip()
     data = {"analysis": dataclasses.asdict(analysis), "verdict": dataclasses.asdict(verdict)}
     return Answer({**data, "carried_out": said}, text)
+
+
+def _split(analysis: "Analysis") -> str:
+    """The sample-ratio check: whether users were split as planned, so that a lift is believed."""
+    ratio = analysis.sample_ratio
+    users = ", ".join(
+        f"{arm} {n:,} users ({ratio.expected[arm]:,.1f} planned)" for arm, n in ratio.users.items()
+    )
+    found = "mismatch" if ratio.mismatch else "as planned"
+    crossed = f"users seen in two arms: {analysis.crossed_users:,}"
+    return f"sample ratio: {found} (p = {ratio.p_value:.3g}): {users}; {crossed}"
 
 
 def _carry_out(config: Any, definition: Any, verdict: Any, champion: int | None) -> str:
@@ -152,5 +180,10 @@ def stop(args: argparse.Namespace) -> Answer:
     """End a test without a verdict."""
     from homefeed.abtest.running import stop_test
 
-    state = stop_test(config_of(args).workspace, args.name, at_s=time.time(), reason=args.reason)
-    return Answer(dataclasses.asdict(state), f"{args.name} is stopped; its users see the champion")
+    at_s = time.time()
+    state = stop_test(config_of(args).workspace, args.name, at_s=at_s, reason=args.reason)
+    text = f"{args.name} is stopped; its users see the champion"
+    if state.stopped_s is not None and state.stopped_s != at_s:
+        when = datetime.fromtimestamp(state.stopped_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        text = f"{args.name} was stopped already at {when}: {state.reason}"
+    return Answer(dataclasses.asdict(state), text)

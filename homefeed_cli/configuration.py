@@ -5,6 +5,7 @@ import dataclasses
 
 from homefeed.plain_values import flatten
 from homefeed_cli.verb import (
+    DEFAULT_RECIPE,
     Answer,
     Parsers,
     add_group,
@@ -13,8 +14,6 @@ from homefeed_cli.verb import (
     recipe_overrides,
     table,
 )
-
-DEFAULT_RECIPE = "small"  # as `homefeed run` and `homefeed pipeline run`
 
 
 def add(parsers: Parsers) -> None:

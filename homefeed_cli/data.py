@@ -10,6 +10,7 @@ from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, wr
 from homefeed.errors import ArtifactError, CheckRefused, ConfigError
 from homefeed.schema import ACTIONS, TIME_KNOWN
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
+from homefeed_cli.waiting import waiting
 
 if TYPE_CHECKING:
     from homefeed.data.contract import Dataset  # imports polars
@@ -39,35 +40,40 @@ def _dataset(args: argparse.Namespace) -> "Dataset":
 
 def show(args: argparse.Namespace) -> Answer:
     """Show what is there."""
-    import polars as pl
-
-    from homefeed.data.files import unreadable
-
-    dataset = _dataset(args)
-    rows = []
-    for name in dataset.spec.files:
-        try:
-            count = dataset.scan(name).select(pl.len()).collect().item()
-        except pl.exceptions.PolarsError as error:
-            raise unreadable(dataset.root / dataset.spec.files[name], error) from None
-        rows.append({"table": name, "rows": count, "columns": ", ".join(dataset.columns(name))})
+    with waiting(f"reading {args.data}", quiet=args.json):
+        dataset = _dataset(args)
+        rows = [_described(dataset, name) for name in dataset.spec.files]
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
     data = {"name": dataset.spec.name, "root": str(dataset.root), "tables": rows}
     text = f"{dataset.spec.name} at {dataset.root}\n{table(rows)}{notes}"
     return Answer({**data, "notes": dataset.spec.notes}, text)
 
 
-def imported(args: argparse.Namespace) -> Answer:
-    """Write a data set in the contract's form."""
+def _described(dataset: "Dataset", name: str) -> dict[str, object]:
+    """One table: its rows and columns. Raises DatasetError where its file cannot be read."""
     import polars as pl
 
-    dataset = _dataset(args)
-    root = dataset.root
-    if args.out is not None:
-        _copy(dataset, args)
-        root = args.out
+    from homefeed.data.files import unreadable
+
+    try:
+        count = dataset.scan(name).select(pl.len()).collect().item()
+    except pl.exceptions.PolarsError as error:
+        raise unreadable(dataset.root / dataset.spec.files[name], error) from None
+    return {"table": name, "rows": count, "columns": ", ".join(dataset.columns(name))}
+
+
+def imported(args: argparse.Namespace) -> Answer:
+    """Write a data set in the contract's form."""
+    with waiting(f"importing {args.data}", quiet=args.json):
+        import polars as pl
+
+        dataset = _dataset(args)
+        root = dataset.root
+        if args.out is not None:
+            _copy(dataset, args)
+            root = args.out
+        times = dataset.scan(ACTIONS).select(pl.col(TIME_KNOWN).any()).collect().item()
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
-    times = dataset.scan(ACTIONS).select(pl.col(TIME_KNOWN).any()).collect().item()
     verb = "run --data" if times else "data check"  # what has no times cannot be split in time
     text = f"{root}{notes}\nnext: homefeed {verb} {root}"
     return Answer({"root": str(root), "notes": dataset.spec.notes}, text)
@@ -93,6 +99,11 @@ def _copy(dataset: "Dataset", args: argparse.Namespace) -> None:
 
 def checked(args: argparse.Namespace) -> Answer:
     """Check; exit 3 where the thresholds refuse it."""
+    with waiting(f"checking {args.data}", quiet=args.json):
+        return _checked(args)
+
+
+def _checked(args: argparse.Namespace) -> Answer:
     from homefeed.data.checks import CheckThresholds, check
 
     config = config_of(args)

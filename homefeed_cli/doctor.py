@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from homefeed.config import Config
+from homefeed_cli.container import CGROUPS, core_limit, memory_limit
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of
+from homefeed_cli.waiting import waiting
 
 PINNED = {
     **{"torch": "2.13.0", "kfp": "2.17.0", "ray": "2.60.0", "mlflow": "3.17.2"},
@@ -41,7 +43,8 @@ def add(parsers: Parsers) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Look at everything; exit 2 where there is a problem."""
     config = config_of(args)
-    findings = look(config)
+    with waiting("looking at the machine", quiet=args.json):
+        findings = look(config)
     mark = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
     lines = [
         f"{mark[f.state]} {f.subject:12} {f.found}" + (f"\n{'':22}→ {f.advice}" if f.advice else "")
@@ -51,13 +54,13 @@ def run(args: argparse.Namespace) -> Answer:
     return Answer([asdict(f) for f in findings], "\n".join(lines), 2 if bad else 0)
 
 
-def look(config: Config) -> list[Finding]:
-    """Read the machine, and judge what is found."""
+def look(config: Config, cgroups: Path = CGROUPS) -> list[Finding]:
+    """Read the machine, and the container's limits below ``cgroups``; judge what is found."""
     return [
         python(sys.version_info[:3]),
         packages({name: _installed(name) for name in PINNED}),
-        cores(_cores(), config.training.num_workers),
-        memory(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        cores(_cores(cgroups), config.training.num_workers),
+        memory(_memory(cgroups) / 2**30),
         disk(shutil.disk_usage(_existing(config.workspace)).free / 2**30),
         bytecode(bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))),
         workspace(config.workspace),
@@ -93,8 +96,20 @@ def packages(installed: Mapping[str, str | None]) -> Finding:
     return Finding("packages", "ok", f"{len(PINNED)} pinned packages as pinned")
 
 
-def _cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _cores(cgroups: Path) -> int | None:
+    """Whole cores: the machine's that this process may run on, or the container's if fewer."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limit = core_limit(cgroups)
+    if found is None or limit is None:
+        return found
+    return min(found, max(int(limit), 1))
+
+
+def _memory(cgroups: Path) -> int:
+    """Bytes: the machine's memory, or the container's limit if that is smaller."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = memory_limit(cgroups)
+    return physical if limit is None else min(physical, limit)
 
 
 def cores(found: int | None, workers: int) -> Finding:
@@ -108,7 +123,7 @@ def cores(found: int | None, workers: int) -> Finding:
 
 
 def memory(gib: float) -> Finding:
-    """Judge the machine's memory."""
+    """Judge the memory that can be used."""
     advice = "" if gib >= 6 else "the default run needs 6 GB: use --recipe tiny"
     return Finding("memory", "ok" if gib >= 6 else "warning", f"{gib:.0f} GiB", advice)
 

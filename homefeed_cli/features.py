@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
+from homefeed_cli.waiting import waiting
 
 LATEST_S = 1e11  # the year 5138
 
@@ -46,6 +47,11 @@ def as_in_the_log(written: str, *, is_text: bool) -> int | str:
 
 def get(args: argparse.Namespace) -> Answer:
     """Read one user's features through the release's feature service."""
+    with waiting(f"reading the features of user {args.user}", quiet=args.json):
+        return _found(args)
+
+
+def _found(args: argparse.Namespace) -> Answer:
     from feature_repo.publish import feature_store
     from homefeed.data.vocabulary import typed_id
     from homefeed.errors import UnknownIdError

@@ -1,67 +1,89 @@
 """Run a pipeline here and show its steps as they go."""
 
 import argparse
-import shutil
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from homefeed.progress import MARK
 from homefeed_cli.verb import config_of, recipe_overrides
+from homefeed_cli.waiting import BEAT_S, Clock, Elapsed, StatusLine, beating, waiting
 from pipelines.runs import Run, Step
 
 RESULT = "="  # begins a line by which a step tells its result
 
 
 class Display:
-    """Steps, their results, and the progress of the one that runs; on standard error."""
+    """Steps, their results, and the progress of the one that runs; on standard error.
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-        self.interactive = sys.stderr.isatty()
-        self.began = time.monotonic()
+    A step that shows no progress of its own is shown with the seconds that it has run.
+    """
+
+    def __init__(self, pipeline: str, *, quiet: bool, clock: Clock = time.monotonic) -> None:
+        self.pipeline, self.quiet, self.clock = pipeline, quiet, clock
+        self.line = StatusLine()
+        self.began_s = clock()
         self.current = ""
         self.results: list[str] = []
+        self._elapsed = self._since(f"{pipeline}: starting")
+        self._one_at_a_time = threading.Lock()  # lines come from the run, seconds from a thread
+
+    @contextmanager
+    def live(self, every_s: float = BEAT_S) -> Iterator[None]:
+        """While it lasts, the running step's seconds go on; nothing is left of them."""
+        if self.quiet:
+            yield
+            return
+        try:
+            with beating(self.beat, every_s):
+                yield
+        finally:
+            self.line.clear()
+
+    def beat(self) -> None:
+        """Show how long the running step has run, where it is time for that."""
+        with self._one_at_a_time:
+            if text := self._elapsed.line():
+                self.line.show(text)
 
     def listen(self, line: str, step: Step | None) -> None:
         """Take one line of the run's log, and the step that it changed, if one."""
         if self.quiet:
             return
-        if step is not None:
-            self._step(step)
-        text = line.strip()
-        if text.startswith(f"{RESULT} "):
-            self.results.append(text[2:])
-        elif text.startswith(f"{MARK} "):
-            self._redraw(f"  {self.current}: {text[2:]}")
+        with self._one_at_a_time:
+            if step is not None:
+                self._step(step)
+            text = line.strip()
+            if text.startswith(f"{RESULT} "):
+                self.results.append(text[2:])
+            elif text.startswith(f"{MARK} "):
+                self.line.show(f"  {self.current}: {text[2:]}")
+                self._elapsed.heard()
 
     def _step(self, step: Step) -> None:
-        self._clear()
+        self.line.clear()
         if step.status == "running":
             self.current, self.results = step.name, []
-            self._redraw(f"  {step.name}: running", only_interactive=True)
+            self._elapsed = self._since(f"{step.name}: running")
+            if self.line.interactive:
+                self.line.show(f"  {step.name}: running")
             return
         mark = {"done": "✓", "cached": "=", "failed": "✗"}[step.status]
         took = "cached" if step.status == "cached" else f"{step.seconds:.1f} s"
-        clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - self.began))
+        clock = time.strftime("%M:%S", time.gmtime(self.clock() - self.began_s))
         print(f"{clock}  {mark} {step.name:24} {took:>9}", file=sys.stderr)
         for result in self.results:
             print(f"           {result}", file=sys.stderr)
         self.results = []
+        self._elapsed = self._since(f"{self.pipeline}: after {step.name}")
 
-    def _redraw(self, text: str, only_interactive: bool = False) -> None:
-        if self.interactive:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
-        elif not only_interactive:
-            print(text, file=sys.stderr, flush=True)
-
-    def _clear(self) -> None:
-        if self.interactive:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    def _since(self, what: str) -> Elapsed:
+        return Elapsed(what, interactive=self.line.interactive, clock=self.clock)
 
     def finish(self, run: Run) -> None:
         """Say how the run ended; a failure names the step and its error in the last lines."""
-        self._clear()
         if run.status != "succeeded":
             where = f"step {run.failed_step}" if run.failed_step else "the run"
             print(
@@ -74,13 +96,15 @@ class Display:
 
 def run_and_show(pipeline: str, data: str, recipe: str, date: str, args: argparse.Namespace) -> Run:
     """Run a pipeline on this machine, showing its steps; returns its record."""
-    from pipelines.catalogue import arguments_for
-    from pipelines.code_version import code_version
-    from pipelines.local import run_pipeline
+    with waiting(f"{pipeline}: getting ready", quiet=args.json):
+        from pipelines.catalogue import arguments_for
+        from pipelines.code_version import code_version
+        from pipelines.local import run_pipeline
 
-    config = config_of(args)
-    arguments = arguments_for(pipeline, config, data, recipe, date, recipe_overrides(args))
-    display = Display(quiet=args.json)
-    run = run_pipeline(pipeline, arguments, config, code_version(), display.listen)
+        config = config_of(args)
+        arguments = arguments_for(pipeline, config, data, recipe, date, recipe_overrides(args))
+    display = Display(pipeline, quiet=args.json)
+    with display.live():
+        run = run_pipeline(pipeline, arguments, config, code_version(), display.listen)
     display.finish(run)
     return run

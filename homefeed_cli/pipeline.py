@@ -14,6 +14,7 @@ from homefeed_cli.verb import (
     recipe_overrides,
     table,
 )
+from homefeed_cli.waiting import waiting
 
 
 def add(parsers: Parsers) -> None:
@@ -44,23 +45,34 @@ def add(parsers: Parsers) -> None:
         default=Path("build/pipelines"),
         help="folder, or a file for one pipeline",
     )
+    summary = "Upload a pipeline's present version to Kubeflow Pipelines."
+    _add_name(add_verb(group, "upload", upload, summary, _on_a_cluster("upload")))
     for name, function, summary in (
-        ("upload", upload, "Upload a pipeline's present version to Kubeflow Pipelines."),
         ("submit", submit, "Upload a pipeline and start one run on Kubeflow Pipelines."),
         ("schedule", schedule, "Upload a pipeline and run it at pipelines.daily_cron."),
     ):
-        example = f"homefeed pipeline {name} daily --set pipelines.host=http://HOST:8888"
-        _add_arguments(add_verb(group, name, function, summary, example))
+        _add_arguments(add_verb(group, name, function, summary, _on_a_cluster(name)))
 
 
-def _add_arguments(verb: argparse.ArgumentParser) -> None:
+def _on_a_cluster(verb: str) -> str:
+    return f"homefeed pipeline {verb} daily --set pipelines.host=http://HOST:8888"
+
+
+def _add_name(verb: argparse.ArgumentParser) -> None:
     from pipelines.names import NAMES
 
     verb.add_argument("name", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+
+
+def _add_arguments(verb: argparse.ArgumentParser) -> None:
+    """The name, and what a run is given; a pipeline refuses what it does not take."""
+    _add_name(verb)
     data_help = "world, a folder, or events: the event log (default: world; daily: events)"
     verb.add_argument("--data", default="", help=data_help)
-    verb.add_argument("--recipe", default="", help="tiny, small or base (default: small)")
-    verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily)")
+    verb.add_argument(
+        "--recipe", default="", help="tiny, small or base (default: small; not daily)"
+    )
+    verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily only)")
 
 
 def run_here(args: argparse.Namespace) -> Answer:
@@ -131,6 +143,11 @@ def _count(text: str) -> int:
 
 def compiled(args: argparse.Namespace) -> Answer:
     """Compile to YAML."""
+    with waiting("compiling", quiet=args.json):
+        return _compiled(args)
+
+
+def _compiled(args: argparse.Namespace) -> Answer:
     from pipelines.compiled import compile_pipeline, is_package
     from pipelines.names import NAMES
     from pipelines.placement import Placement
@@ -148,6 +165,11 @@ def compiled(args: argparse.Namespace) -> Answer:
 
 def upload(args: argparse.Namespace) -> Answer:
     """Upload a version."""
+    with waiting(f"uploading {args.name}", quiet=args.json):
+        return _uploaded(args)
+
+
+def _uploaded(args: argparse.Namespace) -> Answer:
     from pipelines.placement import Placement
     from pipelines.submit import upload as upload_version
 
@@ -159,6 +181,11 @@ def upload(args: argparse.Namespace) -> Answer:
 
 def submit(args: argparse.Namespace) -> Answer:
     """Start a run on the cluster."""
+    with waiting(f"submitting {args.name}", quiet=args.json):
+        return _submitted(args)
+
+
+def _submitted(args: argparse.Namespace) -> Answer:
     from pipelines.catalogue import arguments_for
     from pipelines.placement import Placement
     from pipelines.submit import submit as submit_run
@@ -173,6 +200,11 @@ def submit(args: argparse.Namespace) -> Answer:
 
 def schedule(args: argparse.Namespace) -> Answer:
     """Put a pipeline on its schedule."""
+    with waiting(f"scheduling {args.name}", quiet=args.json):
+        return _scheduled(args)
+
+
+def _scheduled(args: argparse.Namespace) -> Answer:
     from pipelines.catalogue import arguments_for
     from pipelines.placement import Placement
     from pipelines.submit import schedule as schedule_runs

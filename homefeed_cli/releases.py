@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, table
+from homefeed_cli.waiting import waiting
 
 TWO_CLOCKS = """\
 times: a run on `world` decides in the world's own time, you in the machine's; the rows are in
@@ -24,6 +25,9 @@ def add(parsers: Parsers) -> None:
         type=int,
         help="refuse if another version is champion by now (compare-and-set)",
     )
+    verb.add_argument(
+        "--anyway", action="store_true", help="promote a release that the gate refused all the same"
+    )
     summary = "Return to the previous champion, in one command, without a restart."
     example = 'homefeed rollback --reason "click rate fell"'
     verb = add_verb(parsers, "rollback", rollback, summary, example)
@@ -41,18 +45,40 @@ def _registry(args: argparse.Namespace) -> Any:
 
 
 def promote(args: argparse.Namespace) -> Answer:
-    """Promote one version."""
+    """Promote one version. Raises PromotionRefused (exit 3) for one that the gate refused."""
     options = {}
     if args.expected_champion is not None:
         options["expected_champion"] = args.expected_champion
-    entry = _registry(args).promote(args.version, args.reason, **options)
+    with waiting(f"promoting release {args.version}", quiet=args.json):
+        registry = _registry(args)
+        reason = _gated(registry, args.version, args.reason, anyway=args.anyway)
+        entry = registry.promote(args.version, reason, **options)
     return Answer(dataclasses.asdict(entry), f"release {args.version} is the champion")
+
+
+def _gated(registry: Any, version: int, reason: str, *, anyway: bool) -> str:
+    """The reason for the ledger, which says so where the gate's last word was a refusal.
+
+    Raises PromotionRefused for that, unless ``anyway``. What no gate has judged is not refused.
+    """
+    from homefeed.errors import PromotionRefused
+
+    refusal = registry.refusal(version)
+    if refusal is None or version == registry.champion() or not reason.strip():
+        return reason  # of the last two the registry tells what is wrong
+    if not anyway:
+        raise PromotionRefused(
+            f"the gate refused release {version} (ledger entry {refusal.seq}): {refusal.reason}; "
+            "to promote it nevertheless, add --anyway"
+        )
+    return f"{reason.strip()} (promoted anyway; the gate had refused it: {refusal.reason})"
 
 
 def rollback(args: argparse.Namespace) -> Answer:
     """Return to the previous champion."""
-    registry = _registry(args)
-    entry = registry.rollback(args.reason)
+    with waiting("rolling back", quiet=args.json):
+        registry = _registry(args)
+        entry = registry.rollback(args.reason)
     return Answer(dataclasses.asdict(entry), f"release {registry.champion()} is the champion again")
 
 

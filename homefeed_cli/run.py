@@ -14,6 +14,7 @@ from pathlib import Path
 from homefeed.config import Config
 from homefeed_cli.features import as_typed
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, loaded_config, recipe_overrides
+from homefeed_cli.waiting import waiting
 
 NEXT = """\
 next:
@@ -77,15 +78,17 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
     port = _free_port(config)
     if not args.json:
         print(f"starting the two services at port {port}", file=sys.stderr)
-    with start_server(
-        config.workspace,
-        port,
-        simulated_clock=True,
-        scorer=config.serving.scorer,
-        host=config.serving.host,
-        settings=server_settings(loaded_config(args)),
-        wait_for_release=False,
-    ):
+    with waiting("waiting for the two services", quiet=args.json):
+        server = start_server(
+            config.workspace,
+            port,
+            simulated_clock=True,
+            scorer=config.serving.scorer,
+            host=config.serving.host,
+            settings=server_settings(loaded_config(args)),
+            wait_for_release=False,
+        )
+    with server:
         yield [f"serving.port={port}"]
 
 

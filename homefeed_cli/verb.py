@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from homefeed.config import Config, Loaded, load_config
-from homefeed.errors import UsageError
+from homefeed.errors import ConfigError, UsageError
 from homefeed.plain_values import suggestion
 
 Parsers = Any  # argparse keeps the type of its sub-parsers private
 
 
 WIDEST = 60  # characters of a table's column
+DEFAULT_RECIPE = "small"  # of every verb that computes
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,13 +72,31 @@ def add_group(parsers: Parsers, name: str, summary: str) -> Parsers:
 
 
 def loaded_config(args: argparse.Namespace) -> Loaded:
-    """The configuration for these arguments, recipe keys left out."""
+    """The configuration for these arguments, recipe keys left out once they are known to be some.
+
+    Raises ConfigError for a wrong key or value of either, also where the verb computes nothing.
+    """
     if not args.overrides:
         return load_config(args.config, args.profile)
     from homefeed.recipes import is_recipe_key  # imports torch
 
+    _require_some_recipe(getattr(args, "recipe", ""), recipe_overrides(args))
     mine = tuple(text for text in args.overrides if not is_recipe_key(text))
     return load_config(args.config, args.profile, mine)
+
+
+def _require_some_recipe(name: str, overrides: tuple[str, ...]) -> None:
+    """Raise ConfigError where no recipe, or not the named one, can be changed so."""
+    from homefeed.recipes import RECIPES, recipe
+
+    found: list[ConfigError] = []
+    for each in [name] if name else sorted(RECIPES, key=DEFAULT_RECIPE.__ne__):
+        try:
+            recipe(each, overrides)
+            return
+        except ConfigError as error:
+            found.append(error)
+    raise found[0]
 
 
 def config_of(args: argparse.Namespace) -> Config:

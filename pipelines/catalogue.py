@@ -1,14 +1,14 @@
 """The pipelines by name, and the arguments that a run of one takes."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import fingerprint
 from homefeed.config import Config, PipelinesConfig, ServingConfig
-from homefeed.errors import DatasetError, PipelineError
+from homefeed.errors import DatasetError, PipelineError, UsageError
 from homefeed.plain_values import suggestion
 from pipelines.abtest import abtest
 from pipelines.code_version import code_version
@@ -50,6 +50,7 @@ def arguments_for(
 
     Empty ``data`` is the pipeline's default: the event log for *daily*, `world` for the others.
     ``cluster``: the data lies where the cluster can read it, so it is not looked at here.
+    Raises UsageError for what this pipeline does not take, ConfigError, DatasetError.
     """
     # Imports torch, which the process that only runs a pipeline need not wait for.
     from homefeed.recipes import SECTIONS, config_json, recipe, section_json
@@ -57,9 +58,10 @@ def arguments_for(
 
     if date:
         end_of(date)  # a wrong one is told before anything starts
-    parameters = inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
+    parameters = _parameters(name)
     data = data or parameters["data"].default
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
+    _require_taken(name, recipe_name, date, overrides)
     local = data in NAMES_OF_NO_FILE or cluster
     everything = {
         "data": data if local else str(Path(data).expanduser().resolve()),
@@ -74,6 +76,26 @@ def arguments_for(
         **{section: section_json(made, section) for section in SECTIONS},
     }
     return {key: everything[key] for key in parameters}
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(find(name).pipeline_func).parameters  # type: ignore[attr-defined]
+
+
+def _require_taken(name: str, recipe_name: str, date: str, overrides: tuple[str, ...]) -> None:
+    """Raise UsageError for an option that fills none of the pipeline's parameters."""
+    from homefeed.recipes import SECTIONS
+
+    given = [(f"--date {date}", {"date"})] if date else []
+    given += [(f"--recipe {recipe_name}", set(SECTIONS))] if recipe_name else []
+    given += [(f"--set {text}", {text.partition(".")[0]}) for text in overrides]
+    for option, fills in given:
+        if fills.isdisjoint(_parameters(name)):
+            takers = [other for other in PIPELINES if not fills.isdisjoint(_parameters(other))]
+            raise UsageError(
+                f"pipeline {name} does not take {option}, it would change nothing; leave it out "
+                f"(pipelines that take it: {', '.join(takers)})"
+            )
 
 
 def _fingerprint(path: Path, config: Config) -> str:

@@ -186,6 +186,13 @@ class ReleaseRegistry:
         """All entries, oldest first."""
         return self.ledger.entries()
 
+    def refusal(self, version: int) -> LedgerEntry | None:
+        """The gate's refusal of a release, unless the release was promoted since; None: none."""
+        for entry in reversed(self.history()):
+            if entry.to_version == version and entry.action in (Action.REFUSE, Action.PROMOTE):
+                return entry if entry.action is Action.REFUSE else None
+        return None
+
     def champion_at(self, time_s: float) -> int | None:
         """Which version was champion at ``time_s``; None before the first promotion."""
         moves = [e for e in self.history() if e.moves_champion and e.at_s <= time_s]

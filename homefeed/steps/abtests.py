@@ -39,7 +39,7 @@ from homefeed.data.training_set import TrainingSet
 from homefeed.errors import PromotionRefused
 from homefeed.evaluation.ranking import compare_scores
 from homefeed.recipes import read_config, read_section
-from homefeed.release.entries import Action
+from homefeed.release.entries import Action, LedgerEntry
 from homefeed.release.gate import GateDecision
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.pieces_abtest import (
@@ -216,9 +216,14 @@ def carry_out(
 ) -> str:
     """Stop the test and do what its verdict asks for; says in a sentence what was done.
 
+    What the ledger says was carried out of a live test before is not carried out again.
     ``decisions`` are the gate's, by arm; an arm without one was not gated. Raises LedgerConflict
     where a release was promoted after the test began: it has not been compared with that one.
     """
+    if verdict["live"] and (before := _carried_out(registry, verdict)):
+        return (
+            f"already carried out (ledger entry {before.seq}: {before.action} {before.to_version})"
+        )
     reason = f"{verdict['kind']} {verdict['test']}: {verdict['decision']}; " + "; ".join(
         verdict["reasons"]
     )
@@ -245,3 +250,12 @@ def carry_out(
     if champion is not None:
         registry.record(Action.HOLD, champion, reason, verdict=record)
     return f"{verdict['decision']}: release {champion} stays the champion"
+
+
+def _carried_out(registry: ReleaseRegistry, verdict: dict[str, Any]) -> LedgerEntry | None:
+    """The newest entry that a verdict of this test led to: a name is given to one test only."""
+    wanted = verdict["kind"], verdict["test"]
+    for entry in reversed(registry.history()):
+        if (entry.verdict.get("kind"), entry.verdict.get("test")) == wanted:
+            return entry
+    return None

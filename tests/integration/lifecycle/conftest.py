@@ -10,8 +10,9 @@ import pytest
 
 from homefeed_cli.main import main
 
+PLACE = {"serving.port": 3371}
 SMALLER = {
-    **{"serving.port": 3371, "world.users": 200, "world.items": 300},
+    **{"world.users": 200, "world.items": 300},
     **{"user_encoder.steps": 20, "user_encoder.checkpoint_every": 5},
     **{"evaluation.bootstrap_samples": 50, "ranker.fit.epochs": 0.25},
 }
@@ -26,14 +27,14 @@ class Lived:
     err: str = ""
     code: int = -1
 
-    def options(self) -> list[str]:
-        """What keeps every call in this workspace, and as small."""
-        chosen = {**SMALLER, "storage.root": self.workspace}
+    def options(self, recipe: dict[str, float]) -> list[str]:
+        """What keeps every call in this workspace, and the recipe's changes."""
+        chosen = {**PLACE, **recipe, "storage.root": self.workspace}
         return [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, recipe: dict[str, float]) -> subprocess.CompletedProcess[str]:
         """Call the program itself."""
-        command = [sys.executable, "-m", "homefeed_cli.main", *words, *self.options()]
+        command = [sys.executable, "-m", "homefeed_cli.main", *words, *self.options(recipe)]
         return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -41,7 +42,7 @@ class Lived:
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """``homefeed run --recipe tiny``, smaller still."""
     lived = Lived(tmp_path_factory.mktemp("lifecycle") / "workspace")
-    done = lived.run("run", "--recipe", "tiny")
+    done = lived.run("run", "--recipe", "tiny", recipe=SMALLER)
     lived.out, lived.err, lived.code = done.stdout, done.stderr, done.returncode
     assert lived.code == 0, f"{lived.out}\n{lived.err}"
     return lived
@@ -52,7 +53,7 @@ def homefeed(lived: Lived, capsys: pytest.CaptureFixture[str]) -> Any:
     """Call ``homefeed`` in this process; returns exit code, standard output and error."""
 
     def call(*words: str) -> tuple[int, str, str]:
-        code = main([*words, *lived.options()])
+        code = main([*words, *lived.options({})])
         said = capsys.readouterr()
         return code, said.out, said.err
 

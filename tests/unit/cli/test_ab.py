@@ -1,7 +1,9 @@
 """``homefeed ab analyze --promote`` on a definition that names its control."""
 
+import re
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,14 @@ import pytest
 
 from homefeed.abtest.assignment import arm_of
 from homefeed.abtest.definition import Definition, parse_definition, write_definition
-from homefeed.abtest.running import RUNNING, STOPPED, all_states, definition_path, start_test
+from homefeed.abtest.running import (
+    RUNNING,
+    STOPPED,
+    RunState,
+    all_states,
+    definition_path,
+    start_test,
+)
 from homefeed.release import ReleaseRegistry
 from serving.event_log import EventLog
 from serving.logged import Action, Exposure
@@ -88,6 +97,61 @@ def test_a_champion_that_lost_as_the_first_arm_is_rolled_back(
     said = homefeed("ab", "analyze", "t", "--promote")
     assert "rolled back: release 2 is the champion again" in said.out
     assert champions.champion() == 2
+
+
+@pytest.mark.usefixtures("lost")
+def test_an_analysis_tells_how_users_were_split_against_the_plan(homefeed: Any) -> None:
+    split = homefeed("ab", "analyze", "t", "--json").json["analysis"]["sample_ratio"]
+    assert sum(split["users"].values()) == len(USERS)
+    (told,) = [line for line in homefeed("ab", "analyze", "t").out.splitlines() if "ratio" in line]
+    assert told == (
+        f"sample ratio: as planned (p = {split['p_value']:.3g}): a {split['users']['a']} users "
+        f"(500.0 planned), b {split['users']['b']} users (500.0 planned); users seen in two arms: 0"
+    )
+
+
+def test_a_split_that_is_far_from_the_plan_and_crossed_users_are_told_as_such(
+    homefeed: Any, workspace: Path
+) -> None:
+    definition = _other_way_round()
+    start_test(workspace, definition, at_s=0.0, champion=2)
+    shown = [_visit(definition, user, extra=0)[1] for user in USERS]
+    kept = [each for number, each in enumerate(shown) if each.arm == "a" or number % 2]
+    [first, *_] = [each for each in kept if each.arm == "a"]
+    again = replace(first, arm="b", request_id="again")
+    log = EventLog(workspace / "events.db")
+    log.append([], [*kept, again])
+    log.close()
+    said = homefeed("ab", "analyze", "turned").out
+    assert "\nsample ratio: mismatch (p = " in said
+    assert "; users seen in two arms: 1\n" in said
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_verdict_is_carried_out_once(homefeed: Any, champions: ReleaseRegistry) -> None:
+    champions.promote(1, reason="by hand")
+    homefeed("ab", "analyze", "t", "--promote")
+    before = champions.history()
+    told = f"already carried out (ledger entry {before[-1].seq}: rollback 2)"
+    said = homefeed("ab", "analyze", "t", "--promote")
+    assert (said.code, said.out.splitlines()[-1]) == (0, told)
+    assert homefeed("ab", "analyze", "t", "--promote", "--json").json["carried_out"] == told
+    assert champions.history() == before
+
+
+@pytest.mark.usefixtures("lost")
+def test_stopping_a_stopped_test_says_when_and_why_it_was_stopped(
+    homefeed: Any, workspace: Path
+) -> None:
+    assert "t is stopped" in homefeed("ab", "stop", "t", "--reason", "a guardrail broke").out
+    before = all_states(workspace)["t"]
+    said = homefeed("ab", "stop", "t", "--reason", "another reason")
+    assert said.code == 0
+    assert re.fullmatch(
+        r"t was stopped already at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: a guardrail broke\n", said.out
+    )
+    told = homefeed("ab", "stop", "t", "--reason", "another reason", "--json").json
+    assert RunState(**told) == all_states(workspace)["t"] == before
 
 
 @pytest.mark.usefixtures("lost")

@@ -43,6 +43,61 @@ def test_little_memory_is_a_warning() -> None:
     assert [doctor.memory(gib).state for gib in (4.0, 8.0)] == ["warning", "ok"]
 
 
+NO_LIMIT = {
+    "version 2": {"memory.max": "max\n", "cpu.max": "max 100000\n"},
+    "version 1": {
+        "memory/memory.limit_in_bytes": f"{2**63 - 4096}\n",
+        **{"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+    },
+    "none": {},
+    "unreadable": {"memory.max": "a lot", "cpu.max": "200000 0"},
+}
+LIMITED = {
+    "version 2": {"memory.max": f"{2**30}\n", "cpu.max": "150000 100000\n"},
+    "version 1": {
+        "memory/memory.limit_in_bytes": f"{2**30}\n",
+        **{"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+    },
+}
+
+
+def cgroups(root: Path, files: dict[str, str]) -> Path:
+    """The control group of a container with these files."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def looked_at(root: Path, cores: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What doctor finds on a machine with 64 GiB and so many cores, by subject."""
+    pages = {"SC_PHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}
+    monkeypatch.setattr(doctor.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    return {f.subject: f.found for f in doctor.look(Config(), root)}
+
+
+@pytest.mark.parametrize("version", LIMITED)
+def test_a_containers_limits_count_where_they_are_smaller(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = cgroups(tmp_path, LIMITED[version])
+    found = looked_at(root, 16, monkeypatch)
+    assert (found["memory"], found["cores"].split()[0]) == ("1 GiB", "1")
+    large = {name: text.replace(f"{2**30}", f"{2**40}") for name, text in LIMITED[version].items()}
+    large = {name: text.replace("150000", "9900000") for name, text in large.items()}
+    found = looked_at(cgroups(tmp_path, large), 16, monkeypatch)
+    assert (found["memory"], found["cores"]) == ("64 GiB", "16")
+
+
+@pytest.mark.parametrize("files", NO_LIMIT.values(), ids=NO_LIMIT)
+def test_without_a_limit_the_machine_counts(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = looked_at(cgroups(tmp_path, files), 16, monkeypatch)
+    assert (found["memory"], found["cores"]) == ("64 GiB", "16")
+
+
 def test_a_disk_that_is_nearly_full_is_a_problem() -> None:
     assert [doctor.disk(gib).state for gib in (4.0, 6.0)] == ["problem", "ok"]
 

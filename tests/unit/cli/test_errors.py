@@ -32,6 +32,16 @@ from homefeed_cli.main import run_verb
         ("promote 3 --reason won", "3"),
         ("rollback --reason lost", "no champion yet; make one with `homefeed run`"),
         ("config show --set foo.bar=1", "known: checks.*, gate.*, pipelines.*, profile, serving.*"),
+        (
+            "history --set user_encoder.stepz=1",
+            "'user_encoder.stepz'; did you mean 'user_encoder.s",
+        ),
+        ("ab status --set ranker.fit.epoch=1", "'ranker.fit.epoch'; did you mean 'ranker.fit.ep"),
+        ("history --set user_encoder.steps=many", "must be of type int, found 'many'"),
+        ("pipeline run embeddings --date 2025-01-01", "embeddings does not take --date 2025-01-01"),
+        ("pipeline run daily --recipe base", "daily does not take --recipe base"),
+        ("pipeline submit daily --set ranker.fit.epochs=9", "does not take --set ranker.fit.epo"),
+        ("pipeline schedule ranking --date 2025-01-01", "(pipelines that take it: daily)"),
         ("history --at noon", "--at needs a time such as 2025-03-01T12:00, found 'noon'"),
         ("features get alice", "there is no champion yet"),
         ("features get alice --arm blue", "no running A/B test has an arm 'blue'"),
@@ -50,6 +60,15 @@ def test_what_a_person_got_wrong_is_one_line_and_exit_code_two(
     assert expected in said.err
     assert said.err.count("\n") == 1
     assert said.out == ""
+
+
+def test_a_value_that_only_the_named_or_another_recipe_can_take_is_no_error_of_a_verb_without_one(
+    homefeed: Any,
+) -> None:
+    of_the_large = "user_encoder.network.heads=12"  # 768 can be cut in twelve, 64 cannot
+    assert homefeed("history", "--set", of_the_large).code == 0
+    assert homefeed("config", "show", "--recipe", "base", "--set", of_the_large).code == 0
+    assert homefeed("config", "show", "--recipe", "small", "--set", of_the_large).code == 2
 
 
 def test_a_wrong_key_gives_no_workspace(homefeed: Any, tmp_path: Path) -> None:

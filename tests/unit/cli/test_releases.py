@@ -1,4 +1,4 @@
-"""``homefeed history`` as a person reads it."""
+"""``homefeed promote`` and ``homefeed history`` as a person meets them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from homefeed.release import ReleaseRegistry
+from homefeed.release.entries import Action
 
 
 @pytest.fixture
@@ -25,3 +26,59 @@ def test_history_tells_the_worlds_clock_from_the_machines(
     registry.register(make_manifest(dataset=dataset))
     registry.promote(1, "the first")
     assert ("in the world's own time" in homefeed("history").out) is two
+
+
+@pytest.fixture
+def refused(registry: ReleaseRegistry, make_manifest: Any) -> ReleaseRegistry:
+    """Release 1 is champion, and the gate refused release 2; nobody judged release 3."""
+    for name in ("first", "second", "third"):
+        registry.register(make_manifest(name))
+    registry.promote(1, "the first")
+    registry.record(Action.REFUSE, 2, "HIT@3 save is 0.3 below")
+    registry.record(Action.REFUSE, 1, "judged before it was champion")
+    return registry
+
+
+def test_a_release_that_the_gate_refused_is_not_promoted_by_hand(
+    homefeed: Any, refused: ReleaseRegistry
+) -> None:
+    said = homefeed("promote", "2", "--reason", "I like it")
+    assert (said.code, said.out) == (3, "")
+    assert said.err == (
+        "homefeed: the gate refused release 2 (ledger entry 2): HIT@3 save is 0.3 below; "
+        "to promote it nevertheless, add --anyway\n"
+    )
+    assert homefeed("promote", "2", "--reason", "x", "--json").json["error"] == "PromotionRefused"
+    assert refused.champion() == 1
+
+
+def test_what_is_promoted_anyway_is_noted_so_and_is_asked_no_more_until_it_is_refused_again(
+    homefeed: Any, refused: ReleaseRegistry
+) -> None:
+    assert homefeed("promote", "2", "--reason", "I like it", "--anyway").code == 0
+    noted = "I like it (promoted anyway; the gate had refused it: HIT@3 save is 0.3 below)"
+    assert (refused.champion(), refused.history()[-1].reason) == (2, noted)
+    assert homefeed("promote", "3", "--reason", "another").code == 0
+    assert homefeed("promote", "2", "--reason", "it was better").code == 0
+    refused.promote(3, "another")
+    refused.record(Action.REFUSE, 2, "worse by now")
+    assert homefeed("promote", "2", "--reason", "it was better").code == 3
+
+
+def test_a_release_that_no_gate_has_judged_is_promoted(
+    homefeed: Any, refused: ReleaseRegistry
+) -> None:
+    assert homefeed("promote", "3", "--reason", "the third", "--anyway").code == 0
+    assert refused.history()[-1].reason == "the third"
+
+
+def test_what_is_wrong_besides_the_gate_is_told_as_before(
+    homefeed: Any, refused: ReleaseRegistry
+) -> None:
+    again = homefeed("promote", "1", "--reason", "again")
+    assert (again.code, "is the champion already" in again.err) == (2, True)
+    blank = homefeed("promote", "2", "--reason", " ", "--anyway")
+    assert (blank.code, "promote needs a reason" in blank.err) == (2, True)
+    late = homefeed("promote", "2", "--reason", "x", "--anyway", "--expected-champion", "3")
+    assert (late.code, "version 3 was expected" in late.err) == (2, True)
+    assert refused.champion() == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from homefeed.config import Config, PipelinesConfig, ServingConfig, StorageConfig
-from homefeed.errors import ConfigError, DatasetError, PipelineError
+from homefeed.errors import ConfigError, DatasetError, PipelineError, UsageError
 from homefeed.recipes import SECTIONS, read_config, read_section, recipe
 from pipelines.catalogue import PIPELINES, arguments_for, find
 from pipelines.names import NAMES
@@ -17,7 +17,8 @@ CONFIG = Config()
 
 
 def _arguments(name: str = "lifecycle", data: str = "world", *overrides: str, **changes):
-    values = {"config": CONFIG, "recipe_name": "tiny", "date": ""} | changes
+    recipe_name = "" if name == "daily" else "tiny"  # it computes with what a run has fitted
+    values = {"config": CONFIG, "recipe_name": recipe_name, "date": ""} | changes
     return arguments_for(
         name, values["config"], data, values["recipe_name"], values["date"], overrides
     )
@@ -42,6 +43,27 @@ def test_an_unknown_recipe_and_an_unknown_key_get_a_suggestion() -> None:
         _arguments(recipe_name="smal")
     with pytest.raises(ConfigError, match=r"'user_encoder\.step'; did you mean 'user_encoder\."):
         _arguments("lifecycle", "world", "user_encoder.step=3")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "overrides", "told"),
+    [
+        ("embeddings", {"date": "2025-01-01"}, (), "embeddings does not take --date 2025-01-01,"),
+        ("daily", {"recipe_name": "base"}, (), "daily does not take --recipe base, it"),
+        ("daily", {}, ("user_encoder.steps=9",), "daily does not take --set user_encoder.steps=9,"),
+        ("embeddings", {}, ("ranker.fit.epochs=2",), "does not take --set ranker.fit.epochs=2,"),
+    ],
+)
+def test_what_a_pipeline_does_not_take_is_refused_and_those_that_take_it_are_named(
+    name: str, changes: dict[str, str], overrides: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        _arguments(name, "", *overrides, **changes)
+    assert told in str(refused.value)
+    named = str(refused.value).partition("take it: ")[2].removesuffix(")").split(", ")
+    assert name not in named
+    for other in named:
+        _arguments(other, "", *overrides, **changes)
 
 
 @pytest.mark.parametrize("name", NAMES)
