@@ -1,7 +1,5 @@
 """Publishing and reading online, on every online store that the machine has."""
 
-import sqlite3
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,6 @@ from feature_repo.definitions import (
     sequence_view_name,
 )
 from feature_repo.rows import sequence_rows
-from feature_repo.settings import StoreSettings
 from feature_repo.writers import write_online
 from homefeed.artifacts import write_json
 from homefeed.errors import FeatureStoreError, ReleaseError
@@ -284,17 +281,8 @@ def test_a_reader_without_a_store_is_told_what_to_run(tmp_path):
         FeatureStore(tmp_path / "nothing").read_online("release_x", "i:1")
 
 
-def test_a_store_that_stores_something_else_is_found_out(
-    tmp_path, clock, write_vectors, random_vectors
-):
-    store = FeatureStore(tmp_path / "feast", settings=StoreSettings(), clock=clock)
-    store.apply([EncoderView(hash=OLD, dim=8)])
-    table = f"homefeed_user_embedding_{OLD[:8]}"
-    with sqlite3.connect(store.connection.root / "online.db") as database:
-        database.execute(
-            f"CREATE TRIGGER bad_disk AFTER INSERT ON {table} WHEN new.feature_name = 'vector' "
-            f"BEGIN UPDATE {table} SET value = zeroblob(length(value)) "
-            "WHERE rowid = new.rowid; END"
-        )
-    with pytest.raises(FeatureStoreError, match=r"gave back another row|does not answer"):
-        store.publish_user_vectors(OLD, write_vectors(random_vectors(1)), TODAY_S)
+def test_a_sequence_counts_only_strictly_after_its_time(store, sequences):
+    store.publish_sequences(sequences(), NOON_S - 10, watermark=41)
+    at, after = (store.read_online("release_old", "s:ü0", NOON_S - 10 + s) for s in (0, 1))
+    assert (at.sequence, at.watermark) == (None, 0)
+    assert (len(after.sequence), after.watermark) == (4, 41)

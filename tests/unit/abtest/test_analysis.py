@@ -12,6 +12,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from homefeed.abtest.analysis import (
     SRM_ALPHA,
+    ArmEstimate,
     analyze,
     compare,
     compare_arms,
@@ -237,3 +238,20 @@ def test_an_arm_of_one_user_has_no_estimate_and_says_so():
     outcomes = outcomes_of(two_arms(), new, np.zeros(6), np.ones(6))
     found = compare_arms(outcomes, CLICKS, "new", "control")
     assert str(found) == "no estimate yet: an arm has too few users"
+
+
+def test_the_lifts_error_is_that_of_a_quotient():
+    treated = ArmEstimate(users=1000, value=3.0, variance=0.01, user_variance=10.0)
+    base = ArmEstimate(users=1000, value=1.0, variance=0.01, user_variance=10.0)
+    found = compare(treated, base, **NAMES)
+    error = math.sqrt(0.01 + 3.0**2 * 0.01)  # Var(a/b) = (Var a + (a/b)² Var b) / b²
+    assert found.high - found.lift == pytest.approx(stats.t.ppf(0.975, 1998) * error)
+
+
+@pytest.mark.parametrize(
+    ("split", "mismatch"), [((5100, 4900), False), ((5160, 4840), False), ((5170, 4830), True)]
+)
+def test_a_split_that_one_test_in_a_thousand_gives_is_the_alarm(split, mismatch):
+    arm = np.repeat([0, 1], split)
+    found = sample_ratio(two_arms(), outcomes_of(two_arms(), arm, arm, np.ones(len(arm))))
+    assert found.mismatch is mismatch  # p: 0.046, 0.0014, 0.0007

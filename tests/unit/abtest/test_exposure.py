@@ -184,3 +184,17 @@ def test_a_log_that_is_missing_or_no_database_is_an_artifact_error(tmp_path):
     (tmp_path / "bad.db").write_text("this is no database, but some longer text instead" * 20)
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_log(tmp_path / "bad.db", "t")
+
+
+def test_what_is_done_after_the_test_was_stopped_does_not_count():
+    exposures = exposures_of([("i:1", "control", 1, 100)])
+    actions = actions_of([("i:1", "click", None, 900), ("i:1", "click", None, 1_100)])
+    assert outcomes(TEST, exposures, actions, ended_s=1.0).counts["clicks"].tolist() == [1]
+
+
+def test_an_action_that_names_another_users_request_counts_for_nobody():
+    exposures = exposures_of([("i:1", "control", 1, 100), ("i:2", "control", 2, 100)])
+    taken = pl.DataFrame(
+        [("i:2", "i:1", "hide", 200, "i:1/control/1")], schema=ACTION_COLUMNS, orient="row"
+    )
+    assert outcomes(TEST, exposures, taken).counts["hides"].tolist() == [0, 0]

@@ -288,3 +288,9 @@ def test_one_event_neither_ships_nor_rolls_back(direction, events):
     )
     found = compare(values[1], values[0], metric="clicks", arm="new", control="control")
     assert decide(definition, analysis(found, guardrails=())).decision == HOLD
+
+
+def test_a_lift_of_exactly_the_minimum_effect_ships(define):
+    test = define(min_effect=0.5)
+    assert decide(test, analysis(figure(0.25, 0.75))).decision == SHIP
+    assert decide(test, analysis(figure(0.25, 0.7))).decision == HOLD

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homefeed.data.sequences import SequenceStore, build_sequences, lookup
+from homefeed.data.sequences.layout import float16_up
 from homefeed.errors import UnknownIdError
 
 START_S = 1_700_000_000
@@ -143,3 +144,8 @@ def _row(second: float, duration_s: float | None = None, arrived_s: int | None =
         "duration_s": duration_s,
         "arrived_at": None if arrived_s is None else (START_S + arrived_s) * 1000,
     }
+
+
+@given(st.floats(0, 60_000, width=32))
+def test_a_stored_duration_is_never_shorter_than_the_given_one(duration):
+    assert float16_up(np.array([duration], np.float32))[0] >= np.float32(duration)

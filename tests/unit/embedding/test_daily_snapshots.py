@@ -141,3 +141,20 @@ def encoder_folders(tmp_path: Path, store) -> tuple[Path, Path]:
         vectors = np.ones((store.meta.item_count + 1, 2), np.float32)
         MeanRecentEncoder(items=vectors, origin=origin).save(tmp_path / name)
     return tmp_path / "fits", tmp_path / "older"
+
+
+def test_a_days_vectors_are_readable_a_day_after_their_as_of(store, make_encoder, tmp_path: Path):
+    days = [(T0_S // DAY_S + day) * DAY_S for day in (4, 5)]
+    stats_of = {}
+    for day in days:
+        stats_of[day] = tmp_path / f"{day}.npy"
+        np.save(stats_of[day], np.zeros((store.meta.item_count + 1, 2), np.float32))
+    table = load_items(Dataset.open(store.path.parent / "log"), store.items)
+    config = Config(
+        storage=StorageConfig(root=str(tmp_path / "workspace")),
+        training=TrainingConfig(embed_workers=0),
+    )
+    made = list(encoder_snapshots(make_encoder(), store, table, stats_of, days, config))
+    assert [m["created_s"] - m["as_of_s"] for m in made] == [DAY_S, DAY_S]
+    assert Snapshot.open(Path(made[0]["path"])).meta.created_s == days[0] + DAY_S
+    assert made[1]["embedded"] < made[1]["users"]

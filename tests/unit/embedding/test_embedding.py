@@ -182,3 +182,13 @@ def test_items_that_joined_after_the_fit_have_zero_vectors(store, make_encoder, 
 def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(store, make_encoder):
     with pytest.raises(ConfigError, match=r"training.device is cuda, and torch .* finds no CUDA"):
         embed_users(make_encoder(), store, everybody(store), T0_S, EmbeddingConfig(device="cuda"))
+
+
+def test_an_action_that_is_there_at_the_as_of_itself_is_in_the_vector(store, make_encoder):
+    folder, told = make_encoder(), 0
+    for user in everybody(store):
+        first_s = int(store.available_s(store.rows(int(user))).min())
+        at, before = (embed_users(folder, store, [user], s).vector for s in (first_s, first_s - 1))
+        told += bool(at.any())
+        assert not before.any()
+    assert told == len(everybody(store))

@@ -139,3 +139,21 @@ def test_realtime_asks_right_before_each_positive(log):
 def test_an_unknown_mode_is_refused(log):
     with pytest.raises(ConfigError, match="hourly"):
         queries_for("hourly", cases_of(log))
+
+
+def test_a_positive_at_the_cutoffs_own_second_is_history_and_no_target(make_store):
+    log = make_store([(1, 10, "like", T0_S), (1, 11, "like", T0_S + 1)])
+    assert described(cases_of(log), log) == [(1, 11, 1)]
+
+
+def test_an_action_that_arrives_between_cutoff_and_target_makes_no_repeat(make_store):
+    log = make_store(
+        [
+            (1, 10, "like", T0_S - 500),
+            (1, 11, "like", T0_S - 40, T0_S + 20),
+            (1, 11, "like", T0_S + 500),
+        ]
+    )
+    cases = cases_of(log)
+    assert described(cases, log) == [(1, 11, 500)]
+    assert cases.repeat.tolist() == [False]

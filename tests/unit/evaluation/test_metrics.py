@@ -141,3 +141,14 @@ def test_entropy_equals_the_textbook_sum(topics):
     shares = np.unique(topics, return_counts=True)[1] / topics.size
     expected = -sum(share * math.log(share) for share in shares)
     assert metrics.interest_entropy(topics)[0] == pytest.approx(expected, abs=1e-12)
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(2, 9), elements=coarse),
+    st.lists(st.integers(0, 1), min_size=metrics.SORT_FROM_TARGETS + 1, max_size=30),
+)
+def test_a_row_with_many_targets_is_ranked_as_one_with_few(row, columns):
+    found = metrics.pessimistic_ranks(
+        row[None], len(row), np.zeros(len(columns), int), np.array(columns)
+    )
+    assert found.tolist() == [slow_rank(row[None], len(row), 0, c) for c in columns]

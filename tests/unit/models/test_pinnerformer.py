@@ -233,3 +233,32 @@ def test_a_type_or_surface_that_came_up_after_the_fit_is_read_as_none() -> None:
     found, expected = _everywhere(NETWORK, new), _everywhere(NETWORK, none)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[place], expected[place]) for place in expected)
+
+
+def test_the_learned_position_counts_from_the_newest_action() -> None:
+    net, batch = _network(), _batch([5], 3)
+    before = _everywhere(net, batch)
+    with torch.no_grad():
+        net.positions.weight[0] += 1  # the newest action's
+    after = _everywhere(net, batch)
+    assert [torch.equal(after[0, p], before[0, p]) for p in range(5)] == [True] * 4 + [False]
+
+
+def test_a_token_reads_the_logarithm_of_its_duration() -> None:
+    net, batch, seen = _network(), _batch([1], 0), []
+    net.project.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    batch.duration[0, 0] = torch.e**3 - 1
+    _everywhere(net, batch)
+    column = net.items.in_features + 2 * CONFIG.type_embedding_dim
+    assert seen[0][0, column] == pytest.approx(3, rel=1e-5)
+
+
+def test_the_last_blocks_output_is_normalised_before_the_mlp() -> None:
+    net, seen = _network(), []
+    with torch.no_grad():
+        net.out_norm.weight.fill_(1)
+        net.out_norm.bias.zero_()
+    net.out.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    _everywhere(net, _batch([4, 2], 0))
+    torch.testing.assert_close(seen[0].mean(-1), torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen[0].var(-1, correction=0), torch.ones(6), atol=1e-2, rtol=0)

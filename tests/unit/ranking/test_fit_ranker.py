@@ -69,14 +69,9 @@ def test_a_ranker_from_before_the_field_is_read_as_one_without_dislikes(ranker, 
     assert load_ranker(tmp_path / "old").inputs.negative == ()
 
 
-def test_the_window_is_for_training_only(training_set, store, tables):
+def test_the_window_hides_actions_from_training(training_set, store, tables):
     fit = RankerFit(config(), training_set, store, tables, worker=Worker())
     everything = replace_window(fit, 0.0)
-    requests = training_set.requests_of(1)
-    ranker = fit.rankers["full"]
-    np.testing.assert_array_equal(
-        predict(ranker, fit.data, requests), predict(ranker, everything.data, requests)
-    )
     assert sum(s.hidden.sum() for s in fit.plan.shards(0, Worker())) > 0
     assert sum(s.hidden.sum() for s in everything.plan.shards(0, Worker())) == 0
 
@@ -268,3 +263,27 @@ def test_the_weighted_loss_equals_its_formula():
     torch.testing.assert_close(found, expected)
     with pytest.raises(ConfigError, match="hidee"):
         label_matrix(("hide",), {"hidee": 1.0}, {})
+
+
+def test_scores_of_the_evaluation_read_whole_histories(training_set, store, tables):
+    fit = RankerFit(config(), training_set, store, tables, worker=Worker())
+    ranker, requests = fit.rankers["full"].eval(), training_set.requests_of(1)
+    with torch.no_grad():  # a ranker that starts at zero reads nothing
+        for parameter in ranker.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        level, relevance = ranker.parts(fit.data.batch(requests).by_vector["none"])
+    expected = torch.stack([level, relevance], dim=1).numpy()
+    np.testing.assert_allclose(predict(ranker, fit.data, requests), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_in_the_joint_steps_the_level_learns_from_its_own_loss_alone(training_set, store, tables):
+    fit = RankerFit(config(), training_set, store, tables, worker=Worker())
+    ranker = fit.rankers["full"].eval()
+    labelled = fit.data.batch(training_set.requests_of(0)[:9])
+    gradients = []
+    for only_level in (True, False):
+        ranker.zero_grad(set_to_none=True)
+        fit._loss(ranker, labelled, only_level)[1].backward()
+        gradients.append([p.grad.clone() for p in ranker.level.parameters()])
+    for alone, joint in zip(*gradients, strict=True):
+        torch.testing.assert_close(joint, alone)

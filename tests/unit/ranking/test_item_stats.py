@@ -1,5 +1,7 @@
 """Item statistics against counts made row by row."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -39,3 +41,24 @@ def test_statistics_of_a_day_are_the_same_whatever_days_were_asked_before(datase
     for day in (9, 12, 12, 5, 10):
         alone = build_item_stats(dataset, store, created).as_of(day * DAY_S)
         np.testing.assert_array_equal(asked.as_of(day * DAY_S), alone)
+
+
+def test_an_impression_counts_an_hour_after_it_was_shown(store):
+    """What is shown in a day's last hour is settled on the next day, and counts after that."""
+    shown = pl.DataFrame(
+        {
+            "item_id": [2, 2],
+            "timestamp": [(9 * DAY_S - 3601) * 1000, (9 * DAY_S - 3599) * 1000],
+            "like": [0, 0],
+            "hide": [0, 0],
+        }
+    )
+    dataset = SimpleNamespace(
+        spec=SimpleNamespace(labels=("like", "hide")),
+        has=lambda _: True,
+        scan=lambda _: shown.lazy(),
+    )
+    stats = build_item_stats(dataset, store, np.zeros(store.meta.item_count + 1, np.int64))
+    row, column = store.items.indices(pl.Series([2]))[0], stats.names.index("log_exposures")
+    found = [np.expm1(stats.as_of(day * DAY_S)[row, column]) for day in (8, 9, 10)]
+    assert found == pytest.approx([0, 1, 2])

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from homefeed.evaluation.ranking import compare_scores, list_kind
+from homefeed.evaluation.bootstrap import bootstrap_mean
+from homefeed.evaluation.ranking import HeadFigures, RankingReport, compare_scores, list_kind
+from homefeed.evaluation.ranking_metrics import UserValues
 
 
 def test_lists_of_users_are_ordered_without_the_level_lists_of_requests_are_not_changed_by_it(
@@ -36,3 +38,20 @@ def test_short_requests_are_judged_in_one_list_per_user(training_set):
         begin = np.arange(9) * 2
 
     assert list_kind(Short, np.arange(8)) == "user"
+
+
+def test_a_difference_compares_each_user_with_himself():
+    def figures(values):
+        hit, users = bootstrap_mean(values), UserValues(np.arange(len(values)), values)
+        return {
+            "like": HeadFigures(
+                hit=hit, hit_with_level=hit, auc=0.5, ece=0.0, ratio=1.0, users=users
+            )
+        }
+
+    base = np.arange(50.0)
+    report = RankingReport(
+        lists="user", rows=50, figures={"ours": figures(base + 1), "theirs": figures(base)}
+    )
+    found = report.difference("ours", "theirs", "like")
+    assert (found.low, found.mean, found.high) == (1.0, 1.0, 1.0)

@@ -93,3 +93,10 @@ def test_the_best_forecast_of_a_users_level_loses_to_chance_across_moments():
     by_forecast = hits_at_3(forecast.ravel(), label.ravel(), user, user).value.mean()
     by_chance = hits_at_3(chance, label.ravel(), user, user).value.mean()
     assert by_forecast < by_chance - 0.4
+
+
+def test_errors_of_opposite_sign_do_not_cancel():
+    probability = np.repeat([0.1, 0.9], 500)
+    error, ratio = calibration(probability, np.tile([0, 1], 500))
+    assert error == pytest.approx(0.4)
+    assert ratio == pytest.approx(1)

@@ -265,3 +265,19 @@ def test_of_two_processes_that_promote_at_once_one_wins_and_the_aliases_follow_i
     assert "somebody else was first" in said[0]
     assert said[1] == f"won {three.champion()}"
     assert three.model.aliases() == {"champion": three.champion()}
+
+
+def test_a_promotion_between_projection_and_reading_again_is_projected_too(three, monkeypatch):
+    three.promote(1, "the first")
+    project = three.model.project
+
+    def overtaken(state):
+        project(state)
+        monkeypatch.setattr(three.model, "project", project)
+        three.ledger.append(
+            Action.PROMOTE, lambda _: 2, at_s=2_000.0, who="somebody else", reason="faster"
+        )
+
+    monkeypatch.setattr(three.model, "project", overtaken)
+    three.project()
+    assert three.model.aliases()["champion"] == 2

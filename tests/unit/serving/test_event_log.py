@@ -179,3 +179,10 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(log, make_action):
     with pytest.raises(StorageError, match="free some space"):
         log.append(many)
     assert list(log.actions()) == []
+
+
+def test_a_log_survives_a_loss_of_power_unless_told_otherwise(tmp_path):
+    for given, stored in (({}, 2), ({"synchronous": "NORMAL"}, 1)):
+        log = EventLog(tmp_path / f"{stored}.db", **given)
+        assert log._connection().execute("PRAGMA synchronous").fetchone() == (stored,)
+        assert log._connection().execute("PRAGMA journal_mode").fetchone() == ("wal",)

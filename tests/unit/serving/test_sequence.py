@@ -136,3 +136,9 @@ def test_wherever_the_row_was_cut_the_sequence_is_the_same(events, cut, request_
 
     assert of(merged) == of(a for a in log if a.available_ms < request_ms)
     assert [a.time_ms for a in merged] == sorted(a.time_ms for a in merged)
+
+
+def test_an_action_of_the_row_that_ends_at_the_requests_own_moment_does_not_count():
+    row = [past("i:1", 1_000, duration_s=4.0)]
+    assert merge(row, 0, [], request_ms=5_000, length=9) == []
+    assert merge(row, 0, [], request_ms=5_001, length=9) == row

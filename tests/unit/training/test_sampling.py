@@ -192,3 +192,17 @@ def test_nothing_to_predict_is_refused_with_the_figures(store_of) -> None:
     store = store_of([_user(0), _user(36, 37)])
     with pytest.raises(DatasetError, match=r"1 actions of 2 users, 1 of them positive"):
         build_timelines(store, np.array([1, 2]), before_s=BEFORE_S, window_days=7)
+
+
+def test_a_window_holds_its_own_last_second_and_nothing_after_it(store_of) -> None:
+    assert set(_plan(store_of([_user(0, 7)]), np.array([1]), window_days=7)[1].target) == {2}
+    with pytest.raises(DatasetError):
+        _plan(store_of([_user(0, 7 + 1 / DAY_S)]), np.array([1]), window_days=7)
+
+
+def test_an_item_whose_only_action_arrives_later_is_not_known(store_of) -> None:
+    late = {"item": 9, "time_s": START_S, "late_s": 100 * DAY_S}
+    timelines = build_timelines(
+        store_of([_user(0, 1), [late]]), np.array([1]), before_s=BEFORE_S, window_days=7
+    )
+    assert np.flatnonzero(timelines.known_item).tolist() == [1, 2]

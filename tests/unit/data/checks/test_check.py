@@ -213,3 +213,32 @@ def test_the_yaml_of_the_checked_set_names_canonical_files_and_units(open_set, a
     assert values["timestamp_unit"] == "ms"
     assert "columns" not in values
     assert values["files"] == {"actions": "actions.parquet"}
+
+
+@pytest.mark.parametrize(("broken", "refused"), [(2, False), (3, True)])
+def test_exactly_the_allowed_share_passes_and_one_row_more_is_refused(
+    open_set, actions, tmp_path, broken, refused
+):
+    late = pl.when(pl.int_range(pl.len()) < broken).then(NOW_S + 10**9).otherwise("timestamp")
+    data = open_set(tables={"actions": actions[:40].with_columns(late.alias("timestamp"))})
+    thresholds = CheckThresholds(max_rejected_share=2 / 40)
+    if refused:
+        with pytest.raises(CheckRefused, match="3 of 40 rows"):
+            check(data, tmp_path / "checked", thresholds, NOW_S)
+    else:
+        assert check(data, tmp_path / "checked", thresholds, NOW_S).tables["actions"].kept == 38
+
+
+@pytest.mark.parametrize(("most", "refused"), [(3, True), (4, False)])
+def test_a_user_may_act_exactly_as_often_a_day_as_is_allowed(
+    open_set, actions, tmp_path, most, refused
+):
+    day = START_S // 86_400 * 86_400
+    columns = {"user_id": pl.lit("u1"), "timestamp": day + pl.int_range(pl.len()) * 60}
+    data = open_set(tables={"actions": actions[:4].with_columns(**columns)})
+    thresholds = CheckThresholds(max_actions_per_user_day=most)
+    if refused:
+        with pytest.raises(CheckRefused, match=f"no user acts more than {most} times a day"):
+            check(data, tmp_path / "checked", thresholds, NOW_S)
+    else:
+        assert check(data, tmp_path / "checked", thresholds, NOW_S).tables["actions"].kept == 4
