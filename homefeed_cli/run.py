@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,17 +78,18 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
     port = _free_port(config)
     if not args.json:
         print(f"starting the two services at port {port}", file=sys.stderr)
-    with waiting("waiting for the two services", quiet=args.json):
-        server = start_server(
-            config.workspace,
-            port,
-            simulated_clock=True,
-            scorer=config.serving.scorer,
-            host=config.serving.host,
-            settings=server_settings(loaded_config(args)),
-            wait_for_release=False,
-        )
-    with server:
+    with ExitStack() as stack:
+        with waiting("waiting for the two services", quiet=args.json):
+            server = start_server(
+                config.workspace,
+                port,
+                simulated_clock=True,
+                scorer=config.serving.scorer,
+                host=config.serving.host,
+                settings=server_settings(loaded_config(args)),
+                wait_for_release=False,
+            )
+            stack.enter_context(server)  # before anything can interrupt: it is stopped at the end
         yield [f"serving.port={port}"]
 
 

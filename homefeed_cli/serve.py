@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from homefeed.config import Loaded
 from homefeed.errors import HomefeedError, UsageError
 from homefeed_cli.verb import Answer, Parsers, add_verb, loaded_config
+from homefeed_cli.waiting import waiting
 
 if TYPE_CHECKING:
     from serving.run import ServerHandle
@@ -49,16 +51,19 @@ def serve(args: argparse.Namespace) -> Answer:
         raise UsageError(f"--workers is {args.workers}; give 1 or more")
     loaded = loaded_config(args)
     config, settings = loaded.config, server_settings(loaded)
-    with start_server(
-        config.workspace,
-        config.serving.port,
-        simulated_clock=args.simulated_clock or settings.simulated_clock,
-        scorer=config.serving.scorer,
-        host=config.serving.host,
-        workers=args.workers,
-        settings=settings,
-        wait_for_release=False,
-    ) as server:
+    with ExitStack() as stack:
+        with waiting("starting the two services", quiet=args.json):
+            server = start_server(
+                config.workspace,
+                config.serving.port,
+                simulated_clock=args.simulated_clock or settings.simulated_clock,
+                scorer=config.serving.scorer,
+                host=config.serving.host,
+                workers=args.workers,
+                settings=settings,
+                wait_for_release=False,
+            )
+            stack.enter_context(server)  # before anything can interrupt: it is stopped at the end
         return stay(server, config.workspace, as_json=args.json)
 
 

@@ -2,7 +2,11 @@
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ from homefeed_cli import waiting as module
 from homefeed_cli.waiting import Elapsed, beating, duration, waiting
 
 SOON_S = 0.005
+TEST = "{name: t, arms: {a: {release: 1}, b: {release: 2}}, primary: {name: requests}}"
 LONG_S = 30.0  # far more than the tests need: only a test that fails waits for it
 
 
@@ -139,6 +144,62 @@ def test_a_standard_error_that_was_closed_ends_the_beats_and_not_the_work() -> N
 
     with beating(closed, SOON_S):
         assert asked.wait(LONG_S)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("data check log.txt", "checking log.txt"),
+        ("data import log.txt", "importing log.txt"),
+        ("data show log.txt", "reading log.txt"),
+        ("ab analyze t", "analysing t"),
+        ("ab start t.yaml", "verifying the releases of t"),
+        ("features get anna", "reading the features of user anna"),
+        ("promote 3 --reason won", "promoting release 3"),
+        ("rollback --reason lost", "rolling back"),
+        ("doctor", "looking at the machine"),
+        ("pipeline compile daily", "compiling"),
+        ("pipeline submit daily", "submitting daily"),
+    ],
+)
+def test_a_verb_that_can_take_long_says_what_it_works_on_and_nothing_under_json(
+    words: str, told: str, homefeed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log.txt").write_text("1 10\n1 11\n2 10\n")
+    (tmp_path / "t.yaml").write_text(TEST)
+    asked: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def kept(what: str, *, quiet: bool) -> Iterator[None]:
+        asked.append((what, quiet))
+        yield
+
+    for name in ("ab", "data", "doctor", "features", "pipeline", "releases"):
+        monkeypatch.setattr(f"homefeed_cli.{name}.waiting", kept)
+    homefeed(*words.split())
+    homefeed(*words.split(), "--json")
+    assert asked == [(told, False), (told, True)]
+
+
+def test_a_test_that_is_started_says_at_which_server_it_waits(
+    homefeed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "t.yaml").write_text(TEST)
+    monkeypatch.setattr(
+        "homefeed.release.registry.ReleaseRegistry.open",
+        lambda *_: SimpleNamespace(action_types=()),
+    )
+    monkeypatch.setattr("homefeed.abtest.starting.wait_for_arms", lambda *_: None)
+    asked: list[str] = []
+
+    @contextmanager
+    def kept(what: str, *, quiet: bool) -> Iterator[None]:
+        asked.append(what)
+        yield
+
+    monkeypatch.setattr("homefeed_cli.ab.waiting", kept)
+    assert homefeed("ab", "start", "t.yaml", "--set", "serving.port=3999").code == 0
+    assert asked[1] == "waiting for the server at http://127.0.0.1:3999 to report the arms of t"
 
 
 class Beats:
