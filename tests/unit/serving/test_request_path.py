@@ -288,4 +288,5 @@ def test_the_ranker_is_told_what_was_shown_and_acted_on_before(known):
     got = {item["item_id"]: item["score"] for item in answer["items"]}
     for item, score in zip(candidates, wanted, strict=True):
         assert got[item] == pytest.approx(score, abs=1e-5)
-    assert known.path.explain(answer["request_id"])["features"]["shown_before"] >= 5
+    shown_before = known.path.explain(answer["request_id"])["features"]["shown_before"]
+    assert shown_before == len({1010, 1020, *again})  # the page may hold one of them again
