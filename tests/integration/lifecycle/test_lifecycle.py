@@ -218,6 +218,15 @@ def test_a_daily_run_appends_what_the_server_logged_that_day(lived: Any, twice: 
     assert len(first["users"]) == 2, "one snapshot for each live encoder"
 
 
+def test_a_daily_run_embeds_only_who_acted_since_the_day_before(lived: Any, twice: Any) -> None:
+    with closing(_event_log(lived.workspace)) as log:
+        (acted,) = log.execute("SELECT count(DISTINCT user_id) FROM actions").fetchone()
+    made = [read_json(p) for p in lived.workspace.glob(f"snapshots/*/{SIMULATED}/snapshot.json")]
+    assert len(made) == 2
+    for snapshot in made:
+        assert 0 < snapshot["embedded_users"] <= acted < snapshot["user_count"]
+
+
 def test_running_a_day_again_changes_nothing(twice: Any) -> None:
     first, second = twice
     assert second["store"].content_hash == first["store"].content_hash
