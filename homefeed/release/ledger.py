@@ -134,6 +134,10 @@ class Ledger:
         if not self.path.exists():
             return []
         with self._connection() as connection:
+            # The first writer makes file and tables in one transaction: who reads in between, or
+            # after it was killed there, finds a file without tables.
+            if not connection.execute(_HAS_TABLES).fetchone():
+                return []
             return connection.execute(statement, values).fetchall()
 
     @contextmanager
@@ -164,6 +168,7 @@ class Ledger:
                 connection.close()
 
 
+_HAS_TABLES = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'entries'"
 _SELECT = (
     "SELECT seq, at_s, who, action, from_version, to_version, reason, run, verdict "
     "FROM entries ORDER BY seq"

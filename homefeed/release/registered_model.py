@@ -8,6 +8,8 @@ from the registered model; moves of an alias are not compare-and-set, so the led
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ ALIASES = ("champion", "challenger", "previous")
 SQLITE = "sqlite:///"
 HASH_TAG = "release_hash"
 FIRST_USE_TIMEOUT_S = 120.0
+# Read by MLflow at each request; what the environment says already stays.
+SOON = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
 class RegisteredModel:
@@ -41,15 +45,19 @@ class RegisteredModel:
         return known if known is not None else self._create(manifest)
 
     def project(self, state: LedgerState) -> None:
-        """Set the aliases as the ledger says; aliases that it does not name are removed."""
-        client, wanted = self._connect(), _wanted(state)
-        found = client.get_registered_model(MODEL_NAME).aliases
-        for alias in ALIASES:
-            version = wanted.get(alias)
-            if version is None and alias in found:
-                client.delete_registered_model_alias(MODEL_NAME, alias)
-            elif version is not None and str(found.get(alias)) != str(version):
-                client.set_registered_model_alias(MODEL_NAME, alias, str(version))
+        """Set the aliases as the ledger says; aliases that it does not name are removed.
+
+        A server that does not answer is given up within seconds: a rollback waits for this.
+        """
+        with _given_up_soon():
+            client, wanted = self._connect(), _wanted(state)
+            found = client.get_registered_model(MODEL_NAME).aliases
+            for alias in ALIASES:
+                version = wanted.get(alias)
+                if version is None and alias in found:
+                    client.delete_registered_model_alias(MODEL_NAME, alias)
+                elif version is not None and str(found.get(alias)) != str(version):
+                    client.set_registered_model_alias(MODEL_NAME, alias, str(version))
 
     def aliases(self) -> dict[str, int]:
         """Alias → version, of the aliases that the ledger projects."""
@@ -106,6 +114,18 @@ class RegisteredModel:
                     )
             self._client = client
         return self._client
+
+
+@contextmanager
+def _given_up_soon() -> Iterator[None]:
+    """MLflow's client asks a server seven times over minutes, unless its environment says less."""
+    mine = {name: value for name, value in SOON.items() if name not in os.environ}
+    os.environ.update(mine)
+    try:
+        yield
+    finally:
+        for name in mine:
+            os.environ.pop(name, None)
 
 
 def first_use_lock(tracking_uri: str) -> FileLock:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from homefeed.clock import Clock, WallClock
-from homefeed.errors import HomefeedError, LedgerConflict, ReleaseError
+from homefeed.errors import LedgerConflict, ReleaseError
 from homefeed.release.entries import Action, LedgerEntry, LedgerState
 from homefeed.release.gate import GateDecision
 from homefeed.release.ledger import Ledger
@@ -227,16 +227,14 @@ class ReleaseRegistry:
         return entry
 
     def _project_after(self, entry: LedgerEntry) -> None:
-        """Project what ``entry`` moved; where MLflow fails, warn.
+        """Project what ``entry`` moved; where that fails, warn.
 
         The verb is done by then: whom an error told otherwise would repeat it, and a second
-        rollback goes back one release further.
+        rollback goes back one release further. Only an interruption is passed on, told as well.
         """
         try:
             self.project()
-        except HomefeedError:
-            raise
-        except Exception as error:  # of MLflow, of its database's driver, or of the network
+        except BaseException as error:  # of MLflow, its database, the network, the disk, a person
             said = " ".join(str(error).split()) or type(error).__name__
             print(
                 f"warning: the ledger has moved (entry {entry.seq}: {entry.action} "
@@ -244,6 +242,8 @@ class ReleaseRegistry:
                 f"promotion, rollback or challenger: {said}",
                 file=sys.stderr,
             )
+            if not isinstance(error, Exception):
+                raise
 
     def _append(
         self,

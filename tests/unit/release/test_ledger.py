@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,18 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path):
 def test_reading_a_ledger_that_does_not_exist_creates_nothing(tmp_path):
     assert Ledger(tmp_path / "ledger.db").state().champion is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_first_writer_that_was_killed_leaves_a_ledger_that_the_next_one_writes(
+    tmp_path, make_manifest
+):
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as killed:  # before it committed: a file without tables
+        killed.execute("PRAGMA journal_mode=WAL")
+    ledger = Ledger(path)
+    assert (ledger.entries(), ledger.versions(), ledger.version_of("x")) == ([], [], None)
+    ledger.add_release(1, make_manifest(), at_s=0.0)
+    assert ledger.versions() == [1]
 
 
 def test_of_two_processes_that_promote_at_once_one_wins_and_one_is_refused(ledger, tmp_path):

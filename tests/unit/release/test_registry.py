@@ -223,13 +223,28 @@ def test_a_verb_whose_aliases_mlflow_refuses_is_done_says_so_and_the_next_one_pr
     assert three.model.aliases() == {k: v for k, v in wanted.items() if v is not None}
 
 
-def test_an_error_of_our_own_while_projecting_is_not_taken_for_mlflows(three, monkeypatch):
+def test_an_error_of_our_own_while_projecting_does_not_call_the_verb_failed_either(
+    three, monkeypatch, capsys
+):
     def refuse(state):
         raise StorageError("the disk is full")
 
     monkeypatch.setattr(three.model, "project", refuse)
-    with pytest.raises(StorageError, match="the disk is full"):
+    assert three.promote(1, "first").to_version == three.champion() == 1
+    assert "do not repeat it" in capsys.readouterr().err
+
+
+def test_who_interrupts_while_it_projects_is_told_that_the_ledger_has_moved(
+    three, monkeypatch, capsys
+):
+    def interrupted(state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(three.model, "project", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         three.promote(1, "first")
+    assert three.champion() == 1
+    assert "the ledger has moved (entry 1: promote 1), do not repeat it" in capsys.readouterr().err
 
 
 def test_a_verb_without_a_reason_is_refused(three):
