@@ -140,17 +140,25 @@ def verdict_json(
 def treatment_releases(written: dict[str, Any]) -> set[int]:
     """The releases that were tested against the control's, which itself is none of them.
 
-    ``written`` is of ``verdict_json``. Only runs wrote verdicts without ``control``; the control
-    of a run's test is its first arm. Raises ArtifactError for a control that is no arm.
+    ``written`` is of ``verdict_json``. Raises ArtifactError for a control that is no arm.
     """
-    releases = dict(written["releases"])
+    return set(written["releases"].values()) - {control_release(written)}
+
+
+def control_release(written: dict[str, Any]) -> int:
+    """The release that the others were compared with.
+
+    Only runs wrote verdicts without ``control``; the control of a run's test is its first arm.
+    Raises ArtifactError for a control that is no arm.
+    """
+    releases: dict[str, int] = dict(written["releases"])
     control = written.get("control") or next(iter(releases))
     if control not in releases:
         raise ArtifactError(
             f"the verdict's control {control!r} is no arm; arms: {', '.join(releases)}; analyse "
             "the test again"
         )
-    return set(releases.values()) - {releases[control]}
+    return releases[control]
 
 
 def _turned(metric: Metric, low: float, high: float) -> tuple[float, float]:

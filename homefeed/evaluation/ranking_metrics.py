@@ -20,20 +20,27 @@ class UserValues:
 
 
 def hits_at_3(
-    score: np.ndarray, label: np.ndarray, group: np.ndarray, user: np.ndarray
+    score: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    user: np.ndarray,
+    *,
+    wanted: bool = True,
 ) -> UserValues:
     """HIT@3 (TransAct): how many of the three best-scored rows of a list have the label.
 
     score float [n], label 0/1 [n], group int [n] (the row's list), user int [n]. A list counts
     if it has more than 3 rows and both labels among them: any other list scores the same however
-    it is ordered. Ties go against the ranker: among equal scores, rows with label 0 come first.
+    it is ordered. Ties go against the ranker: among equal scores, rows with label 0 come first, or
+    those with label 1 where the label is not ``wanted`` at the top (a dislike).
     A user's value is the mean count over the user's lists; the figure is the mean over users.
     """
     _, group = np.unique(group, return_inverse=True)
     label = np.asarray(label).astype(np.int64)
     size, positives = np.bincount(group), np.bincount(group, weights=label)
     counts = (size > TOP) & (positives > 0) & (positives < size)
-    order = np.lexsort((label, -np.asarray(score, np.float64), group))
+    ties = label if wanted else -label
+    order = np.lexsort((ties, -np.asarray(score, np.float64), group))
     begin = np.cumsum(size) - size
     place = np.arange(len(order)) - begin[group[order]]
     top = order[place < TOP]

@@ -8,8 +8,6 @@ called so, without sample-ratio or live claims.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from homefeed.abtest.analysis import analyze
 from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import last_logged_s, outcomes, read_log
@@ -28,16 +26,15 @@ from homefeed.abtest.verdict import (
     ROLLBACK,
     SHIP,
     Verdict,
+    control_release,
     decide,
     treatment_releases,
     verdict_json,
 )
 from homefeed.artifacts import read_json, write_json
 from homefeed.data.contract import Dataset
-from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.training_set import TrainingSet
 from homefeed.errors import PromotionRefused
-from homefeed.evaluation.ranking import compare_scores
 from homefeed.recipes import read_config, read_section
 from homefeed.release.entries import Action, LedgerEntry
 from homefeed.release.gate import GateDecision
@@ -48,8 +45,8 @@ from homefeed.report.pieces_abtest import (
     promotion_piece,
     reranking_piece,
 )
-from homefeed.steps.ranking import SCORES, judged_heads
-from homefeed.steps.releases import ARMS, acting_registry, dataset_clock
+from homefeed.steps.recorded_arms import recorded_values
+from homefeed.steps.releases import acting_registry, dataset_clock
 
 EVENTS = "events.db"
 RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
@@ -153,38 +150,6 @@ def analyse_step(
         print(f"= {reason}")
 
 
-def recorded_values(
-    dataset: Dataset,
-    training_set: Path,
-    evaluations: Path,
-    begun: dict[str, Any],
-    recipe: AbTestRecipe,
-) -> tuple[Definition, dict[str, dict[str, np.ndarray]], str]:
-    """HIT@3 per user of each arm's order, per head: the metrics of a paired re-ranking."""
-    opened = TrainingSet.open(training_set)
-    with np.load(evaluations / SCORES) as arrays:
-        scores = {arm.name: arrays[arm.ranker] for arm in ARMS}
-    report = compare_scores(scores, opened, opened.requests_of(EVALUATION))
-    heads = judged_heads(dataset, report)
-    primary, *others = heads
-    definition = Definition(
-        name=begun["test"],
-        arms={arm["arm"]: Arm(release=arm["release"]) for arm in begun["arms"]},
-        primary=Metric(name=f"hit@3 {primary}"),
-        guardrails=tuple(
-            Metric(name=f"hit@3 {h}", direction="down" if h in dataset.spec.negative else "up")
-            for h in others[:2]
-        ),
-        min_effect=recipe.min_effect,
-        confidence=recipe.confidence,
-    )
-    values = {
-        f"hit@3 {head}": {arm.name: report.figures[arm.name][head].users.value for arm in ARMS}
-        for head in heads
-    }
-    return definition, values, report.lists
-
-
 def carry_out_step(
     checked: Path, verdict_path: Path, gate: Path, config: str, piece: Path, run: str = ""
 ) -> str:
@@ -216,11 +181,12 @@ def carry_out(
 ) -> str:
     """Stop the test and do what its verdict asks for; says in a sentence what was done.
 
-    What the ledger says was carried out of a live test before is not carried out again.
-    ``decisions`` are the gate's, by arm; an arm without one was not gated. Raises LedgerConflict
-    where a release was promoted after the test began: it has not been compared with that one.
+    What the ledger says was carried out before (of a live test, or in this run) is not carried
+    out again. ``decisions`` are the gate's, by arm; an arm without one was not gated, and is only
+    promoted over the champion where that is the test's control. Raises LedgerConflict where a
+    release was promoted after the test began: it has not been compared with that one.
     """
-    if verdict["live"] and (before := _carried_out(registry, verdict)):
+    if before := _carried_out(registry, verdict):
         return (
             f"already carried out (ledger entry {before.seq}: {before.action} {before.to_version})"
         )
@@ -230,20 +196,9 @@ def carry_out(
     record = {key: verdict[key] for key in ("kind", "test", "decision", "arm", "reasons")}
     if verdict["live"]:
         stop_test(workspace, verdict["test"], at_s=now_s, reason=reason)
-    champion, release = registry.champion(), verdict["release"]
-    if verdict["decision"] == SHIP and release != champion:
-        gated = decisions.get(verdict["arm"])
-        try:
-            registry.promote(
-                release,
-                reason,
-                expected_champion=verdict["champion"],
-                decision=GateDecision.from_json(gated) if gated else None,
-                verdict=record,
-            )
-        except PromotionRefused as refused:
-            return f"the test says ship, the gate refuses: {refused}; release {champion} stays"
-        return f"release {release} (arm {verdict['arm']}) is the champion; it was {champion}"
+    champion = registry.champion()
+    if verdict["decision"] == SHIP and verdict["release"] != champion:
+        return _ship(registry, verdict, decisions.get(verdict["arm"]), reason, record)
     if verdict["decision"] == ROLLBACK and champion in treatment_releases(verdict):
         registry.rollback(reason, verdict=record)
         return f"rolled back: release {registry.champion()} is the champion again"
@@ -252,10 +207,44 @@ def carry_out(
     return f"{verdict['decision']}: release {champion} stays the champion"
 
 
+def _ship(
+    registry: ReleaseRegistry,
+    verdict: dict[str, Any],
+    gated: dict[str, Any] | None,
+    reason: str,
+    record: dict[str, Any],
+) -> str:
+    """Promote what ships, unless nothing compared it with the champion or the gate refused it."""
+    champion, release = registry.champion(), verdict["release"]
+    control = control_release(verdict)
+    if not gated and control != verdict["champion"]:
+        registry.record(Action.HOLD, champion or control, reason, verdict=record)
+        return (
+            f"the test says ship, but its control is release {control}, not the champion "
+            f"{verdict['champion']}, which nothing was compared with; release {champion} stays. "
+            "Test against the champion, or `homefeed promote`"
+        )
+    try:
+        registry.promote(
+            release,
+            reason,
+            expected_champion=verdict["champion"],
+            decision=GateDecision.from_json(gated) if gated else None,
+            verdict=record,
+        )
+    except PromotionRefused as refused:
+        return f"the test says ship, the gate refuses: {refused}; release {champion} stays"
+    return f"release {release} (arm {verdict['arm']}) is the champion; it was {champion}"
+
+
 def _carried_out(registry: ReleaseRegistry, verdict: dict[str, Any]) -> LedgerEntry | None:
-    """The newest entry that a verdict of this test led to: a name is given to one test only."""
+    """The newest entry that this verdict led to.
+
+    A live test's name is given to one test only; a re-ranking of the same name is made by each run.
+    """
     wanted = verdict["kind"], verdict["test"]
     for entry in reversed(registry.history()):
-        if (entry.verdict.get("kind"), entry.verdict.get("test")) == wanted:
+        same = (entry.verdict.get("kind"), entry.verdict.get("test")) == wanted
+        if same and (verdict["live"] or (registry.run and entry.run == registry.run)):
             return entry
     return None

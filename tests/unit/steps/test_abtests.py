@@ -18,6 +18,7 @@ class Registry:
 
     now: int
     asked: list[str] = field(default_factory=list)
+    run: str = ""
     entries: list[LedgerEntry] = field(default_factory=list)
 
     def history(self) -> list[LedgerEntry]:
@@ -26,14 +27,24 @@ class Registry:
     def champion(self) -> int:
         return self.now
 
-    def rollback(self, reason: str, **kept: object) -> None:
+    def rollback(self, reason: str, **kept: Any) -> None:
         self.now = 9
         self.asked.append("rollback")
+        self._enter(Action.ROLLBACK, 9, reason, kept)
+
+    def promote(self, version: int, reason: str, **kept: Any) -> None:
+        self.now = version
+        self.asked.append(f"promote {version}")
+        self._enter(Action.PROMOTE, version, reason, kept)
 
     def record(self, action: Action, version: int, reason: str, **kept: Any) -> None:
         self.asked.append(f"{action} {version}")
+        self._enter(action, version, reason, kept)
+
+    def _enter(self, action: Action, version: int, reason: str, kept: dict[str, Any]) -> None:
         about = {"from_version": self.now, "to_version": version, "verdict": kept["verdict"]}
         about |= {"seq": len(self.entries) + 1, "at_s": 0.0, "who": "me", "reason": reason}
+        about |= {"run": self.run}
         self.entries.append(LedgerEntry(action=action, **about))
 
 
@@ -78,10 +89,36 @@ def test_the_verdict_of_a_live_test_is_carried_out_once_and_each_test_has_its_ow
     assert registry.asked == ["hold 2", "hold 2"]
 
 
-def test_a_re_ranking_of_a_recorded_log_is_noted_each_time(tmp_path: Path) -> None:
+def test_a_re_ranking_of_a_recorded_log_is_noted_once_in_each_run(tmp_path: Path) -> None:
     registry = Registry(2)
     verdict = {"kind": "paired re-ranking", "test": "t", "decision": "hold", "arm": None}
     verdict |= {"release": None, "reasons": ["no difference"], "live": False}
+    said = []
+    for registry.run in ("one", "one", "two", "", ""):
+        said.append(carry_out(registry, tmp_path, verdict, {}, 0.0))
+    assert registry.asked == ["hold 2"] * 4  # without a run nothing tells two of them apart
+    assert said[1] == "already carried out (ledger entry 1: hold 2)"
+
+
+def test_a_step_that_is_run_again_does_not_roll_back_twice(tmp_path: Path) -> None:
+    registry = Registry(2, run="one")
+    verdict = {"kind": "paired re-ranking", "test": "t", "decision": "rollback", "arm": None}
+    verdict |= {"release": None, "reasons": ["worse"], "live": False}
+    verdict |= {"releases": {"a": 1, "b": 2, "c": 9}, "control": "a"}
     for _ in range(2):
         carry_out(registry, tmp_path, verdict, {}, 0.0)
-    assert registry.asked == ["hold 2", "hold 2"]
+    assert registry.asked == ["rollback"]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_an_arm_that_was_never_compared_with_the_champion_does_not_replace_it(
+    gated: bool, tmp_path: Path
+) -> None:
+    registry = Registry(5)
+    verdict = {"kind": "live A/B test", "test": "t", "decision": "ship", "arm": "b", "release": 3}
+    verdict |= {"reasons": ["better"], "live": False, "champion": 5, "control": "a"}
+    verdict |= {"releases": {"a": 2, "b": 3}}
+    decisions = {"b": {"passed": True, "reason": "better on the holdout"}} if gated else {}
+    said = carry_out(registry, tmp_path, verdict, decisions, 0.0)
+    assert registry.asked == (["promote 3"] if gated else ["hold 5"])
+    assert ("its control is release 2, not the champion 5" in said) is not gated
