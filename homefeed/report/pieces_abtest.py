@@ -62,8 +62,9 @@ def reranking_piece(analysis: PairedAnalysis, verdict: Verdict, lists: str) -> P
             formed,
             "Every impression is scored with the features of its own moment. An arm puts a list in "
             "one order, as it would serve it: by the sum of what its heads expect, dislikes "
-            "against. The orders are compared on the recorded labels, user by user. There is no split of "
-            "users to check, and no claim about what users would have done with another order.",
+            "against. The orders are compared on the recorded labels, user by user. There is no "
+            "split of users to check, and no claim about what users would have done with another "
+            "order.",
         ],
         tables=[
             Table(title="Metrics", rows=_rows([*analysis.primary, *analysis.guardrails])),
