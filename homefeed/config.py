@@ -21,12 +21,14 @@ from homefeed.plain_values import (
     nested,
     one_of,
     parse_assignment,
+    share,
     suggestion,
 )
 
 DEFAULT_FILE = "homefeed.yaml"
 LOCAL = "local"  # the profile of one machine
 LAST_PORT = 65_535
+LEAST_ROUNDS = 100  # the gate's rule takes no fewer: the ends of an interval would be guesses
 RUN_VARIABLE = "HOMEFEED_RUN"  # the id of a local run, in the environment of its steps
 
 
@@ -135,9 +137,8 @@ class GateConfig:
     def __post_init__(self) -> None:
         if not -math.inf < self.min_lift < math.inf:
             raise ValueError(f"min_lift is {self.min_lift}; give a number")
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence is {self.confidence}; give a share, such as 0.95")
-        between("bootstrap_rounds", self.bootstrap_rounds, 1)
+        share("confidence", self.confidence, 0.95)
+        between("bootstrap_rounds", self.bootstrap_rounds, LEAST_ROUNDS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 
 from homefeed.errors import ConfigError
 
+_LARGEST = sys.float_info.max  # infinity is no setting
+_LAST_SEED = 2**32 - 1
 _MOST_LISTED = 16  # words that one line can hold; of more dotted keys it names the sections
 
 
@@ -21,9 +24,33 @@ def one_of(key: str, value: str, known: tuple[str, ...]) -> None:
 
 def between(key: str, value: float, least: float, most: float | None = None) -> None:
     """Raise ValueError unless ``least`` ≤ value ≤ ``most``; ``build`` adds the section's name."""
-    if not value >= least or (most is not None and value > most):  # a NaN is not at least anything
+    if not least <= value <= (_LARGEST if most is None else most):  # never true of a NaN
         bound = f"{least} or more" if most is None else f"{least} to {most}"
         raise ValueError(f"{key} is {value}; give {bound}")
+
+
+def above(key: str, value: float, low: float, most: float | None = None) -> None:
+    """Raise ValueError unless ``low`` < value ≤ ``most``, as ``between`` does."""
+    if not low < value <= (_LARGEST if most is None else most):
+        bound = f"more than {low}" if most is None else f"more than {low}, up to {most}"
+        raise ValueError(f"{key} is {value}; give {bound}")
+
+
+def below(key: str, value: float, least: float, high: float) -> None:
+    """Raise ValueError unless ``least`` ≤ value < ``high``, as ``between`` does."""
+    if not least <= value < high:
+        raise ValueError(f"{key} is {value}; give {least} or more, and less than {high}")
+
+
+def share(key: str, value: float, example: float) -> None:
+    """Raise ValueError unless 0 < value < 1; the message gives an example."""
+    if not 0 < value < 1:
+        raise ValueError(f"{key} is {value}; give a share, such as {example}")
+
+
+def seed_number(key: str, value: int) -> None:
+    """Raise ValueError unless every generator of random numbers takes the seed."""
+    between(key, value, 0, _LAST_SEED)
 
 
 def parse_assignment(text: str) -> dict[str, Any]:

@@ -16,10 +16,25 @@ from homefeed.config import Config
 from homefeed.data.world.config import WorldConfig, world_config
 from homefeed.errors import ConfigError
 from homefeed.evaluation.evaluate import EvaluationConfig
+from homefeed.evaluation.refresh import MODES, ONCE
+from homefeed.models.item_encoders import KINDS
 from homefeed.models.pinnerformer import PinnerFormerConfig
-from homefeed.plain_values import build, flatten, nested, parse_assignment, suggestion
+from homefeed.plain_values import (
+    above,
+    between,
+    build,
+    flatten,
+    nested,
+    one_of,
+    parse_assignment,
+    seed_number,
+    share,
+    suggestion,
+)
 from homefeed.training.ranker_recipe import RankerRecipe
 from homefeed.training.user_encoder_config import UserEncoderConfig
+
+HEADLINE_DEPTH = 10  # the report's figures are recall@10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +48,13 @@ class SequencesRecipe:
     # all logs; of few users it may take a little less than the share, and 30 % are asked for.
     held_out_share: float = 0.32
 
+    def __post_init__(self) -> None:
+        between("memory_mb", self.memory_mb, 1)
+        for name in ("evaluation_days", "ranker_days"):
+            if (days := getattr(self, name)) is not None:
+                above(name, days, 0)
+        share("held_out_share", self.held_out_share, 0.32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ItemEncoderRecipe:
@@ -41,6 +63,11 @@ class ItemEncoderRecipe:
     kind: str = "svd+content"
     dim: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, tuple(kind for kind in KINDS if kind != "none"))
+        between("dim", self.dim, 1)
+        seed_number("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +83,14 @@ class Recipe:
     ranker: RankerRecipe = field(default_factory=RankerRecipe)
     abtest: AbTestRecipe = field(default_factory=AbTestRecipe)
 
-
-MODES = ("once", "daily", "realtime")
+    def __post_init__(self) -> None:
+        for name, needed in (("modes", ONCE), ("depths", HEADLINE_DEPTH)):
+            given = getattr(self.evaluation, name)
+            if needed not in given:
+                raise ConfigError(
+                    f"evaluation.{name} is {list(given)}; the run's report needs {needed}: "
+                    f"give {[needed, *given]}"
+                )
 
 
 def tiny() -> Recipe:

@@ -167,23 +167,28 @@ def _split(analysis: "Analysis") -> str:
 
 
 def _carry_out(config: Any, definition: Any, verdict: Any, champion: int | None) -> str:
+    from homefeed.abtest.exposure import end_of_test_s
     from homefeed.abtest.verdict import verdict_json
     from homefeed.release.registry import ReleaseRegistry
     from homefeed.steps.abtests import carry_out
 
     written = verdict_json(verdict, definition, kind="live A/B test", live=True, champion=champion)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    return carry_out(registry, config.workspace, written, {}, time.time())
+    ended_s = end_of_test_s(config.workspace / "events.db", definition.name, time.time())
+    return carry_out(registry, config.workspace, written, {}, ended_s)
 
 
 def stop(args: argparse.Namespace) -> Answer:
     """End a test without a verdict."""
-    from homefeed.abtest.running import stop_test
+    from homefeed.abtest.exposure import end_of_test_s
+    from homefeed.abtest.running import STOPPED, state_of, stop_test
 
-    at_s = time.time()
-    state = stop_test(config_of(args).workspace, args.name, at_s=at_s, reason=args.reason)
+    workspace = config_of(args).workspace
+    was = state_of(workspace, args.name).status
+    at_s = end_of_test_s(workspace / "events.db", args.name, time.time())
+    state = stop_test(workspace, args.name, at_s=at_s, reason=args.reason)
     text = f"{args.name} is stopped; its users see the champion"
-    if state.stopped_s is not None and state.stopped_s != at_s:
+    if state.stopped_s is not None and was == STOPPED:
         when = datetime.fromtimestamp(state.stopped_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
         text = f"{args.name} was stopped already at {when}: {state.reason}"
     return Answer(dataclasses.asdict(state), text)

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from homefeed.errors import PipelineError
+from homefeed.errors import PipelineError, UsageError
 from homefeed_cli.verb import (
     Answer,
     Parsers,
@@ -51,7 +51,8 @@ def add(parsers: Parsers) -> None:
         ("submit", submit, "Upload a pipeline and start one run on Kubeflow Pipelines."),
         ("schedule", schedule, "Upload a pipeline and run it at pipelines.daily_cron."),
     ):
-        _add_arguments(add_verb(group, name, function, summary, _on_a_cluster(name)))
+        verb = add_verb(group, name, function, summary, _on_a_cluster(name))
+        _add_arguments(verb, dated=name == "submit")
 
 
 def _on_a_cluster(verb: str) -> str:
@@ -64,15 +65,19 @@ def _add_name(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("name", metavar="NAME", help=f"one of {', '.join(NAMES)}")
 
 
-def _add_arguments(verb: argparse.ArgumentParser) -> None:
-    """The name, and what a run is given; a pipeline refuses what it does not take."""
+def _add_arguments(verb: argparse.ArgumentParser, *, dated: bool = True) -> None:
+    """The name, and what a run is given; a pipeline refuses what it does not take.
+
+    Not ``dated``: --date is taken for the error that says what to do instead, and not shown.
+    """
     _add_name(verb)
     data_help = "world, a folder, or events: the event log (default: world; daily: events)"
     verb.add_argument("--data", default="", help=data_help)
     verb.add_argument(
         "--recipe", default="", help="tiny, small or base (default: small; not daily)"
     )
-    verb.add_argument("--date", default="", help="the day to run for, YYYY-MM-DD (daily only)")
+    date_help = "the day to run for, YYYY-MM-DD (daily only)" if dated else argparse.SUPPRESS
+    verb.add_argument("--date", default="", help=date_help)
 
 
 def run_here(args: argparse.Namespace) -> Answer:
@@ -199,7 +204,12 @@ def _submitted(args: argparse.Namespace) -> Answer:
 
 
 def schedule(args: argparse.Namespace) -> Answer:
-    """Put a pipeline on its schedule."""
+    """Put a pipeline on its schedule. UsageError for a day: every run would repeat it."""
+    if args.date:
+        raise UsageError(
+            f"pipeline schedule takes no --date {args.date}: every run would repeat that one day; "
+            f"leave it out, or run the day once: homefeed pipeline submit daily --date {args.date}"
+        )
     with waiting(f"scheduling {args.name}", quiet=args.json):
         return _scheduled(args)
 
@@ -211,7 +221,7 @@ def _scheduled(args: argparse.Namespace) -> Answer:
 
     config = config_of(args)
     arguments = arguments_for(
-        args.name, config, args.data, args.recipe, args.date, recipe_overrides(args), cluster=True
+        args.name, config, args.data, args.recipe, "", recipe_overrides(args), cluster=True
     )
     job_id = schedule_runs(args.name, arguments, config.pipelines, Placement.of(config))
     text = f"{args.name} runs at '{config.pipelines.daily_cron}' as {job_id}"

@@ -15,6 +15,7 @@ Arms name release versions, never aliases: what an arm serves cannot change unde
 """
 
 import dataclasses
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from homefeed.plain_values import build, suggestion
 PER = ("user", "request")
 DIRECTIONS = ("up", "down")
 CORRECTIONS = ("bonferroni", "none")
+LEAST_USERS = 2  # of an arm: one user has no spread, and no interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ class Arm:
     weight: float = 1.0  # share of the test's users, relative to the other arms
 
     def __post_init__(self) -> None:
-        if self.weight <= 0:
-            raise ValueError(f"weight must be above 0, found {self.weight:g}")
+        if not 0 < self.weight < math.inf:  # never true of a NaN, here and below
+            raise ValueError(f"weight must be above 0 and finite, found {self.weight:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,8 @@ class Metric:
         _require(self.direction, DIRECTIONS, "direction")
         if not self.actions and self.per == "request":
             raise ValueError(f"metric {self.name!r} counts requests per request; give actions")
-        if self.max_harm < 0:
-            raise ValueError(f"max_harm must not be negative, found {self.max_harm:g}")
+        if not 0 <= self.max_harm < math.inf:
+            raise ValueError(f"max_harm must be 0 or more and finite, found {self.max_harm:g}")
 
     @property
     def tolerated(self) -> float:
@@ -95,11 +97,13 @@ class Definition:
             value = getattr(self, name)
             if not 0 < value <= 1 or (value == 1 and name != "traffic"):
                 raise ValueError(f"{name} must lie between 0 and 1, found {value:g}")
-        if self.planned_effect <= 0 or self.min_effect < 0:
+        if not (0 < self.planned_effect < math.inf and 0 <= self.min_effect < math.inf):
             raise ValueError(
-                f"planned_effect must be above 0 and min_effect not below, found "
+                f"planned_effect must be above 0 and min_effect not below, both finite; found "
                 f"{self.planned_effect:g} and {self.min_effect:g}"
             )
+        if self.min_users < LEAST_USERS:
+            raise ValueError(f"min_users must be {LEAST_USERS} or more, found {self.min_users}")
         _require(self.correction, CORRECTIONS, "correction")
         names = [metric.name for metric in self.metrics]
         if twice := [name for name in names if names.count(name) > 1]:

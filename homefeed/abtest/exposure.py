@@ -18,6 +18,7 @@ from homefeed.abtest.assignment import arm_positions
 from homefeed.abtest.definition import Definition, Metric
 from homefeed.errors import ArtifactError, DatasetError
 
+OTHER_CLOCK_S = 2 * 86_400  # exposures this far from now were logged by another clock
 EXPOSURE_COLUMNS = {
     "user_id": pl.String,  # typed id
     "arm": pl.String,
@@ -63,6 +64,33 @@ def last_logged_s(path: Path, test: str) -> float:
     """Time in seconds of the last exposure of a test or action of its users; 0 without any."""
     latest = (rows["time_ms"].max() for rows in read_log(path, test))
     return max((float(ms) / 1000 for ms in latest if ms is not None), default=0.0)
+
+
+def end_of_test_s(path: Path, test: str, now_s: float) -> float:
+    """The second at which a test that is ended now ends, on the clock that its log was written by.
+
+    A server's simulated clock stands in another year: after an end by this machine's clock, all
+    that its users do later would still count, or nothing would. So where the exposures end more
+    than two days from ``now_s``, the end comes right after the last logged row. A log that is not
+    there or cannot be read keeps nobody from ending a test: then it is ``now_s``.
+    """
+    if not Path(path).exists():
+        return now_s
+    try:
+        shown, acted = read_log(path, test)
+    except ArtifactError:
+        return now_s
+    if shown.is_empty():
+        return now_s
+    last_ms = _last_ms(shown)
+    if abs(last_ms / 1000 - now_s) <= OTHER_CLOCK_S:
+        return now_s
+    return max(last_ms, _last_ms(acted)) / 1000 + 1
+
+
+def _last_ms(rows: pl.DataFrame) -> float:
+    latest = rows["time_ms"].max()
+    return 0.0 if latest is None else float(latest)  # type: ignore[arg-type]
 
 
 def read_log(path: Path, test: str) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from homefeed.errors import require_count
+from homefeed.plain_values import between, share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,3 +19,7 @@ class AbTestRecipe:
 
     def __post_init__(self) -> None:
         require_count("abtest.visitors", self.visitors)
+        for name in ("days", "bootstrap_rounds"):
+            between(name, getattr(self, name), 1)
+        between("min_effect", self.min_effect, 0)
+        share("confidence", self.confidence, 0.95)

@@ -25,6 +25,7 @@ from homefeed.data.training_set import (
     write_meta,
 )
 from homefeed.errors import require_count
+from homefeed.plain_values import above, seed_number
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
 
@@ -47,6 +48,8 @@ class TrainingSetConfig:
     def __post_init__(self) -> None:
         for name in ("max_training_rows", "max_evaluation_rows"):
             require_count(f"ranker.training_set.{name}", getattr(self, name))
+        above("keep_negatives", self.keep_negatives, 0, 1)  # those that stay weigh 1 / this
+        seed_number("seed", self.seed)
 
 
 def build_training_set(

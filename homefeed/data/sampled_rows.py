@@ -14,7 +14,8 @@ from homefeed.data.item_stats import DAY_S, ItemStats
 from homefeed.data.ranking_rows import RankingRows, split_of
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
-from homefeed.errors import DatasetError
+from homefeed.errors import DatasetError, require_count
+from homefeed.plain_values import between, seed_number
 from homefeed.schema import ActionFlag
 
 
@@ -26,6 +27,12 @@ class CandidateSampling:
     uniform_share: float = 0.5  # drawn uniformly among items met before; the rest by popularity
     max_requests: int | None = None  # at most so many, evenly over time; None: all
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        between("candidates", self.candidates, 1)
+        between("uniform_share", self.uniform_share, 0, 1)
+        require_count("ranker.training_set.sampling.max_requests", self.max_requests)
+        seed_number("seed", self.seed)
 
 
 def rows_from_positives(

@@ -14,9 +14,10 @@ from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
 from homefeed.evaluation.coverage import coverage_of_lists
 from homefeed.evaluation.index import Columns, Topics, acted_on_items, columns_for, sample_index
-from homefeed.evaluation.refresh import ONCE, Queries, queries_for
+from homefeed.evaluation.refresh import MODES, ONCE, Queries, queries_for
 from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
 from homefeed.evaluation.scorers import EncoderModel, Model, QueryScorer
+from homefeed.plain_values import above, between, one_of, seed_number
 from homefeed.progress import Progress
 
 
@@ -38,6 +39,16 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require_count("evaluation.refresh_users", self.refresh_users)
+        above("horizon_days", self.horizon_days, 0)
+        for mode in self.modes:
+            one_of("modes", mode, MODES)
+        for depth in self.depths:
+            between("depths", depth, 1)
+        for name in ("coverage_depth", "entropy_depth", "index_size", "bootstrap_samples"):
+            between(name, getattr(self, name), 1)
+        for name in ("memory_mb", "chunk_queries"):
+            between(name, getattr(self, name), 1)
+        seed_number("seed", self.seed)
 
 
 @dataclass

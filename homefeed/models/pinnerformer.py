@@ -29,6 +29,7 @@ from homefeed.models.history import PackedHistories
 from homefeed.models.keyed_dropout import KeyedDropout, keyed_mask
 from homefeed.models.layers import Block, means_until, mlp, queries_at
 from homefeed.models.time_encoding import ActionTimes
+from homefeed.plain_values import below, between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,12 @@ class PinnerFormerConfig:
     history_mean: bool = False  # not published: add the mean of the history's item vectors
 
     def __post_init__(self) -> None:
+        for name in ("dim", "width", "layers", "heads", "history_length", "type_embedding_dim"):
+            between(name, getattr(self, name), 1)
+        between("item_hidden", self.item_hidden, 1)
+        between("id_embedding_dim", self.id_embedding_dim, 0)
+        for name in ("dropout", "id_dropout"):
+            below(name, getattr(self, name), 0, 1)
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
         if self.width % 4:

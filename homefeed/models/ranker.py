@@ -32,6 +32,7 @@ from homefeed.models.ranker_batch import ItemTables, RankerBatch
 from homefeed.models.transact import TransAct, TransActConfig
 from homefeed.models.transact_shared import encode_shared
 from homefeed.models.user_level import UserLevel
+from homefeed.plain_values import below, between, one_of
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
 USER_VECTORS = ("pinnerformer", "mean_recent", "none")
@@ -54,8 +55,13 @@ class RankerConfig:
     level_hidden: int = 32  # width of the user level's hidden layer
 
     def __post_init__(self) -> None:
-        if self.user_vector not in USER_VECTORS:
-            raise ValueError(f"user_vector ({self.user_vector}) must be one of {USER_VECTORS}")
+        one_of("user_vector", self.user_vector, USER_VECTORS)
+        for name in ("user_dim", "surface_dim", "level_hidden"):
+            between(name, getattr(self, name), 1)
+        between("cross_layers", self.cross_layers, 0)
+        for width in self.hidden:
+            between("hidden", width, 1)
+        below("dropout", self.dropout, 0, 1)
 
 
 def variant(name: str, **changes) -> RankerConfig:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from homefeed.models.pooled_dropout import pooled_dropout
+from homefeed.plain_values import below, between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,11 @@ class TransActConfig:
     first_k: int = 10  # newest rows that are read out as they are
     output_dim: int = 96  # after the read-out's linear layer
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("item_dim", "action_dim", "layers", "ffn_dim", "first_k", "output_dim"):
+            between(name, getattr(self, name), 1)
+        below("dropout", self.dropout, 0, 1)
 
     @property
     def dim(self) -> int:

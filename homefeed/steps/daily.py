@@ -16,7 +16,7 @@ from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore, append_sequences
 from homefeed.embedding import require_same_items
-from homefeed.errors import ArtifactError, PipelineError
+from homefeed.errors import ArtifactError, HomefeedError, PipelineError
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
 from homefeed.release.opened import newest_snapshot
@@ -130,7 +130,11 @@ def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:
 
 
 def live_encoders(config: Config, log: str) -> dict[str, Path]:
-    """Hash → folder of every encoder of ``log`` that a champion, a challenger or a test serves."""
+    """Hash → folder of every encoder of ``log`` that a champion, a challenger or a test serves.
+
+    One that cannot be opened is told and left out: the champion's users are served meanwhile. Of
+    the champion it is the error that it is (ReleaseError, ArtifactError).
+    """
     from homefeed.abtest.running import running_definitions
 
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
@@ -141,14 +145,20 @@ def live_encoders(config: Config, log: str) -> dict[str, Path]:
         print(f"= its arms get no snapshot: {problem}")
     for test in running.definitions:
         versions |= {arm.release for arm in test.arms.values()}
-    releases = [registry.open(version) for version in sorted(v for v in versions if v)]
-    if not releases:
+    live = sorted(version for version in versions if version)
+    if not live:
         raise PipelineError("no release is live; run `homefeed run` or `homefeed promote` first")
-    return {
-        release.encoder_hash: release.user_encoder_path
-        for release in releases
-        if release.manifest.dataset == log
-    }
+    encoders = {}
+    for version in live:
+        try:
+            if registry.ledger.manifest(version).dataset == log:  # first: others are not opened
+                release = registry.open(version)
+                encoders[release.encoder_hash] = release.user_encoder_path
+        except (HomefeedError, OSError) as error:
+            if version == state.champion:
+                raise
+            print(f"= keeps its snapshots: release {version}: {error}")
+    return encoders
 
 
 def of_this_vocabulary(encoders: dict[str, Path], store: SequenceStore) -> dict[str, Path]:

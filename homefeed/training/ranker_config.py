@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from homefeed.models.ranker import RankerConfig
+from homefeed.plain_values import above, between, seed_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,14 @@ class RankerFitConfig:
         names = [r.name for r in self.rankers]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"rankers need names, each another; found {names}")
+        for name in ("batch_rows", "shard_rows", "report_every", "checkpoint_every"):
+            between(name, getattr(self, name), 1)
+        for name in ("level_epochs", "weight_decay", "window_hours"):
+            between(name, getattr(self, name), 0)
+        for name in ("epochs", "learning_rate", "gradient_clip"):
+            above(name, getattr(self, name), 0)
+        between("warmup_share", self.warmup_share, 0, 1)
+        seed_number("seed", self.seed)
         if self.batch_rows < self.shard_rows:
             raise ValueError(
                 f"batch_rows ({self.batch_rows}) must be at least shard_rows ({self.shard_rows})"

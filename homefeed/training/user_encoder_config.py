@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.plain_values import above, between, seed_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,20 @@ class UserEncoderConfig:
     checkpoint_every: int = 100  # steps between checkpoints
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_users", "positions_per_user", "report_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
+        for name in ("steps", "batch_users", "positions_per_user"):
+            between(name, getattr(self, name), 1)
+        for name in ("report_every", "checkpoint_every"):
+            between(name, getattr(self, name), 1)
+        for name in ("max_epochs", "num_negatives", "max_in_batch", "warmup_steps", "weight_decay"):
+            between(name, getattr(self, name), 0)
+        for name in ("window_days", "learning_rate", "gradient_clip"):
+            above(name, getattr(self, name), 0)
+        for name in ("temperature_init", "temperature_floor"):
+            above(name, getattr(self, name), 0)
+        seed_number("seed", self.seed)
+        width = self.sketch_width
+        if width < 0 or width & (width - 1):
+            raise ValueError(f"sketch_width is {width}; give a power of two, or 0 for enough")
         if self.num_negatives < 1 and self.max_in_batch < 1:
             raise ValueError("num_negatives and max_in_batch are both 0: nothing to tell apart")
 

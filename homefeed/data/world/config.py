@@ -3,8 +3,15 @@
 from dataclasses import dataclass, field, replace
 
 from homefeed.errors import ConfigError
+from homefeed.plain_values import above, between, seed_number
 
 DAY_S = 86_400
+SHARES = (
+    *("group_affinity", "category_noise", "pages_continue", "late_joiners", "drift_share"),
+    *("project_share", "project_own", "elsewhere_share", "search_share", "revisit_share"),
+    "related_share",
+)
+DAYS = ("catalogue_age_days", "freshness_days", "drift_days", "project_days", "boredom_days")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,18 @@ class Laws:
     examination: float = 0.10  # examination at position p is 1 / (1 + this * (p - 1))
     related_share: float = 0.40  # positive feed actions that lead on to related items
 
+    def __post_init__(self) -> None:
+        for name in ("topics", "groups", "content_dim", "max_pages"):
+            between(name, getattr(self, name), 1)
+        if self.topics % self.groups:
+            raise ValueError(f"groups is {self.groups}; give a divisor of topics ({self.topics})")
+        for name in SHARES:
+            between(name, getattr(self, name), 0, 1)
+        for name in (*DAYS, "sessions_per_day"):
+            above(name, getattr(self, name), 0)
+        for name in ("content_noise", "sessions_spread", "examination"):
+            between(name, getattr(self, name), 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
@@ -65,11 +84,16 @@ class WorldConfig:
     laws: Laws = field(default_factory=Laws)
 
     def __post_init__(self) -> None:
-        for name, low in (("users", 1), ("items", 10), ("days", 1), ("live_days", 0)):
+        for name, low in (
+            *(("users", 1), ("items", 10), ("days", 1), ("live_days", 0)),
+            *(("warmup_days", 0), ("start_s", 0)),
+        ):
             if getattr(self, name) < low:
                 raise ConfigError(
                     f"world.{name} is {getattr(self, name)}; it must be at least {low}"
                 )
+        for name in ("seed", "log_seed", "response_seed"):
+            seed_number(name, getattr(self, name))
 
     @property
     def end_s(self) -> int:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from homefeed.abtest.definition import (
@@ -52,6 +54,10 @@ def test_any_change_of_the_definition_changes_its_hash():
     assert one.hash != other.hash
 
 
+def _weighing(weight):
+    return {"arms": {"a": {"release": 1, "weight": weight}, "b": {"release": 2}}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -76,6 +82,17 @@ def test_any_change_of_the_definition_changes_its_hash():
             "unknown key 'primry'; did you mean 'primary'",
         ),
         ({"min_effect": "much"}, "min_effect must be a number"),
+        (_weighing(math.nan), "weight must be above 0 and finite, found nan"),
+        (_weighing(math.inf), "weight must be above 0 and finite, found inf"),
+        ({"min_effect": math.nan}, "both finite; found 0.05 and nan"),
+        ({"min_effect": math.inf}, "both finite; found 0.05 and inf"),
+        ({"planned_effect": math.nan}, "both finite; found nan and 0"),
+        (
+            {"guardrails": [{"name": "x", "actions": ["a"], "max_harm": math.nan}]},
+            "max_harm must be 0 or more and finite, found nan",
+        ),
+        ({"min_users": 0}, "min_users must be 2 or more, found 0"),
+        ({"min_users": -5}, "min_users must be 2 or more, found -5"),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_to_write(change, message):

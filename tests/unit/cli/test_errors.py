@@ -41,7 +41,12 @@ from homefeed_cli.main import run_verb
         ("pipeline run embeddings --date 2025-01-01", "embeddings does not take --date 2025-01-01"),
         ("pipeline run daily --recipe base", "daily does not take --recipe base"),
         ("pipeline submit daily --set ranker.fit.epochs=9", "does not take --set ranker.fit.epo"),
-        ("pipeline schedule ranking --date 2025-01-01", "(pipelines that take it: daily)"),
+        ("pipeline submit ranking --date 2025-01-01", "(pipelines that take it: daily)"),
+        (
+            "pipeline schedule daily --date 2025-03-02",
+            "every run would repeat that one day; leave it out, or run the day once: homefeed "
+            "pipeline submit daily --date 2025-03-02",
+        ),
         ("history --at noon", "--at needs a time such as 2025-03-01T12:00, found 'noon'"),
         ("features get alice", "there is no champion yet"),
         ("features get alice --arm blue", "no running A/B test has an arm 'blue'"),

@@ -50,6 +50,11 @@ def test_a_verb_says_what_it_does_with_an_example_that_parses_and_takes_json(
     assert parsed.json
 
 
+def test_a_day_can_be_submitted_and_not_scheduled() -> None:
+    assert "--date" in VERBS["pipeline submit"].format_help()
+    assert "--date" not in VERBS["pipeline schedule"].format_help()
+
+
 @pytest.mark.parametrize("line", [i for i in DESCRIPTION.splitlines() if i.startswith("  ")])
 def test_every_example_of_the_first_page_parses(line: str) -> None:
     words = shlex.split(line[line.index("homefeed ") :])[1:]
