@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def add(parsers: Parsers) -> None:
 def start(args: argparse.Namespace) -> Answer:
     """Check the arms' releases and what is counted, write the definition, wait for the server."""
     from homefeed.abtest.definition import read_definition, require_known_actions
-    from homefeed.abtest.running import start_test
+    from homefeed.abtest.running import full_tests_before, start_test
     from homefeed.abtest.starting import start_and_wait
     from homefeed.release.registry import ReleaseRegistry
     from pipelines.serving_url import serving_url
@@ -72,6 +73,13 @@ def start(args: argparse.Namespace) -> Answer:
             state = start_and_wait(
                 config.workspace, definition, url, **began, timeout_s=args.timeout
             )
+    if older := full_tests_before(config.workspace, definition.name):
+        print(
+            f"homefeed: warning: nobody is left for {definition.name!r}: {', '.join(older)} ran "
+            "before it with traffic 1, and one test decides for a user; stop that test, or wait "
+            "until it ends",
+            file=sys.stderr,
+        )
     arms = ", ".join(f"{name} = release {arm.release}" for name, arm in definition.arms.items())
     return Answer(dataclasses.asdict(state), f"{definition.name} runs: {arms}")
 

@@ -9,6 +9,7 @@ from typing import Any
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
 from homefeed_cli.waiting import waiting
 
+ARM_HELP = "arm of a running A/B test, TEST/ARM where several have it; else the champion"
 LATEST_S = 1e11  # the year 5138
 
 
@@ -18,7 +19,7 @@ def add(parsers: Parsers) -> None:
     summary = "Print what an arm (or the champion) reads online for one user."
     verb = add_verb(group, "get", get, summary, "homefeed features get 1042 --arm realtime")
     verb.add_argument("user", help="user id, as in your log")
-    verb.add_argument("--arm", default="", help="arm of the running A/B test; else the champion")
+    verb.add_argument("--arm", default="", metavar="ARM", help=ARM_HELP)
     verb.add_argument("--text-id", action="store_true", help="the id is text though it looks whole")
     verb.add_argument("--at", type=seconds, help="as of this time (seconds), for simulated clocks")
 
@@ -74,12 +75,21 @@ def _found(args: argparse.Namespace) -> Answer:
 
 def _version(config: Any, registry: Any, arm: str) -> int:
     from homefeed.abtest.running import running_definitions
-    from homefeed.errors import ReleaseError
+    from homefeed.errors import ReleaseError, UsageError
 
     running = running_definitions(config.workspace)
-    for test in running.definitions:
-        if arm in test.arms:
-            return test.arms[arm].release
+    meant = {
+        f"{test.name}/{name}": described.release
+        for test in running.definitions
+        for name, described in test.arms.items()
+        if arm in (name, f"{test.name}/{name}")
+    }
+    if len(meant) > 1:
+        raise UsageError(
+            f"{len(meant)} running A/B tests have an arm {arm!r}; give --arm {' or '.join(meant)}"
+        )
+    if meant:
+        return next(iter(meant.values()))
     if arm:
         told = "".join(f" ({problem})" for problem in running.problems)
         raise ReleaseError(

@@ -4,10 +4,10 @@ from serving.served import Assigned, Served
 
 
 def assign(served: Served, user_id: str) -> Assigned:
-    """The first running test (by name) that takes the typed user id decides; else the champion.
+    """The first running test that takes the typed user id decides; else the champion.
 
-    One release answers a request, so one test decides; a user outside its traffic is asked of
-    the next one.
+    One release answers a request, so one test decides: the one that was started first. A user
+    outside its traffic is asked of the next one.
     """
     for test in served.tests:
         arm = test.arm_of(user_id)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from homefeed.models.scorer import Scorer
     from serving.rankers import Rankers
 
+# How long a scorer is kept that nobody asks for: a service goes on with the old release until its
+# next turn finds the new one loaded. Loading took at most a few seconds wherever it was measured.
+KEEP_SCORER_S = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
@@ -118,5 +122,6 @@ def build_rankers(
         ),
         poll_s=settings.poll_s,
         on_change=on_change,
+        keep_s=KEEP_SCORER_S + 3 * settings.poll_s,
     )
     return catalog, Rankers(catalog)

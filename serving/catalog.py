@@ -8,8 +8,9 @@ goes on serving.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from homefeed.errors import HomefeedError
@@ -18,6 +19,8 @@ from serving.served import RunningTest
 logger = logging.getLogger("homefeed.serving")
 
 T = TypeVar("T")
+
+_MOST_LEFT = 8  # releases kept beyond what is wanted, whatever is promoted meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Loaded(Generic[T]):
     releases: Mapping[int, T]  # by version
     keys: Mapping[int, str]  # version → release and snapshot, as `Source.key` names them
     problems: tuple[str, ...] = ()
+    left: Mapping[int, str] = field(default_factory=dict)  # no longer wanted, kept a while → key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +61,24 @@ class Source(Generic[T]):
 
 
 class Catalog(Generic[T]):
-    """Keeps ``current`` as the source says; ``on_change`` is called after each swap."""
+    """Keeps ``current`` as the source says; ``on_change`` is called after each swap.
+
+    Who asks ``find`` may follow the ledger at a later moment than this catalog does: what is no
+    longer wanted is found until nobody asked for it for ``keep_s``.
+    """
 
     def __init__(
-        self, source: Source[T], *, poll_s: float, on_change: Callable[[], None] = lambda: None
+        self,
+        source: Source[T],
+        *,
+        poll_s: float,
+        on_change: Callable[[], None] = lambda: None,
+        keep_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._poll_s, self._on_change = source, poll_s, on_change
+        self._keep_s, self._clock = keep_s, clock
+        self._asked_s: dict[int, float] = {}  # when a version was left, or asked for since
         self._ready: dict[str, T] = {}  # by key; loaded, whether it serves already or not
         self._refreshing = threading.Lock()
         self._stop = threading.Event()
@@ -78,13 +94,23 @@ class Catalog(Generic[T]):
         """End the thread after the refresh in work."""
         self._stop.set()
 
+    def find(self, version: int) -> T | None:
+        """What is loaded of a version, also where it was wanted until lately."""
+        current, ready = self.current, self._ready
+        if version in current.releases:
+            return current.releases[version]
+        if version not in current.left:
+            return None
+        self._asked_s[version] = self._clock()
+        return ready.get(current.left[version])
+
     def refresh(self) -> None:
         """Look once, load what is new, swap."""
         with self._refreshing:
             try:
                 wanted = self._source.wanted()
             except HomefeedError as error:
-                self._swap(_with_problem(self.current, str(error)))
+                self._swap(replace(self.current, problems=(str(error),)))
                 return
             self._swap(self._loaded(wanted))
 
@@ -106,13 +132,15 @@ class Catalog(Generic[T]):
         waiting = self._source.usable(found)
         problems |= {v: f"release version {v}: {why}" for v, why in waiting.items()}
         keys = self._serving(found, waiting, wanted)
-        kept = set(keys.values()) | set(found.values())
+        left = self._left(keys)
+        kept = {*keys.values(), *found.values(), *left.values()}
         self._ready = {key: value for key, value in self._ready.items() if key in kept}
         return Loaded(
             wanted=self._servable(wanted, keys),
             releases={version: self._ready[key] for version, key in keys.items()},
             keys=keys,
             problems=(*wanted.problems, *problems.values()),
+            left=left,
         )
 
     def _serving(
@@ -126,6 +154,16 @@ class Catalog(Generic[T]):
             kept.add(self.current.wanted.champion)  # it serves until the new one can
         return {v: before[v] for v in kept if v in before} | keys
 
+    def _left(self, keys: Mapping[int, str]) -> dict[int, str]:
+        """The last versions that served before and were left or asked for within ``keep_s``."""
+        now_s, before = self._clock(), self.current
+        asked_s = {v: self._asked_s[v] for v in before.left} | dict.fromkeys(before.keys, now_s)
+        asked_s = {v: s for v, s in asked_s.items() if v not in keys and now_s - s < self._keep_s}
+        last = sorted(asked_s, key=asked_s.__getitem__)[-_MOST_LEFT:]
+        self._asked_s = {version: asked_s[version] for version in last}
+        known = {**before.left, **before.keys}
+        return {version: known[version] for version in last}
+
     def _servable(self, wanted: Wanted, keys: Mapping[int, str]) -> Wanted:
         """Tests whose arms are all loaded; the new champion, or the old one until it is."""
         champion = wanted.champion
@@ -135,9 +173,10 @@ class Catalog(Generic[T]):
         return Wanted(champion=champion, tests=tests)
 
     def _swap(self, loaded: Loaded[T]) -> None:
-        changed = loaded.keys != self.current.keys or loaded.wanted != self.current.wanted
+        before = self.current
+        changed = loaded.keys != before.keys or loaded.wanted != before.wanted
         self.current = loaded  # one reference: readers see the old value or the new one
-        if changed:
+        if changed or loaded.left.keys() != before.left.keys():
             self._on_change()
 
     def _run(self) -> None:
@@ -147,9 +186,3 @@ class Catalog(Generic[T]):
             except Exception:
                 logger.exception("the catalog could not be refreshed; it tries again")
             self._stop.wait(self._poll_s)
-
-
-def _with_problem(loaded: Loaded[T], problem: str) -> Loaded[T]:
-    return Loaded(
-        wanted=loaded.wanted, releases=loaded.releases, keys=loaded.keys, problems=(problem,)
-    )

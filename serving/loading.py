@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homefeed.artifacts import hash_json, read_json
-from homefeed.errors import ArtifactError
+from homefeed.errors import ArtifactError, ConfigError
+from homefeed.plain_values import suggestion
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import Release
 from homefeed.snapshots import Snapshot
@@ -47,7 +48,7 @@ def snapshot_key(snapshot: Path) -> str:
 
 
 def load_served(settings: Settings, version: int) -> ServedRelease:
-    """What the CPU service needs of a release. Raises ReleaseError, ArtifactError."""
+    """What the CPU service needs of a release. Raises ReleaseError, ArtifactError, ConfigError."""
     release, snapshot = _opened(settings.workspace, version)
     inputs = read_json(release.ranker_path / "ranker.json")["inputs"]
     heads, items = tuple(inputs["heads"]), snapshot.items
@@ -118,8 +119,15 @@ def utility_of(
 
     ``weights`` are those that were set: a head that they leave out weighs 0. Where none were set,
     a head weighs 1, and -1 where its action type is ``negative`` in the log's own contract. A
-    ranker from before its description told the negative types has none.
+    ranker from before its description told the negative types has none. Raises ConfigError for a
+    weight of a head that the release does not have: all others would weigh 0 for it.
     """
+    for head in weights:
+        if head not in heads:
+            raise ConfigError(
+                f"HOMEFEED_UTILITY weighs {head!r}, and the release has no such head"
+                f"{suggestion(head, heads)}"
+            )
     if weights:
         return {head: weights.get(head, 0.0) for head in heads}
     return {head: -1.0 if head in negative else 1.0 for head in heads}

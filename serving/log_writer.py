@@ -5,7 +5,6 @@ together share one; each is answered only after its own rows are durable.
 """
 
 import asyncio
-import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,6 @@ from homefeed.errors import HomefeedError
 from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.logged import Action, Appended, Exposure
-
-logger = logging.getLogger("homefeed.serving")
 
 _MOST_AT_ONCE = 256
 
@@ -54,6 +51,7 @@ class LogWriter:
         """Write what is queued and stop the thread."""
         self._queue.put(None)
         self._thread.join(timeout=10)
+        self._explanations.close()
 
     async def _submit(self, actions, exposure, explanation) -> list[Appended]:
         loop = asyncio.get_running_loop()
@@ -98,23 +96,17 @@ class LogWriter:
         return self._log.append(actions, exposures)
 
     def _answer(self, entries: list[_Entry], results: list[Appended]) -> None:
-        self._explain(entries)
-        start = 0
-        for entry in entries:
-            _resolve(entry, results[start : start + len(entry.actions)])
-            start += len(entry.actions)
-
-    def _explain(self, entries: list[_Entry]) -> None:
         bodies = {
             entry.exposure.request_id: entry.explanation
             for entry in entries
             if entry.exposure is not None and entry.explanation is not None
         }
-        try:
-            if bodies:
-                self._explanations.put(bodies)
-        except Exception:  # the rows are durable, and the thread must live to write the next ones
-            logger.exception("explanations were not kept")
+        if bodies:
+            self._explanations.offer(bodies)  # before the answers are out: it can be asked for
+        start = 0
+        for entry in entries:
+            _resolve(entry, results[start : start + len(entry.actions)])
+            start += len(entry.actions)
 
 
 def _resolve(entry: _Entry, outcome: list[Appended] | Exception) -> None:

@@ -23,12 +23,12 @@ class Rankers:
         """Probabilities float32 [N, H]; ReleaseError for a release that cannot be loaded.
 
         Another worker may have seen a new release first: then this one looks at once instead of
-        at its next turn.
+        at its next turn. Or it serves the old release yet, while it loads the new one.
         """
-        scorer = self._catalog.current.releases.get(request.release)
+        scorer = self._catalog.find(request.release)
         if scorer is None:
             self._catalog.refresh()
-            scorer = self._catalog.current.releases.get(request.release)
+            scorer = self._catalog.find(request.release)
         if scorer is None:
             raise ReleaseError(f"release version {request.release} is not loaded by the scorer")
         user = UserFeatures(

@@ -67,7 +67,7 @@ class Served:
 
     champion: int | None = None
     releases: Mapping[int, ServedRelease] = field(default_factory=dict)
-    tests: tuple[RunningTest, ...] = ()
+    tests: tuple[RunningTest, ...] = ()  # as they were started
     problems: tuple[str, ...] = ()  # what the ledger or a test names and could not be loaded
 
     @property

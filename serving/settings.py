@@ -5,6 +5,7 @@ that it finds. Under `homefeed serve` a value that homefeed.yaml, the profile or
 comes before its variable.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,6 +16,19 @@ from typing import Any, Union, get_args, get_origin
 from homefeed.errors import ConfigError
 
 PREFIX = "HOMEFEED_"
+
+_FROM_ONE = (
+    *("k", "max_k", "candidates", "max_candidates", "max_actions", "history_length"),
+    *("max_in_flight", "scorer_threads"),
+)
+_FROM_ZERO = ("popular_share", "recent_share", "shown_window_s", "explanations")
+_ABOVE_ZERO = ("features_budget_ms", "log_budget_ms", "scorer_budget_ms", "poll_s")
+_KNOWN = {
+    "online_store": ("sqlite", "redis"),
+    "scorer_device": ("cpu", "cuda"),
+    "scorer_precision": ("float32", "bfloat16", "fastest"),
+    "durable_sync": ("FULL", "NORMAL"),  # OFF would lose answered actions
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,49 +66,53 @@ class Settings:
     durable_sync: str = "FULL"  # SQLite's `synchronous` for the event log: FULL or NORMAL
 
     def __post_init__(self) -> None:
-        for name in (
-            "k",
-            "max_k",
-            "candidates",
-            "max_candidates",
-            "max_in_flight",
-            "scorer_threads",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{PREFIX}{name.upper()} is {getattr(self, name)}; give 1 or more"
-                )
-        if self.popular_share < 0 or self.recent_share < 0 or self._fixed_share > 1:
+        self._require_ranges()
+        self._require_known_words()
+        if self.k > self.max_k:
             raise ConfigError(
-                f"popular_share {self.popular_share} and recent_share {self.recent_share} must be "
-                "0 or more and sum to at most 1"
+                f"{_variable('k')} is {self.k}, more than {_variable('max_k')}, which is "
+                f"{self.max_k}; give {self.max_k} or less, or raise {_variable('max_k')}"
+            )
+        if self.popular_share + self.recent_share > 1:
+            raise ConfigError(
+                f"{_variable('popular_share')} is {self.popular_share} and "
+                f"{_variable('recent_share')} is {self.recent_share}; give shares that sum to at "
+                "most 1"
             )
         self.utility_weights()
-        if self.online_store not in ("sqlite", "redis"):
-            raise ConfigError(f"online_store is {self.online_store!r}; give sqlite or redis")
-        for name, known in (
-            ("scorer_device", ("cpu", "cuda")),
-            ("scorer_precision", ("float32", "bfloat16", "fastest")),
-        ):
+
+    def _require_ranges(self) -> None:
+        for name in _FROM_ONE:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{_variable(name)} is {getattr(self, name)}; give 1 or more")
+        for name in _FROM_ZERO:
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):  # a NaN is not at least anything
+                raise ConfigError(f"{_variable(name)} is {value}; give a number of 0 or more")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"{_variable(name)} is {value}; give a number above 0")
+
+    def _require_known_words(self) -> None:
+        for name, known in _KNOWN.items():
             if getattr(self, name) not in known:
-                found = f"{PREFIX}{name.upper()} is {getattr(self, name)!r}"
+                found = f"{_variable(name)} is {getattr(self, name)!r}"
                 raise ConfigError(f"{found}; give one of {', '.join(known)}")
-        if self.durable_sync not in ("FULL", "NORMAL"):
-            raise ConfigError(f"durable_sync is {self.durable_sync!r}; give FULL or NORMAL")
 
     def utility_weights(self) -> dict[str, float]:
         """Weights of the heads in the score that orders a feed; empty where none were set."""
+        wrong = f"{_variable('utility')} is {self.utility!r}; give head=weight,head=weight"
         pairs = [pair.partition("=") for pair in self.utility.split(",") if pair.strip()]
         try:
-            return {head.strip(): float(weight) for head, _, weight in pairs}
+            weights = {head.strip(): float(weight) for head, _, weight in pairs}
         except ValueError:
-            raise ConfigError(
-                f"{PREFIX}UTILITY is {self.utility!r}; give head=weight,head=weight"
-            ) from None
-
-    @property
-    def _fixed_share(self) -> float:
-        return self.popular_share + self.recent_share
+            raise ConfigError(wrong) from None
+        if "" in weights or len(weights) < len(pairs):
+            raise ConfigError(f"{wrong}, each head named once")
+        if not all(map(math.isfinite, weights.values())):
+            raise ConfigError(f"{wrong} with finite weights")
+        return weights
 
     @property
     def event_log_path(self) -> Path:
@@ -112,14 +130,18 @@ class Settings:
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         for field in fields(cls):
-            variable = PREFIX + field.name.upper()
+            variable = _variable(field.name)
             if variable in environment:
                 values[field.name] = _parse(variable, environment[variable], field.type)
         return cls(**values)
 
     def to_env(self) -> dict[str, str]:
         """The variables that make ``from_env`` return these settings in another process."""
-        return {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in fields(self)}
+        return {_variable(f.name): str(getattr(self, f.name)) for f in fields(self)}
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
 
 
 def _parse(variable: str, text: str, kind: Any) -> Any:

@@ -38,7 +38,7 @@ class RunState:
 class RunningTests:
     """The tests that run, and what is wrong with those that should run but cannot be read."""
 
-    definitions: tuple[Definition, ...] = ()  # by name
+    definitions: tuple[Definition, ...] = ()  # as they were started; of one moment, by name
     problems: tuple[str, ...] = ()
 
 
@@ -122,16 +122,34 @@ def all_states(workspace: Path) -> dict[str, RunState]:
 
 
 def running_definitions(workspace: Path) -> RunningTests:
-    """Definitions of the running tests, each read apart: a broken one does not stop the others."""
-    definitions, problems = [], []
+    """Definitions of the running tests, each read apart: a broken one does not stop the others.
+
+    The first that takes a user decides, so an older test comes first: it keeps its users.
+    """
+    started: list[tuple[float, Definition]] = []
+    problems = []
     for name, path in _state_paths(workspace).items():
         try:
             state = _read_state(path)
             if state.status == RUNNING:
-                definitions.append(_unchanged(workspace, name, state))
+                started.append((state.started_s, _unchanged(workspace, name, state)))
         except (HomefeedError, OSError) as error:
             problems.append(f"test {name!r} cannot be read: {error}")
-    return RunningTests(definitions=tuple(definitions), problems=tuple(problems))
+    started.sort(key=lambda each: (each[0], each[1].name))
+    return RunningTests(
+        definitions=tuple(definition for _, definition in started), problems=tuple(problems)
+    )
+
+
+def full_tests_before(workspace: Path, name: str) -> list[str]:
+    """Running tests that were started before ``name`` and leave it nobody: their traffic is 1."""
+    found: list[str] = []
+    for definition in running_definitions(workspace).definitions:
+        if definition.name == name:
+            return found
+        if definition.traffic >= 1:
+            found.append(definition.name)
+    return []  # it does not run
 
 
 def _state_paths(workspace: Path) -> dict[str, Path]:
@@ -144,7 +162,10 @@ def _state_paths(workspace: Path) -> dict[str, Path]:
 
 def _read_state(path: Path) -> RunState:
     try:
-        return RunState(**json.loads(path.read_text()))
+        state = RunState(**json.loads(path.read_text()))
+        if not isinstance(state.started_s, int | float):
+            raise TypeError(f"started_s is {state.started_s!r}")
+        return state
     except (TypeError, ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or no text
         raise ArtifactError(
             f"{path} is not a test's state ({error}); restore the file, or end the test by "

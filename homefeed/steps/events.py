@@ -15,7 +15,7 @@ from homefeed import schema
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences.layout import NEVER_MIN
-from homefeed.errors import DatasetError
+from homefeed.errors import ArtifactError, DatasetError
 
 EVENTS = "events.db"
 MINUTE_MS = 60_000
@@ -32,18 +32,18 @@ def event_log_day(
 
     Returns the data set and the watermark: the log's sequence number up to which rows as of
     ``to_s`` hold every action.
-    Raises DatasetError where there is no log, or nobody acted on that day.
+    Raises DatasetError where there is no log, or nobody acted on that day, and ArtifactError
+    where the log is damaged.
     """
     if not log.exists():
         raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
-    connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
     try:
-        ((watermark,),) = connection.execute(WATERMARK_SQL, (to_s * 1000,))
-        actions = _read(connection, ACTION_SQL, from_s, to_s)
-        shown = _read(connection, EXPOSURE_SQL, from_s, to_s)
-        answers = _read(connection, ANSWER_SQL, from_s, to_s)
-    finally:
-        connection.close()
+        watermark, actions, shown, answers = _read_all(log, from_s, to_s)
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(
+            f"event log {log} cannot be read ({error}); where it is locked, try again, else put "
+            "a copy of the file back, or move it away: the server begins a new one"
+        ) from None
     actions = _external(_in_time(actions, base, from_s), base, "actions")
     if actions.is_empty():
         raise DatasetError(f"{log} holds no action between {from_s} and {to_s}; another --date?")
@@ -54,7 +54,7 @@ def event_log_day(
             tables[schema.IMPRESSIONS] = shown
     first_s = min(from_s, actions[schema.TIMESTAMP].min() // 1000)
     spec = dataclasses.replace(base.spec, span=(first_s, to_s), notes=())
-    return write_dataset(out, spec, tables), int(watermark)
+    return write_dataset(out, spec, tables), watermark
 
 
 # The store keeps seconds, half-precision durations and minutes of lateness, each rounded up: what
@@ -83,6 +83,20 @@ ANSWER_SQL = (
     "WHERE e.time_ms >= :from AND e.time_ms < :to AND e.endpoint = 'feed' "
     "AND a.time_ms < max(:to, e.time_ms + :settled)"
 )
+
+
+def _read_all(
+    log: Path, from_s: int, to_s: int
+) -> tuple[int, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Watermark, actions, what was shown, and the actions that answered it."""
+    connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
+    try:
+        ((watermark,),) = connection.execute(WATERMARK_SQL, (to_s * 1000,))
+        actions = _read(connection, ACTION_SQL, from_s, to_s)
+        shown = _read(connection, EXPOSURE_SQL, from_s, to_s)
+        return int(watermark), actions, shown, _read(connection, ANSWER_SQL, from_s, to_s)
+    finally:
+        connection.close()
 
 
 def _read(connection: sqlite3.Connection, query: str, from_s: int, to_s: int) -> pl.DataFrame:

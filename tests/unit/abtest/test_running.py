@@ -9,6 +9,7 @@ from homefeed.abtest.running import (
     all_states,
     definition_of,
     definition_path,
+    full_tests_before,
     running_definitions,
     start_test,
     stop_test,
@@ -59,6 +60,21 @@ def test_one_test_runs_in_a_layer(tmp_path):
     assert [each.name for each in running_definitions(tmp_path).definitions] == ["t", "u"]
 
 
+def test_an_older_test_comes_before_a_newer_one_whatever_their_names(tmp_path):
+    for name, at_s in (("m", 5.0), ("a", 7.0), ("z", 6.0), ("c", 6.0)):
+        start_test(tmp_path, definition(name, layer=name, traffic=0.5), at_s=at_s)
+    names = [each.name for each in running_definitions(tmp_path).definitions]
+    assert names == ["m", "c", "z", "a"]
+
+
+def test_a_test_beside_an_older_one_with_all_traffic_is_left_nobody(tmp_path):
+    start_test(tmp_path, definition("half", layer="1", traffic=0.5), at_s=5.0)
+    start_test(tmp_path, definition("z", layer="2"), at_s=6.0)
+    start_test(tmp_path, definition("a", layer="3"), at_s=7.0)
+    taken = {name: full_tests_before(tmp_path, name) for name in ("half", "z", "a", "unknown")}
+    assert taken == {"half": [], "z": [], "a": ["z"], "unknown": []}
+
+
 def test_of_two_tests_started_at_once_in_a_layer_one_runs(tmp_path):
     def started(turn: int, name: str) -> bool:
         try:
@@ -103,6 +119,16 @@ def test_a_state_that_is_no_text_is_named(tmp_path):
     start_test(tmp_path, definition(), at_s=5.0)
     (tmp_path / "abtests" / "t.state.json").write_bytes(b"\xff\xfe")
     assert "t.state.json is not a test's state" in running_definitions(tmp_path).problems[0]
+
+
+def test_a_start_that_is_no_time_stops_no_other_test(tmp_path):
+    for name in ("t", "u"):
+        start_test(tmp_path, definition(name, layer=name), at_s=5.0)
+    path = tmp_path / "abtests" / "t.state.json"
+    path.write_text(path.read_text().replace("5.0", "null"))
+    running = running_definitions(tmp_path)
+    assert [each.name for each in running.definitions] == ["u"]
+    assert "started_s is None" in running.problems[0]
 
 
 def test_no_test_is_started_beside_a_broken_one_whose_layer_nobody_knows(tmp_path):

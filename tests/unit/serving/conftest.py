@@ -116,7 +116,7 @@ def world(tmp_path, log, make_release, scorer, item_vectors):
     users = Users()
     loaded = {version: scorer for version in (1, 2)}
     current = SimpleNamespace(releases=loaded, keys={1: "1", 2: "2"})
-    catalog = SimpleNamespace(current=current, refresh=lambda: None)
+    catalog = SimpleNamespace(current=current, refresh=lambda: None, find=loaded.get)
     place = SimpleNamespace(
         settings=settings,
         users=users,

@@ -9,7 +9,9 @@ from homefeed.errors import ConfigError
 from homefeed.release.opened import newest_snapshot
 from homefeed.snapshots import snapshot_path, write_snapshot
 from serving import synthetic
-from serving.loading import load_scorer, load_served, snapshot_key, utility_of
+from serving.building import served_of
+from serving.catalog import Catalog, Source, Wanted
+from serving.loading import load_scorer, load_served, release_key, snapshot_key, utility_of
 from serving.settings import Settings
 
 ENCODER, AS_OF_S, DAY_S = "abcdef0123456789", 20_000 * 86_400, 86_400
@@ -78,3 +80,20 @@ def test_a_served_release_weighs_its_heads_as_its_ranker_was_told(tmp_path, monk
     synthetic.write_workspace(synthetic.SyntheticWorkspace(root=tmp_path, num_users=3))
     released = load_served(Settings(workspace=tmp_path), 1)
     assert released.weights().tolist() == [1.0, -1.0]
+
+
+def test_a_mistyped_head_is_a_problem_of_loading_and_not_a_feed_without_order(tmp_path):
+    synthetic.write_workspace(synthetic.SyntheticWorkspace(root=tmp_path, num_users=3))
+    settings = Settings(workspace=tmp_path, utility="clik=1")
+    source = Source(
+        wanted=lambda: Wanted(champion=1),
+        key=lambda version: release_key(tmp_path, version),
+        load=lambda version: load_served(settings, version),
+    )
+    catalog = Catalog(source, poll_s=1)
+    catalog.refresh()
+    (problem,) = served_of(catalog).describe()["problems"]
+    assert problem == (
+        "release version 1: HOMEFEED_UTILITY weighs 'clik', and the release has no such head; "
+        "did you mean 'click'?"
+    )

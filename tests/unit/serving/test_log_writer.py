@@ -156,8 +156,22 @@ def test_explanations_can_be_read_when_the_answer_is_out(log, explanations):
     writer.close()
 
 
-def test_only_the_newest_explanations_are_kept(tmp_path):
-    store = ExplanationStore(tmp_path / "explain.db", limit=3, trim_every=1)
-    for n in range(6):
-        store.put({f"r{n}": {"n": n}})
-    assert [store.get(f"r{n}") for n in range(6)] == [None] * 3 + [{"n": 3}, {"n": 4}, {"n": 5}]
+def test_no_answer_waits_for_a_slow_file_of_explanations(
+    log, explanations, make_action, monkeypatch
+):
+    go, put = Event(), explanations.put
+    monkeypatch.setattr(explanations, "put", lambda bodies: go.wait(30) and put(bodies))
+    writer = LogWriter(log, explanations)
+
+    async def story() -> None:
+        for n in range(3):
+            exposure = writer.append_exposure(shown(f"r{n}"), {"n": n})
+            await asyncio.wait_for(exposure, 10)
+            assert explanations.get(f"r{n}") == {"n": n}
+        await asyncio.wait_for(writer.append_actions([make_action("later")]), 10)
+
+    asyncio.run(story())
+    go.set()
+    writer.close()
+    again = ExplanationStore(explanations.path, limit=3)
+    assert [again.get(f"r{n}") for n in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
