@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from homefeed.models.scorer import Scorer
     from serving.rankers import Rankers
 
-# How long a scorer is kept that nobody asks for: a service goes on with the old release until its
-# next turn finds the new one loaded. Loading took at most a few seconds wherever it was measured.
+# How long a scorer is kept that nobody asks for, beyond three turns: a service goes on with the old
+# release until it has loaded the new one and its next turn finds the scorer ready.
 KEEP_SCORER_S = 60.0
 
 
