@@ -141,13 +141,22 @@ def _times(
     yield _between(
         "timestamp is not in the future", "timestamp_in_future", TIMESTAMP, share, high=now_ms
     )
-    name = "timestamp is between 1970 and 2106"  # what the store of sequences can hold
-    latest = MAX_TIME_S * 1000
-    yield _between(name, "timestamp_out_of_range", TIMESTAMP, share, low=0, high=latest)
+    yield _storable_time(columns, share)
     if spec.span and table != COLLECTIONS:  # boards may be older than the log
         low, high = spec.span[0] * 1000, spec.span[1] * 1000 - 1
         name = "timestamp is inside the declared span"
         yield _between(name, "timestamp_outside_span", TIMESTAMP, share, low=low, high=high)
+
+
+def _storable_time(columns: tuple[str, ...], share: float) -> Rule:
+    """What the store of sequences can hold, less 0: that is how exports write a missing time."""
+    name, reason = "timestamp is above 0 and before 2106", "timestamp_out_of_range"
+    latest = MAX_TIME_S * 1000
+    if TIME_KNOWN not in columns:
+        return _between(name, reason, TIMESTAMP, share, low=1, high=latest)
+    outside = f"{TIMESTAMP} < 0 OR {TIMESTAMP} > {latest}"
+    bad = f"{outside} OR ({TIME_KNOWN} AND {TIMESTAMP} = 0)"  # an unknown time may be any
+    return Rule(name=name, reason=reason, bad=bad, limit=share)
 
 
 def _actions(
