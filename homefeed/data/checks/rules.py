@@ -114,7 +114,8 @@ def rules_for(
 def _present(table: str, columns: tuple[str, ...], share: float) -> Iterator[Rule]:
     can_be_unreadable = UNREADABLE in columns
     for column in REQUIRED[table]:
-        read = f" AND {UNREADABLE} IS DISTINCT FROM '{column}'" if can_be_unreadable else ""
+        mark = f"coalesce({UNREADABLE}, '')"
+        read = f" AND NOT starts_with({mark}, '{column}=')" if can_be_unreadable else ""
         native = ("ExpectColumnValuesToNotBeNull", {"column": column})
         yield Rule(
             name=f"{column} is present",

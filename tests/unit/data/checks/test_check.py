@@ -186,10 +186,29 @@ def test_values_that_cannot_be_read_are_set_aside_not_guessed(write_set, actions
     lines[1] = lines[1].replace("2.0", "long")
     lines[2] = lines[2].replace(str(START_S + 60), "yesterday")
     (root / "actions.csv").write_text("\n".join(lines) + "\n")
-    check(Dataset.open(root), tmp_path / "out", LENIENT, NOW_S)
+    report = check(Dataset.open(root), tmp_path / "out", LENIENT, NOW_S)
     rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
-    assert rejected.select("row", "unreadable").rows() == [(0, "duration_s"), (1, "timestamp")]
+    marks = ["duration_s='long'", "timestamp='yesterday'"]
+    assert rejected.select("row", "unreadable").rows() == list(enumerate(marks))
+    (result,) = (r for r in report.expectations if r.reason == "value_unreadable")
+    assert "timestamp='yesterday' duration_s=2.0" in result.sentence()
     assert rejected["reason"][0] == "value_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("found", "mark"),
+    [
+        (["1700000000", "in\nthe " + "x" * 80], "timestamp='in the " + "x" * 53 + "'"),
+        ([1_700_000_000.0, float("inf")], "timestamp=inf"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_marked_on_one_short_line(
+    open_set, actions, tmp_path, found, mark
+):
+    rows = actions[:2].with_columns(pl.Series("timestamp", found))
+    check(open_set(tables={"actions": rows}), tmp_path / "out", LENIENT, NOW_S)
+    rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
+    assert rejected["unreadable"].to_list() == [mark]
 
 
 def test_a_single_user_a_single_day_and_ids_of_any_script_pass(open_set, actions, tmp_path):
