@@ -17,6 +17,7 @@ from homefeed.schema import (
     ARRIVED_AT,
     COLLECTIONS,
     CONTENT,
+    CREATED_AT,
     DURATION_S,
     IMPRESSIONS,
     ITEM_ID,
@@ -137,11 +138,11 @@ def _present(table: str, columns: tuple[str, ...], share: float) -> Iterator[Rul
 def _times(
     table: str, spec: DatasetSpec, columns: tuple[str, ...], share: float, now_ms: int
 ) -> Iterator[Rule]:
+    for column in (c for c in (TIMESTAMP, ARRIVED_AT, CREATED_AT) if c in columns):
+        name, reason = f"{column} is not in the future", f"{column}_in_future"
+        yield _between(name, reason, column, share, high=now_ms)
     if TIMESTAMP not in columns:
         return
-    yield _between(
-        "timestamp is not in the future", "timestamp_in_future", TIMESTAMP, share, high=now_ms
-    )
     yield _storable_time(columns, share)
     if spec.span and table != COLLECTIONS:  # boards may be older than the log
         low, high = spec.span[0] * 1000, spec.span[1] * 1000 - 1

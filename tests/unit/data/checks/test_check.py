@@ -261,3 +261,20 @@ def test_a_user_may_act_exactly_as_often_a_day_as_is_allowed(
             check(data, tmp_path / "checked", thresholds, NOW_S)
     else:
         assert check(data, tmp_path / "checked", thresholds, NOW_S).tables["actions"].kept == 4
+
+
+@pytest.mark.parametrize(("late_s", "rejected"), [(0, {}), (1, {"arrived_at_in_future": 1})])
+def test_an_action_that_arrives_after_now_is_set_aside(
+    open_set, actions, tmp_path, late_s, rejected
+):
+    arrived = pl.when(pl.int_range(pl.len()) == 3).then(NOW_S + late_s).otherwise("timestamp")
+    data = open_set(tables={"actions": actions.with_columns(arrived_at=arrived)})
+    report = check(data, tmp_path / "out", LENIENT, NOW_S)
+    assert report.tables["actions"].rejected == rejected
+
+
+def test_items_that_are_created_after_now_are_refused(open_set, actions, tmp_path):
+    items = pl.DataFrame({"item_id": range(10), "created_at": [NOW_S] * 9 + [NOW_S + 1]})
+    data = open_set(tables={"actions": actions, "items": items})
+    with pytest.raises(CheckRefused, match="`created_at is not in the future` fails for 1 of 10"):
+        check(data, tmp_path / "out", CheckThresholds(), NOW_S)
