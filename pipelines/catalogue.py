@@ -26,7 +26,8 @@ PIPELINES: dict[str, Callable[..., Any]] = {
     "lifecycle": lifecycle,
 }
 DEFAULT_RECIPE = "small"
-NAMES_OF_NO_FILE = ("world", "events")
+EVENTS = "events"  # what servers have logged
+NAMES_OF_NO_FILE = ("world", EVENTS)
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -60,6 +61,11 @@ def arguments_for(
         end_of(date)  # a wrong one is told before anything starts
     parameters = _parameters(name)
     data = data or parameters["data"].default
+    if data == EVENTS and parameters["data"].default != EVENTS:
+        raise UsageError(
+            f"pipeline {name} does not read the event log; only daily takes --data {EVENTS}; for "
+            f"a folder of that name say --data ./{EVENTS}"
+        )
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
     _require_taken(name, recipe_name, date, overrides)
     local = data in NAMES_OF_NO_FILE or cluster

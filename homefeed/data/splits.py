@@ -63,7 +63,7 @@ def timeline_for(
     """
     first_s = store.meta.first_s
     last_s = store.meta.last_s if until_s is None else min(until_s, store.meta.last_s)
-    if not first_s:
+    if not store.meta.last_s:  # a first second of 0 is also that of a log that begins there
         raise DatasetError(
             "no action of this log has a known time, so it cannot be split in time: nothing can be "
             "trained or judged on it; export the actions with their times"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from homefeed.data.conversion import DTYPES, convert, surely_readable, type_fault
+from homefeed.data.conversion import DTYPES, convert, is_text, surely_readable, type_fault
 from homefeed.data.files import file_parts, is_csv, scan_file, unreadable
 from homefeed.data.specification import DatasetSpec, reject_unknown
 from homefeed.errors import DatasetError
@@ -66,6 +66,7 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
 # What an absent optional column (or a null in it) means.
 DEFAULTS: Mapping[str, object] = {SURFACE: "", DURATION_S: 0.0, TIME_KNOWN: True}
 UNREADABLE = "unreadable"
+_SHOWN = 60  # characters of a value that cannot be read
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # text that an int64 gives back unchanged
 
 
@@ -95,8 +96,8 @@ def scan_table(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
 def scan_for_check(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
     """Return the canonical columns that the file holds, and ``unreadable`` where it can be needed.
 
-    ``unreadable`` names the first column of the row whose value is there but cannot be read as
-    its type (it became null, or its default); it is null in good rows.
+    ``unreadable`` holds the first value of the row that is there but cannot be read as its
+    column's type, as it was found: ``timestamp='yesterday'``. It is null in good rows.
     """
     raw, found = open_table(root, table, spec)
     schema = raw.collect_schema()
@@ -107,7 +108,7 @@ def scan_for_check(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
         columns.append(_filled(column, converted))
         if not surely_readable(kinds[column], schema[name]):
             lost = pl.col(name).is_not_null() & converted.is_null()
-            marks.append(pl.when(lost).then(pl.lit(column)))
+            marks.append(_as_found(column, name, schema[name], lost))
     if marks:
         columns.append(pl.coalesce(marks).alias(UNREADABLE))
     return raw.select(columns)
@@ -126,6 +127,16 @@ def require_ids_fit(root: Path, table: str, spec: DatasetSpec) -> None:
                 f"{root / spec.files[table]}: column {name!r} holds integer ids beyond 64 bits "
                 f"signed, from {low} to {high}; write them as text"
             )
+
+
+def _as_found(column: str, name: str, dtype: pl.DataType, lost: pl.Expr) -> pl.Expr:
+    """``column='text'`` of the ``lost`` values on one line; null for the others."""
+    found = pl.when(lost)
+    if dtype.is_nested():  # no text of its own
+        return found.then(pl.lit(f"{column}={dtype}"))
+    text = found.then(pl.col(name)).cast(pl.String).str.replace_all(r"\s+", " ")
+    quote = "'" if is_text(dtype) else ""
+    return pl.lit(f"{column}={quote}") + text.str.head(_SHOWN) + pl.lit(quote)
 
 
 def _filled(column: str, values: pl.Expr) -> pl.Expr:

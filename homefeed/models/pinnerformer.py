@@ -175,6 +175,8 @@ class PinnerFormer(nn.Module):
 
         ``key_T`` int32 [T] and ``step_key`` key the dropouts in training (keyed_dropout.py).
         """
+        if not len(read_Q):  # a step of few users leaves some workers none
+            return torch.zeros(0, self.config.dim, device=read_Q.device)
         queries = queries_at(histories, read_Q)
         item_TX = self.items.inputs(histories.item, step_key)
         x = self._tokens(histories, item_TX)  # (T, H)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from homefeed.data.checks.marking import ROW_NUMBERS
+from homefeed.data.tables import UNREADABLE
 from homefeed.schema import ARRIVED_AT, CREATED_AT, TIMESTAMP
 
 _SHOWN_CELL = 60
@@ -74,11 +75,16 @@ class CheckReport:
 
 
 def example_text(example: Mapping[str, Any]) -> str:
-    """A row as short text: ``17 user_id=5 timestamp=2031-01-01T00:00:00+00:00 …``."""
+    """A row as short text: ``17 user_id=5 timestamp=2031-01-01T00:00:00+00:00 …``.
+
+    A value that could not be read stands there as it was found.
+    """
     parts = [str(example.get("row", ""))]
+    lost = example.get(UNREADABLE) or ""
     for name, value in example.items():
-        if name not in ROW_NUMBERS and (value is not None or name != "unreadable"):
-            parts.append(f"{name}={_cell(name, value)}")
+        if name not in (*ROW_NUMBERS, UNREADABLE):
+            cell = f"{name}={_cell(name, value)}"
+            parts.append(lost if lost.startswith(f"{name}=") else cell)
     return " ".join(parts)
 
 

@@ -17,6 +17,7 @@ from homefeed.schema import (
     ARRIVED_AT,
     COLLECTIONS,
     CONTENT,
+    CREATED_AT,
     DURATION_S,
     IMPRESSIONS,
     ITEM_ID,
@@ -114,7 +115,8 @@ def rules_for(
 def _present(table: str, columns: tuple[str, ...], share: float) -> Iterator[Rule]:
     can_be_unreadable = UNREADABLE in columns
     for column in REQUIRED[table]:
-        read = f" AND {UNREADABLE} IS DISTINCT FROM '{column}'" if can_be_unreadable else ""
+        mark = f"coalesce({UNREADABLE}, '')"
+        read = f" AND NOT starts_with({mark}, '{column}=')" if can_be_unreadable else ""
         native = ("ExpectColumnValuesToNotBeNull", {"column": column})
         yield Rule(
             name=f"{column} is present",
@@ -136,18 +138,27 @@ def _present(table: str, columns: tuple[str, ...], share: float) -> Iterator[Rul
 def _times(
     table: str, spec: DatasetSpec, columns: tuple[str, ...], share: float, now_ms: int
 ) -> Iterator[Rule]:
+    for column in (c for c in (TIMESTAMP, ARRIVED_AT, CREATED_AT) if c in columns):
+        name, reason = f"{column} is not in the future", f"{column}_in_future"
+        yield _between(name, reason, column, share, high=now_ms)
     if TIMESTAMP not in columns:
         return
-    yield _between(
-        "timestamp is not in the future", "timestamp_in_future", TIMESTAMP, share, high=now_ms
-    )
-    name = "timestamp is between 1970 and 2106"  # what the store of sequences can hold
-    latest = MAX_TIME_S * 1000
-    yield _between(name, "timestamp_out_of_range", TIMESTAMP, share, low=0, high=latest)
+    yield _storable_time(columns, share)
     if spec.span and table != COLLECTIONS:  # boards may be older than the log
         low, high = spec.span[0] * 1000, spec.span[1] * 1000 - 1
         name = "timestamp is inside the declared span"
         yield _between(name, "timestamp_outside_span", TIMESTAMP, share, low=low, high=high)
+
+
+def _storable_time(columns: tuple[str, ...], share: float) -> Rule:
+    """What the store of sequences can hold, less 0: that is how exports write a missing time."""
+    name, reason = "timestamp is above 0 and before 2106", "timestamp_out_of_range"
+    latest = MAX_TIME_S * 1000
+    if TIME_KNOWN not in columns:
+        return _between(name, reason, TIMESTAMP, share, low=1, high=latest)
+    outside = f"{TIMESTAMP} < 0 OR {TIMESTAMP} > {latest}"
+    bad = f"{outside} OR ({TIME_KNOWN} AND {TIMESTAMP} = 0)"  # an unknown time may be any
+    return Rule(name=name, reason=reason, bad=bad, limit=share)
 
 
 def _actions(

@@ -57,7 +57,7 @@ def test_what_cannot_be_read_of_a_day_is_set_aside_by_its_check(take, tmp_path):
     day, actions = take(rows, ["a"])
     report = check(day, tmp_path / "out", CheckThresholds(max_rejected_share=0.9), TO_S)
     rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
-    assert rejected["unreadable"].to_list() == ["timestamp", "duration_s"]
+    assert rejected["unreadable"].to_list() == ["timestamp='soon'", "duration_s='long'"]
     assert (report.tables["actions"].kept, actions) == (2, 3)
 
 

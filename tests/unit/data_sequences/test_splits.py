@@ -83,6 +83,13 @@ def test_days_that_leave_nothing_for_the_encoders_are_refused(store_over):
         timeline_for(store, evaluation_days=0)
 
 
+def test_a_log_that_begins_at_second_0_is_split_as_any_other(dataset_of, tmp_path):
+    row = {"user_id": 1, "item_id": "a", "action_type": "like"}
+    rows = [{**row, "timestamp": time_s * 1000} for time_s in (0, 20 * DAY_S - 1)]
+    line = timeline_for(build_sequences(dataset_of(rows), tmp_path / "store"))
+    assert (line.t2_s, line.t1_s - line.t0_s) == (20 * DAY_S - 1, 4 * DAY_S)
+
+
 def test_a_log_whose_times_are_unknown_cannot_be_split_in_time(dataset_of, tmp_path):
     row = {"user_id": 1, "item_id": "a", "action_type": "like", "timestamp": START_S * 1000}
     store = build_sequences(dataset_of([{**row, "time_known": False}]), tmp_path / "store")

@@ -66,6 +66,17 @@ def test_what_a_pipeline_does_not_take_is_refused_and_those_that_take_it_are_nam
         _arguments(other, "", *overrides, **changes)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "daily"])
+def test_the_event_log_is_refused_by_all_pipelines_but_daily(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events").mkdir()  # would be read, and its changes missed by the cache
+    with pytest.raises(UsageError, match=f"{name} does not read .* say --data ./events"):
+        _arguments(name, "events")
+    assert _arguments(name, "./events")["data_fingerprint"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_pipeline_gets_exactly_its_own_parameters(name: str) -> None:
     wanted = set(PIPELINES[name].component_spec.inputs)

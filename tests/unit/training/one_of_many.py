@@ -52,9 +52,9 @@ class Columns:
         return ended + self.arrival_delay_s[rows]
 
 
-def fitted(store: Columns, worker: Worker) -> dict:
+def fitted(store: Columns, worker: Worker, users: np.ndarray) -> dict:
     vectors = np.random.default_rng(0).normal(size=(41, 3)).astype(np.float32)
-    fit = UserEncoderFit(CONFIG, store, vectors, np.arange(1, 25), before_s=BEFORE_S, worker=worker)
+    fit = UserEncoderFit(CONFIG, store, vectors, users, before_s=BEFORE_S, worker=worker)
     first = {k: v.numpy().copy() for k, v in fit.model.state_dict().items()}
     losses = [m["loss"] for m in run_fit(fit, show=False)]
     weights = {k: v.numpy() for k, v in fit.model.state_dict().items()}
@@ -89,7 +89,8 @@ def main(folder: Path, rank: int, size: int) -> None:
         )
     worker = Worker(rank=rank, size=size)
     store = Columns(pickle.loads((folder / "store.pickle").read_bytes()))
-    found = {"fit": fitted(store, worker)}
+    found = {"fit": fitted(store, worker, np.arange(1, 25))}
+    found["one user"] = fitted(store, worker, np.array([1]))
     if size > 1:
         found["collectives"] = collectives(worker)
         dist.destroy_process_group()

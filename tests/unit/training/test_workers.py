@@ -35,10 +35,11 @@ def found(tmp_path_factory: pytest.TempPathFactory, random_store) -> dict[tuple[
     }
 
 
-def test_one_and_two_workers_give_the_same_losses_and_weights(found) -> None:
-    alone = found[1, 0]["fit"]
+@pytest.mark.parametrize("users", ["fit", "one user"])
+def test_one_and_two_workers_give_the_same_losses_and_weights(found, users) -> None:
+    alone = found[1, 0][users]  # of one user, the second worker has none
     for rank in range(2):
-        together = found[2, rank]["fit"]
+        together = found[2, rank][users]
         np.testing.assert_allclose(together["losses"], alone["losses"], rtol=3e-6)
         np.testing.assert_allclose(together["log_scale"], alone["log_scale"], rtol=1e-5)
         for name, weight in alone["weights"].items():

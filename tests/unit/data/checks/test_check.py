@@ -186,10 +186,29 @@ def test_values_that_cannot_be_read_are_set_aside_not_guessed(write_set, actions
     lines[1] = lines[1].replace("2.0", "long")
     lines[2] = lines[2].replace(str(START_S + 60), "yesterday")
     (root / "actions.csv").write_text("\n".join(lines) + "\n")
-    check(Dataset.open(root), tmp_path / "out", LENIENT, NOW_S)
+    report = check(Dataset.open(root), tmp_path / "out", LENIENT, NOW_S)
     rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
-    assert rejected.select("row", "unreadable").rows() == [(0, "duration_s"), (1, "timestamp")]
+    marks = ["duration_s='long'", "timestamp='yesterday'"]
+    assert rejected.select("row", "unreadable").rows() == list(enumerate(marks))
+    (result,) = (r for r in report.expectations if r.reason == "value_unreadable")
+    assert "timestamp='yesterday' duration_s=2.0" in result.sentence()
     assert rejected["reason"][0] == "value_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("found", "mark"),
+    [
+        (["1700000000", "in\nthe " + "x" * 80], "timestamp='in the " + "x" * 53 + "'"),
+        ([1_700_000_000.0, float("inf")], "timestamp=inf"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_marked_on_one_short_line(
+    open_set, actions, tmp_path, found, mark
+):
+    rows = actions[:2].with_columns(pl.Series("timestamp", found))
+    check(open_set(tables={"actions": rows}), tmp_path / "out", LENIENT, NOW_S)
+    rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
+    assert rejected["unreadable"].to_list() == [mark]
 
 
 def test_a_single_user_a_single_day_and_ids_of_any_script_pass(open_set, actions, tmp_path):
@@ -242,3 +261,20 @@ def test_a_user_may_act_exactly_as_often_a_day_as_is_allowed(
             check(data, tmp_path / "checked", thresholds, NOW_S)
     else:
         assert check(data, tmp_path / "checked", thresholds, NOW_S).tables["actions"].kept == 4
+
+
+@pytest.mark.parametrize(("late_s", "rejected"), [(0, {}), (1, {"arrived_at_in_future": 1})])
+def test_an_action_that_arrives_after_now_is_set_aside(
+    open_set, actions, tmp_path, late_s, rejected
+):
+    arrived = pl.when(pl.int_range(pl.len()) == 3).then(NOW_S + late_s).otherwise("timestamp")
+    data = open_set(tables={"actions": actions.with_columns(arrived_at=arrived)})
+    report = check(data, tmp_path / "out", LENIENT, NOW_S)
+    assert report.tables["actions"].rejected == rejected
+
+
+def test_items_that_are_created_after_now_are_refused(open_set, actions, tmp_path):
+    items = pl.DataFrame({"item_id": range(10), "created_at": [NOW_S] * 9 + [NOW_S + 1]})
+    data = open_set(tables={"actions": actions, "items": items})
+    with pytest.raises(CheckRefused, match="`created_at is not in the future` fails for 1 of 10"):
+        check(data, tmp_path / "out", CheckThresholds(), NOW_S)

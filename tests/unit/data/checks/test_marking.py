@@ -36,6 +36,7 @@ rows = st.lists(
                     START_MS - 1,
                     NOW_MS + 1,
                     -1,
+                    0,
                     2**43,
                     None,
                 ]
@@ -94,7 +95,8 @@ def plain_reasons(table: list[dict], items: list[int]) -> dict[str, list[int]]:
             "action_type_missing": row["action_type"] is None,
             "timestamp_missing": time is None,
             "timestamp_in_future": time is not None and time > NOW_MS,
-            "timestamp_out_of_range": time is not None and not 0 <= time <= (2**32 - 1) * 1000,
+            "timestamp_out_of_range": time is not None
+            and not (0 < time <= (2**32 - 1) * 1000 or (time == 0 and not row["time_known"])),
             "timestamp_outside_span": time is not None and not low <= time < high,
             "action_type_unknown": row["action_type"] == "?",
             "duration_out_of_range": not 0 <= long <= 7 * 86_400,

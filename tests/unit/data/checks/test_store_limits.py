@@ -12,8 +12,8 @@ NOW_S = 1_750_000_000
 LENIENT = CheckThresholds(max_rejected_share=0.5)
 
 
-@pytest.mark.parametrize("wrong_s", [-2_208_988_800, -1])
-def test_a_time_before_1970_is_set_aside_and_the_rest_can_be_built(
+@pytest.mark.parametrize("wrong_s", [-2_208_988_800, -1, 0])
+def test_a_time_before_1970_or_at_its_very_start_is_set_aside_and_the_rest_can_be_built(
     open_set, actions, tmp_path, wrong_s
 ):
     times = pl.when(pl.int_range(pl.len()) == 3).then(wrong_s).otherwise("timestamp")
@@ -22,6 +22,18 @@ def test_a_time_before_1970_is_set_aside_and_the_rest_can_be_built(
     assert report.tables["actions"].rejected == {"timestamp_out_of_range": 1}
     store = build_sequences(Dataset.open(tmp_path / "out"), tmp_path / "store")
     assert store.meta.action_count == actions.height - 1
+
+
+def test_a_time_of_0_is_no_fault_where_the_row_says_that_its_time_is_unknown(
+    open_set, actions, tmp_path
+):
+    is_third = pl.int_range(pl.len()) == 3
+    rows = actions.with_columns(
+        timestamp=pl.when(is_third | (pl.int_range(pl.len()) == 4)).then(0).otherwise("timestamp"),
+        time_known=~is_third,
+    )
+    report = check(open_set(tables={"actions": rows}), tmp_path / "out", LENIENT, NOW_S)
+    assert report.tables["actions"].rejected == {"timestamp_out_of_range": 1}
 
 
 @pytest.mark.parametrize("count", [255, 256])
