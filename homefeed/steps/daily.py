@@ -15,7 +15,7 @@ from homefeed.data.day import with_day, write_day_of
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore, append_sequences
-from homefeed.embedding import require_same_items
+from homefeed.embedding import UserVectors, require_same_items
 from homefeed.errors import ArtifactError, PipelineError
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
@@ -174,6 +174,21 @@ def of_this_vocabulary(encoders: dict[str, Path], store: SequenceStore) -> dict[
     return fitting
 
 
+def _mergeable(before: Snapshot, store: SequenceStore) -> UserVectors | None:
+    """The vectors of the snapshot; None where they are of users whom the store numbers otherwise.
+
+    Vectors are merged by the users' numbers. A log that was exported again may number them anew,
+    and may tell more of their past, so nobody's vector of before is sure to be theirs.
+    """
+    if before.numbers_users_as(store.users):
+        return before.users
+    print(
+        f"= embeds everybody: the snapshot {before.path} numbers its users otherwise than the log "
+        "does now, or does not say how"
+    )
+    return None
+
+
 def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     """Snapshots of the day for every live encoder; only users who were active are embedded."""
     where, described = read_config(config), read_json(appended / "day.json")
@@ -187,7 +202,7 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
         for encoder_hash, folder in of_this_vocabulary(live_encoders(where, log), store).items():
             until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
             before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
-            yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
+            yesterday = _mergeable(Snapshot.open(before, user_encoder_hash=encoder_hash), store)
             snapshots = encoder_snapshots(
                 folder, store, table, stats_of, [ends_s], where, yesterday
             )
