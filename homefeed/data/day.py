@@ -15,7 +15,9 @@ from homefeed.data.files import unreadable
 from homefeed.data.specification import FILE_NAME, write_spec
 from homefeed.data.tables import open_table
 from homefeed.errors import DatasetError
-from homefeed.schema import ACTIONS, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
+from homefeed.schema import ACTIONS, ARRIVED_AT, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
+
+DAY_MS = 86_400_000
 
 
 def write_day_of(
@@ -43,6 +45,38 @@ def write_day_of(
     day = Dataset.open(out)
     timed = day.scan(ACTIONS).select(pl.col(TIMESTAMP).count()).collect().item()
     return day, timed
+
+
+def days_with_actions(dataset: Dataset, from_ms: int, to_ms: int | None = None) -> list[int]:
+    """The starts, in ms, of the days from ``from_ms`` on that have an action, in order.
+
+    Of an action from before ``from_ms``, the day on which it arrived counts. Up to ``to_ms``, where
+    given; what arrived after it does not count then, since the day of its arrival takes it.
+    """
+    raw, found = open_table(dataset.root, ACTIONS, dataset.spec)
+    time_ms, arrived_ms = _times(raw, found, dataset)
+    entered_ms = pl.when(time_ms >= from_ms).then(time_ms).otherwise(arrived_ms)
+    number = ((entered_ms - from_ms) // DAY_MS).alias("number")
+    rows = raw.filter(time_ms.is_not_null(), entered_ms >= from_ms)
+    if to_ms is not None:
+        rows = rows.filter(time_ms < to_ms, arrived_ms.is_null() | (arrived_ms < to_ms))
+    try:
+        numbers = rows.select(number).unique().collect(engine="streaming")["number"]
+    except pl.exceptions.PolarsError as error:
+        raise unreadable(dataset.root / dataset.spec.files[ACTIONS], error) from None
+    return [from_ms + DAY_MS * each for each in numbers.sort()]
+
+
+def _times(raw: pl.LazyFrame, found: dict[str, str], dataset: Dataset) -> tuple[pl.Expr, pl.Expr]:
+    """When the rows of a table happened and when they arrived, in ms; null where unknown."""
+    schema = raw.collect_schema()
+    happened, arrived = (
+        convert(found[column], "time", schema[found[column]], dataset.spec)
+        if column in found
+        else pl.lit(None, pl.Int64)
+        for column in (TIMESTAMP, ARRIVED_AT)
+    )
+    return happened, arrived
 
 
 def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: int) -> pl.LazyFrame:
