@@ -25,6 +25,8 @@ def write_day_of(
 ) -> tuple[Dataset, int]:
     """Write the rows of [from_ms, to_ms) at ``out``; return the set and how many actions they are.
 
+    Actions from before ``from_ms`` that arrived within the day are among them, as in the event log:
+    their own day was published without them.
     Rows whose time is missing or cannot be read belong to no day: they come along, and the check
     sets them aside. Ids get the type that they have in ``base``: a day whose ids happen to be
     digits alone would otherwise be of other users. DatasetError where they cannot.
@@ -83,9 +85,12 @@ def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: in
     raw, found = open_table(dataset.root, table, dataset.spec)
     schema = raw.collect_schema()
     if table != ITEMS:
-        name = found[TIMESTAMP]
-        time_ms = convert(name, "time", schema[name], dataset.spec)
-        raw = raw.filter(time_ms.is_null() | time_ms.is_between(from_ms, to_ms, closed="left"))
+        time_ms, arrived_ms = _times(raw, found, dataset)
+        wanted_rows = time_ms.is_null() | time_ms.is_between(from_ms, to_ms, closed="left")
+        if table == ACTIONS:
+            came_late = arrived_ms.is_between(from_ms, to_ms, closed="left")
+            wanted_rows |= (time_ms < from_ms) & came_late
+        raw = raw.filter(wanted_rows)
     wanted = base.scan(ACTIONS).collect_schema()
     for column in (c for c in (USER_ID, ITEM_ID) if c in found):
         is_number, name = schema[found[column]].is_integer(), found[column]

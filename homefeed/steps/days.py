@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import polars as pl
+
 from homefeed.data.contract import Dataset, resolve
 from homefeed.data.day import days_with_actions, write_day_of
 from homefeed.errors import PipelineError
+from homefeed.schema import ACTIONS, TIMESTAMP
 from homefeed.steps.events import EVENTS, event_log_day, event_log_days
 from homefeed.steps.lineage import DAY_S, Day, champions_log, end_of, name_of, newest_day
 
@@ -80,6 +83,9 @@ class FolderDays:
             raise PipelineError(
                 f"{self.data} holds no action on {name_of(ends_s)}; give another --date"
             )
+        times_ms = day.scan(ACTIONS).select(pl.col(TIMESTAMP))
+        if late := times_ms.filter(pl.col(TIMESTAMP) < from_ms).collect().height:
+            print(f"= {late:,} actions of earlier days arrived on this one")
         return day, None
 
 

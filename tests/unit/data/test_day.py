@@ -51,6 +51,15 @@ def test_rows_of_other_days_are_left_out(take):
     assert (day.scan("actions").collect().height, actions) == (0, 0)
 
 
+def test_an_action_of_an_earlier_day_comes_with_the_day_on_which_it_arrived(take):
+    users = ["that day", "the day before", "the day after", "of the next day", "in time"]
+    times = [FROM_S - 60, FROM_S - 60, FROM_S - 60, TO_S, FROM_S]
+    arrived = [FROM_S, FROM_S - 1, TO_S, TO_S, TO_S]
+    day, actions = take(_rows(users, timestamp=times, arrived_at=arrived), ["a"])
+    assert day.scan("actions").collect()["user_id"].to_list() == ["that day", "in time"]
+    assert actions == 2
+
+
 def test_what_cannot_be_read_of_a_day_is_set_aside_by_its_check(take, tmp_path):
     times = [str(FROM_S), "soon", str(FROM_S + 5), str(FROM_S + 6)]
     rows = _rows(["a", "b", "c", "d"], timestamp=times, duration_s=["1", "2", "long", "3"])

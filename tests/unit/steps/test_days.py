@@ -122,6 +122,17 @@ def test_without_a_date_quiet_days_are_passed_over_and_the_next_run_goes_on_from
     assert (base.as_of_s, after_s) == (ends_s, ENDED_S + 4 * DAY_S)
 
 
+def test_actions_of_earlier_days_are_taken_as_they_arrive_and_counted(
+    acted, published, tmp_path, capsys
+):
+    data = acted([0, 1], late={0: 1})
+    source, base, ends_s = day_to_take(data, "", published)
+    day, _ = source.take(Dataset.open(Path(base.checked)), ends_s, tmp_path / "day")
+    times_ms = day.scan("actions").collect()["timestamp"].to_list()
+    assert sorted(times_ms) == [1000 * _noon(0), 1000 * _noon(1)]
+    assert "= 1 actions of earlier days arrived on this one" in capsys.readouterr().out
+
+
 def test_where_nobody_acted_since_the_error_says_so_with_a_date(acted, published):
     with pytest.raises(PipelineError, match=f"nothing new: .* holds no action after {_name(0)}, "):
         day_to_take(acted([0]), "", published)
