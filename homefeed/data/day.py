@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from homefeed.artifacts import is_disk_full, writing
 from homefeed.data.contract import Dataset
@@ -26,23 +27,28 @@ def write_day_of(
     """Write the rows of [from_ms, to_ms) at ``out``; return the set and how many actions they are.
 
     Actions from before ``from_ms`` that arrived within the day are among them, as in the event log:
-    their own day was published without them.
+    their own day was published without them. Other tables without a row that day are left out: the
+    check refuses an empty table, and a day's actions are good without them.
     Rows whose time is missing or cannot be read belong to no day: they come along, and the check
     sets them aside. Ids get the type that they have in ``base``: a day whose ids happen to be
     digits alone would otherwise be of other users. DatasetError where they cannot.
     """
-    tables = [table for table in (ACTIONS, IMPRESSIONS, ITEMS) if dataset.has(table)]
-    files = {table: f"{table}.parquet" for table in tables}
+    files = {}
     with writing(out) as beside:
         beside.mkdir()
-        for table in tables:
+        for table in (table for table in (ACTIONS, IMPRESSIONS, ITEMS) if dataset.has(table)):
             rows = _of_day(dataset, base, table, from_ms, to_ms)
+            path = beside / f"{table}.parquet"
             try:
-                rows.sink_parquet(beside / files[table], maintain_order=True)
+                rows.sink_parquet(path, maintain_order=True)
             except pl.exceptions.PolarsError as error:
                 if is_disk_full(error):
                     raise
                 raise unreadable(dataset.root / dataset.spec.files[table], error) from None
+            if table == ACTIONS or pq.read_metadata(path).num_rows:
+                files[table] = path.name
+            else:
+                path.unlink()
         write_spec(beside / FILE_NAME, dataclasses.replace(dataset.spec, files=files, span=None))
     day = Dataset.open(out)
     timed = day.scan(ACTIONS).select(pl.col(TIMESTAMP).count()).collect().item()
