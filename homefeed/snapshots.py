@@ -51,6 +51,7 @@ class SnapshotMeta:
     index_size: int
     embedded_users: int  # embedded in this run; the others come from the snapshot before
     created_s: int
+    vocabulary_users: int = 0  # of the user vocabulary; 0 in a snapshot that did not say it yet
     files: dict[str, str] = field(default_factory=dict)  # name -> hash of its bytes
     version: int = SNAPSHOT_VERSION
 
@@ -97,6 +98,15 @@ class Snapshot:
 
         return UserVectors.from_arrow(pq.read_table(self.path / USERS), self.meta.as_of_s)
 
+    def numbers_users_as(self, users: Vocabulary) -> bool:
+        """Whether ``users`` is the vocabulary that it was made with, or extends it.
+
+        Where not, the same index may be another user: an older log that was exported again, with a
+        user who comes earlier, numbers everybody after that one otherwise.
+        """
+        known = self.meta.vocabulary_users
+        return known <= users.size and users.first(known).hash == self.meta.users_hash
+
     @cached_property
     def items(self) -> Vocabulary:
         """The item vocabulary of the vectors' rows. ArtifactError where it was not written."""
@@ -136,6 +146,7 @@ def write_snapshot(
     user_encoder_hash: str,
     items_hash: str,
     users_hash: str,
+    vocabulary_users: int = 0,
     items: Vocabulary | None = None,
     item_stats: Path | None = None,
     index_items: np.ndarray | None = None,
@@ -145,7 +156,8 @@ def write_snapshot(
 ) -> Snapshot:
     """Write a snapshot folder, atomically, replacing one of the same day.
 
-    typed_users: the typed id of each row of ``users``. ``items`` is the item vocabulary, which a
+    typed_users: the typed id of each row of ``users``. ``users_hash`` and ``vocabulary_users`` are
+    the hash and size of the vocabulary that numbers them. ``items`` is the item vocabulary, which a
     server needs. ``item_stats`` is an .npy file that is copied in. ``index_items`` are the items
     that may be retrieved (by default all with a vector).
     """
@@ -172,6 +184,7 @@ def write_snapshot(
             index_size=len(index),
             embedded_users=len(users) if embedded_users is None else embedded_users,
             created_s=created_s,
+            vocabulary_users=vocabulary_users,
             files={f.name: fingerprint(f) for f in sorted(beside.iterdir())},
         )
         write_json(beside / META, asdict(meta))

@@ -118,6 +118,7 @@ def _write_snapshot(
         user_encoder_hash=encoder.hash,
         items_hash=items.hash,
         users_hash=users.hash,
+        vocabulary_users=users.size,
         item_stats=source,
         items=items,
         created_s=sizes.as_of_s,

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from homefeed.artifacts import is_disk_full, writing
 from homefeed.data.contract import Dataset
@@ -15,7 +16,9 @@ from homefeed.data.files import unreadable
 from homefeed.data.specification import FILE_NAME, write_spec
 from homefeed.data.tables import open_table
 from homefeed.errors import DatasetError
-from homefeed.schema import ACTIONS, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
+from homefeed.schema import ACTIONS, ARRIVED_AT, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
+
+DAY_MS = 86_400_000
 
 
 def write_day_of(
@@ -23,35 +26,77 @@ def write_day_of(
 ) -> tuple[Dataset, int]:
     """Write the rows of [from_ms, to_ms) at ``out``; return the set and how many actions they are.
 
+    Actions from before ``from_ms`` that arrived within the day are among them, as in the event log:
+    their own day was published without them. Other tables without a row that day are left out: the
+    check refuses an empty table, and a day's actions are good without them.
     Rows whose time is missing or cannot be read belong to no day: they come along, and the check
     sets them aside. Ids get the type that they have in ``base``: a day whose ids happen to be
     digits alone would otherwise be of other users. DatasetError where they cannot.
     """
-    tables = [table for table in (ACTIONS, IMPRESSIONS, ITEMS) if dataset.has(table)]
-    files = {table: f"{table}.parquet" for table in tables}
+    files = {}
     with writing(out) as beside:
         beside.mkdir()
-        for table in tables:
+        for table in (table for table in (ACTIONS, IMPRESSIONS, ITEMS) if dataset.has(table)):
             rows = _of_day(dataset, base, table, from_ms, to_ms)
+            path = beside / f"{table}.parquet"
             try:
-                rows.sink_parquet(beside / files[table], maintain_order=True)
+                rows.sink_parquet(path, maintain_order=True)
             except pl.exceptions.PolarsError as error:
                 if is_disk_full(error):
                     raise
                 raise unreadable(dataset.root / dataset.spec.files[table], error) from None
+            if table == ACTIONS or pq.read_metadata(path).num_rows:
+                files[table] = path.name
+            else:
+                path.unlink()
         write_spec(beside / FILE_NAME, dataclasses.replace(dataset.spec, files=files, span=None))
     day = Dataset.open(out)
     timed = day.scan(ACTIONS).select(pl.col(TIMESTAMP).count()).collect().item()
     return day, timed
 
 
+def days_with_actions(dataset: Dataset, from_ms: int, to_ms: int | None = None) -> list[int]:
+    """The starts, in ms, of the days from ``from_ms`` on that have an action, in order.
+
+    Of an action from before ``from_ms``, the day on which it arrived counts. Up to ``to_ms``, where
+    given; what arrived after it does not count then, since the day of its arrival takes it.
+    """
+    raw, found = open_table(dataset.root, ACTIONS, dataset.spec)
+    time_ms, arrived_ms = _times(raw, found, dataset)
+    entered_ms = pl.when(time_ms >= from_ms).then(time_ms).otherwise(arrived_ms)
+    number = ((entered_ms - from_ms) // DAY_MS).alias("number")
+    rows = raw.filter(time_ms.is_not_null(), entered_ms >= from_ms)
+    if to_ms is not None:
+        rows = rows.filter(time_ms < to_ms, arrived_ms.is_null() | (arrived_ms < to_ms))
+    try:
+        numbers = rows.select(number).unique().collect(engine="streaming")["number"]
+    except pl.exceptions.PolarsError as error:
+        raise unreadable(dataset.root / dataset.spec.files[ACTIONS], error) from None
+    return [from_ms + DAY_MS * each for each in numbers.sort()]
+
+
+def _times(raw: pl.LazyFrame, found: dict[str, str], dataset: Dataset) -> tuple[pl.Expr, pl.Expr]:
+    """When the rows of a table happened and when they arrived, in ms; null where unknown."""
+    schema = raw.collect_schema()
+    happened, arrived = (
+        convert(found[column], "time", schema[found[column]], dataset.spec)
+        if column in found
+        else pl.lit(None, pl.Int64)
+        for column in (TIMESTAMP, ARRIVED_AT)
+    )
+    return happened, arrived
+
+
 def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: int) -> pl.LazyFrame:
     raw, found = open_table(dataset.root, table, dataset.spec)
     schema = raw.collect_schema()
     if table != ITEMS:
-        name = found[TIMESTAMP]
-        time_ms = convert(name, "time", schema[name], dataset.spec)
-        raw = raw.filter(time_ms.is_null() | time_ms.is_between(from_ms, to_ms, closed="left"))
+        time_ms, arrived_ms = _times(raw, found, dataset)
+        wanted_rows = time_ms.is_null() | time_ms.is_between(from_ms, to_ms, closed="left")
+        if table == ACTIONS:
+            came_late = arrived_ms.is_between(from_ms, to_ms, closed="left")
+            wanted_rows |= (time_ms < from_ms) & came_late
+        raw = raw.filter(wanted_rows)
     wanted = base.scan(ACTIONS).collect_schema()
     for column in (c for c in (USER_ID, ITEM_ID) if c in found):
         is_number, name = schema[found[column]].is_integer(), found[column]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,12 +9,12 @@ from homefeed import schema
 from homefeed.artifacts import read_json, write_json, writing
 from homefeed.config import Config
 from homefeed.data.checks import CheckThresholds, check
-from homefeed.data.contract import Dataset, resolve, write_dataset
-from homefeed.data.day import with_day, write_day_of
+from homefeed.data.contract import Dataset, write_dataset
+from homefeed.data.day import with_day
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore, append_sequences
-from homefeed.embedding import require_same_items
+from homefeed.embedding import UserVectors, require_same_items
 from homefeed.errors import ArtifactError, HomefeedError, PipelineError
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
@@ -24,39 +23,26 @@ from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.report.pieces_data import TOO_LATE, check_piece
 from homefeed.snapshots import Snapshot
-from homefeed.steps.events import EVENTS, event_log_day
-from homefeed.steps.lineage import (
-    DAY_S,
-    champions_log,
-    day_in,
-    end_of,
-    name_of,
-    newest_day,
-    put_day,
-)
+from homefeed.steps.days import day_to_take
+from homefeed.steps.lineage import day_in, name_of, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 from homefeed.steps.snapshots import encoder_snapshots, write_stats
-
-EVENT_LOG = "events"  # --data events: the day as the server logged it
 
 
 def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) -> None:
     """Check one day; good rows and the day before's place at ``out``.
 
     ``data`` is ``events`` (the event log) or a folder that holds the day; an empty date means the
-    day after the newest published one. Raises PipelineError for a day that is not over;
-    CheckRefused for a bad one, whose report is then at ``<out>.refused``.
+    first day with actions after the newest published one. Raises PipelineError as ``day_to_take``
+    does; CheckRefused for a bad day, whose report is then at ``<out>.refused``.
     """
     where = read_config(config)
-    log = champions_log(where.workspace)
-    ends_s = end_of(date) if date else newest_day(where.workspace, log).as_of_s + DAY_S
-    base = newest_day(where.workspace, log, ends_s - DAY_S)
+    source, base, ends_s = day_to_take(data, date, where.workspace)
     known = Dataset.open(Path(base.checked))
-    _require_over(known, ends_s)
     refused = out.with_name(f"{out.name}.refused")  # what lies inside goes with a failed step
     with writing(out) as beside:
         beside.mkdir()
-        raw, watermark = _day_of(data, known, ends_s, where, beside / "raw")
+        raw, watermark = source.take(known, ends_s, beside / "raw")
         thresholds = CheckThresholds(**dataclasses.asdict(where.checks))
         now_s = max(ends_s, time.time())
         report = check(raw, beside / "day", thresholds, now_s, known_items=[known], refused=refused)
@@ -67,34 +53,6 @@ def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) ->
     check_piece(report, out / "day").save(piece)
     kept = sum(t.kept for t in report.tables.values())
     print(f"= {name_of(ends_s)}: {kept:,} good rows, after {name_of(base.as_of_s)}")
-
-
-def _require_over(known: Dataset, ends_s: int) -> None:
-    """PipelineError for a day that still goes on: what it publishes is as of its end.
-
-    A simulated world has no such day: its clock is its own, and its log is written a day at once.
-    """
-    now_s = time.time()
-    if known.spec.live or ends_s <= now_s:
-        return
-    ends, now = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d %H:%M}" for s in (ends_s, now_s))
-    raise PipelineError(
-        f"{name_of(ends_s)} is not over: it ends at {ends} UTC, now it is {now} UTC; "
-        "run it after that, or give an earlier --date"
-    )
-
-
-def _day_of(
-    data: str, known: Dataset, ends_s: int, config: Config, out: Path
-) -> tuple[Dataset, int | None]:
-    """The day's rows at ``out``, and the event log's watermark where they come from it."""
-    if data == EVENT_LOG:
-        return event_log_day(config.workspace / EVENTS, known, ends_s - DAY_S, ends_s, out)
-    dataset = resolve(data, config.workspace)
-    day, actions = write_day_of(dataset, known, (ends_s - DAY_S) * 1000, ends_s * 1000, out)
-    if not actions:
-        raise PipelineError(f"{data} holds no action on {name_of(ends_s)}; give another --date")
-    return day, None
 
 
 def append_step(day: Path, out: Path) -> None:
@@ -184,6 +142,21 @@ def of_this_vocabulary(encoders: dict[str, Path], store: SequenceStore) -> dict[
     return fitting
 
 
+def _mergeable(before: Snapshot, store: SequenceStore) -> UserVectors | None:
+    """The vectors of the snapshot; None where they are of users whom the store numbers otherwise.
+
+    Vectors are merged by the users' numbers. A log that was exported again may number them anew,
+    and may tell more of their past, so nobody's vector of before is sure to be theirs.
+    """
+    if before.numbers_users_as(store.users):
+        return before.users
+    print(
+        f"= embeds everybody: the snapshot {before.path} numbers its users otherwise than the log "
+        "does now, or does not say how"
+    )
+    return None
+
+
 def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     """Snapshots of the day for every live encoder; only users who were active are embedded."""
     where, described = read_config(config), read_json(appended / "day.json")
@@ -197,7 +170,7 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
         for encoder_hash, folder in of_this_vocabulary(live_encoders(where, log), store).items():
             until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
             before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
-            yesterday = Snapshot.open(before, user_encoder_hash=encoder_hash).users
+            yesterday = _mergeable(Snapshot.open(before, user_encoder_hash=encoder_hash), store)
             snapshots = encoder_snapshots(
                 folder, store, table, stats_of, [ends_s], where, yesterday
             )

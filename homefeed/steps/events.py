@@ -7,6 +7,8 @@ shown on, once: an answer that comes after the log was read labels nothing.
 
 import dataclasses
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -16,9 +18,11 @@ from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.errors import ArtifactError, DatasetError
+from homefeed.steps.lineage import DAY_S, name_of
 
 EVENTS = "events.db"
 MINUTE_MS = 60_000
+END_OF_TIME_S = 2**40  # later than any time that a log holds
 
 
 def event_log_day(
@@ -40,13 +44,12 @@ def event_log_day(
     try:
         watermark, actions, shown, answers = _read_all(log, from_s, to_s)
     except sqlite3.DatabaseError as error:
-        raise ArtifactError(
-            f"event log {log} cannot be read ({error}); where it is locked, try again, else put "
-            "a copy of the file back, or move it away: the server begins a new one"
-        ) from None
+        raise _unreadable(log, error) from None
     actions = _external(_in_time(actions, base, from_s), base, "actions")
     if actions.is_empty():
-        raise DatasetError(f"{log} holds no action between {from_s} and {to_s}; another --date?")
+        first, last = name_of(from_s + 1), name_of(to_s)
+        when = f"on {last}" if first == last else f"from {first} to {last}"
+        raise DatasetError(f"{log} holds no action {when}; give another --date")
     tables = {schema.ACTIONS: actions}
     if base.has(schema.IMPRESSIONS) and not shown.is_empty():
         shown = _external(_impressions(shown, answers, base), base, "impressions")
@@ -55,6 +58,38 @@ def event_log_day(
     first_s = min(from_s, actions[schema.TIMESTAMP].min() // 1000)
     spec = dataclasses.replace(base.spec, span=(first_s, to_s), notes=())
     return write_dataset(out, spec, tables), watermark
+
+
+def _unreadable(log: Path, error: sqlite3.DatabaseError) -> ArtifactError:
+    return ArtifactError(
+        f"event log {log} cannot be read ({error}); where it is locked, try again, else put a copy "
+        "of the file back, or move it away: the server begins a new one"
+    )
+
+
+def event_log_days(log: Path, base: Dataset, from_s: int, to_s: int | None = None) -> Iterator[int]:
+    """The ends of the days from ``from_s`` on that ``event_log_day`` finds an action for, in order.
+
+    Up to ``to_s``, where given; an action that arrived after it does not count then, since the day
+    of its arrival takes it. Raises DatasetError where there is no log.
+    """
+    if not log.exists():
+        raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
+    until_s = END_OF_TIME_S if to_s is None else to_s
+    with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as connection:
+        times = {"from": from_s * 1000, "to": until_s * 1000}
+        try:
+            numbers = connection.execute(DAYS_SQL, times).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(log, error) from None
+        for (number,) in numbers:
+            start_s = from_s + number * DAY_S
+            found = _read(connection, ACTION_SQL, start_s, start_s + DAY_S)
+            found = found.filter(pl.col(schema.ARRIVED_AT) < until_s * 1000)
+            # Actions that the day itself would leave out make no day.
+            kept = _in_time(found, base, start_s, tell=_silently)
+            if not _external(kept, base, "actions", tell=_silently).is_empty():
+                yield start_s + DAY_S
 
 
 # The store keeps seconds, half-precision durations and minutes of lateness, each rounded up: what
@@ -68,6 +103,11 @@ ACTION_SQL = (
     "SELECT user_id, item_id, action_type, time_ms AS timestamp, surface, duration_s, request_id, "
     "event_id, arrived_ms AS arrived_at FROM actions WHERE time_ms < :to "
     "AND (time_ms >= :from OR (arrived_ms >= :from AND arrived_ms < :to)) ORDER BY seq"
+)
+DAYS_SQL = (
+    "SELECT DISTINCT (CASE WHEN time_ms >= :from THEN time_ms ELSE arrived_ms END - :from) "
+    "/ 86400000 AS number FROM actions WHERE time_ms < :to AND arrived_ms < :to "
+    "AND (time_ms >= :from OR arrived_ms >= :from) ORDER BY number"
 )
 EXPOSURE_SQL = (
     "SELECT e.request_id, e.user_id, json_extract(i.value, '$[0]') AS item_id, "
@@ -108,7 +148,13 @@ def _read(connection: sqlite3.Connection, query: str, from_s: int, to_s: int) ->
     return found.cast({schema.REQUEST_ID: pl.String})
 
 
-def _in_time(actions: pl.DataFrame, base: Dataset, from_s: int) -> pl.DataFrame:
+def _silently(_: str) -> None:
+    """Where a day is only looked at: the step that takes it tells what it leaves out."""
+
+
+def _in_time(
+    actions: pl.DataFrame, base: Dataset, from_s: int, tell: Callable[[str], None] = print
+) -> pl.DataFrame:
     """Without those that came later than the store can tell, or are older than the log itself."""
     time_ms, arrived_ms = pl.col(schema.TIMESTAMP), pl.col(schema.ARRIVED_AT)
     first_ms = 1000 * base.spec.span[0] if base.spec.span else 0
@@ -116,9 +162,9 @@ def _in_time(actions: pl.DataFrame, base: Dataset, from_s: int) -> pl.DataFrame:
     is_told = (arrived_ms - time_ms < NEVER_MIN * MINUTE_MS) & (time_ms >= first_ms)
     kept = actions.filter(is_new | is_told)
     if late := kept.filter(~is_new).height:
-        print(f"= {late:,} actions of earlier days arrived on this one")
+        tell(f"= {late:,} actions of earlier days arrived on this one")
     if left_out := actions.height - kept.height:
-        print(f"= {left_out:,} actions left out: they came over 45 days late, or precede the log")
+        tell(f"= {left_out:,} actions left out: they came over 45 days late, or precede the log")
     return kept
 
 
@@ -136,7 +182,9 @@ def _impressions(shown: pl.DataFrame, answers: pl.DataFrame, base: Dataset) -> p
     return labelled.with_columns(pl.col(label).fill_null(0) for label in base.spec.labels)
 
 
-def _external(frame: pl.DataFrame, base: Dataset, table: str) -> pl.DataFrame:
+def _external(
+    frame: pl.DataFrame, base: Dataset, table: str, tell: Callable[[str], None] = print
+) -> pl.DataFrame:
     """Typed ids back to the log's own; rows whose ids are of another type than the log's go.
 
     A server takes any id, so one that was posted as a text must not cost the others their day.
@@ -146,7 +194,7 @@ def _external(frame: pl.DataFrame, base: Dataset, table: str) -> pl.DataFrame:
     own = frame.with_columns(_untyped(name, found[name]) for name in names).drop_nulls(names)
     if dropped := frame.height - own.height:
         kinds = " and ".join(f"{name} {found[name]}" for name in names)
-        print(f"= {dropped:,} {table} left out: their ids are of another type than {kinds}")
+        tell(f"= {dropped:,} {table} left out: their ids are of another type than {kinds}")
     return own
 
 

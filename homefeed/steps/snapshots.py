@@ -122,6 +122,7 @@ def encoder_snapshots(
             user_encoder_hash=encoder.hash,
             items_hash=store.meta.items_hash,
             users_hash=store.meta.users_hash,
+            vocabulary_users=store.meta.user_count,
             items=store.items,
             item_stats=stats_of[as_of_s],
             index_items=np.flatnonzero(known_items(store, as_of_s, table) & has_vector),

@@ -51,6 +51,42 @@ def test_rows_of_other_days_are_left_out(take):
     assert (day.scan("actions").collect().height, actions) == (0, 0)
 
 
+def test_an_action_of_an_earlier_day_comes_with_the_day_on_which_it_arrived(take):
+    users = ["that day", "the day before", "the day after", "of the next day", "in time"]
+    times = [FROM_S - 60, FROM_S - 60, FROM_S - 60, TO_S, FROM_S]
+    arrived = [FROM_S, FROM_S - 1, TO_S, TO_S, TO_S]
+    day, actions = take(_rows(users, timestamp=times, arrived_at=arrived), ["a"])
+    assert day.scan("actions").collect()["user_id"].to_list() == ["that day", "in time"]
+    assert actions == 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_day_on_which_nothing_was_shown_and_no_item_described_passes_its_check(
+    open_set, tmp_path, ending
+):
+    shown = _rows(["a"], request_id="r", position=1, click=0).drop("action_type")
+    tables = {
+        "actions": _rows(["a", "b"], timestamp=[FROM_S - 60, FROM_S], arrived_at=FROM_S + 60),
+        "impressions": shown.with_columns(timestamp=pl.lit(FROM_S - 60)),
+        "items": pl.DataFrame({"item_id": [7]}).clear(),
+    }
+    dataset = open_set("day", tables=tables, ending=ending, labels=["click"])
+    known = open_set("base", tables={"actions": _rows(["a"])})
+    day, _ = write_day_of(dataset, known, FROM_S * 1000, TO_S * 1000, tmp_path / "raw")
+    report = check(day, tmp_path / "out", CheckThresholds(), TO_S, known_items=[known])
+    assert {table: found.kept for table, found in report.tables.items()} == {"actions": 2}
+    assert sorted(path.name for path in day.root.iterdir()) == ["actions.parquet", "dataset.yaml"]
+
+
+def test_what_was_shown_that_day_and_described_is_kept(open_set, tmp_path):
+    shown = _rows(["a"], request_id="r", position=1, click=0).drop("action_type")
+    items = pl.DataFrame({"item_id": [7]})
+    tables = {"actions": _rows(["a"]), "impressions": shown, "items": items}
+    dataset = open_set("day", tables=tables, labels=["click"])
+    day, _ = write_day_of(dataset, dataset, FROM_S * 1000, TO_S * 1000, tmp_path / "raw")
+    assert [day.scan(table).collect().height for table in tables] == [1, 1, 1]
+
+
 def test_what_cannot_be_read_of_a_day_is_set_aside_by_its_check(take, tmp_path):
     times = [str(FROM_S), "soon", str(FROM_S + 5), str(FROM_S + 6)]
     rows = _rows(["a", "b", "c", "d"], timestamp=times, duration_s=["1", "2", "long", "3"])
