@@ -1,5 +1,8 @@
 """Bulk writes into the online store; an older row never replaces a newer one.
 
+A day that is published again replaces the day: the rows of users who are no longer in it go, after
+the others were written. What they had before that day was overwritten by it and does not come back.
+
 SQLite: straight into Feast's own table, in one transaction per batch. Feast's writer has no
 event-time check (the older row would win) and is three times slower; here the check and the
 write are one statement. The layout is Feast's internal one, so the Feast version is pinned and
@@ -14,6 +17,7 @@ from datetime import UTC, datetime
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from feature_repo import redis_rows
 from feature_repo.connection import FeastConnection, entity_key
 from feature_repo.definitions import JOIN_KEY
 from feature_repo.rows import Encoded
@@ -33,6 +37,8 @@ ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value,
 WHERE excluded.event_ts >= event_ts
 """
 
+_DELETE = 'DELETE FROM "{table}" WHERE entity_key = ? AND event_ts = ?'
+
 
 def write_online(
     connection: FeastConnection,
@@ -43,6 +49,7 @@ def write_online(
 ) -> int:
     """Write batches; returns how many users were written (the others hold newer rows).
 
+    The batches are all of the view's rows at ``as_of_s``: others that stand there are deleted.
     Raises BusyError, StorageError, FeatureStoreError.
     """
     write = _to_sqlite if connection.settings.online_store == "sqlite" else _to_redis
@@ -58,13 +65,15 @@ def _to_sqlite(
 ) -> int:
     store = connection.store()
     path = connection.root / ONLINE_FILE
-    statement = _UPSERT.format(table=f"{store.config.project}_{view.name}")
+    table = f"{store.config.project}_{view.name}"
+    statement = _UPSERT.format(table=table)
     times = (_feast_timestamp(as_of_s), _feast_timestamp(created_s))
     written = 0
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
             database.execute("PRAGMA synchronous=NORMAL")
             database.execute("PRAGMA cache_size=-65536")  # 64 MiB: the default spills a batch
+            left_over = _keys_at(database, table, times[0])  # nobody, if the day is new
             for batch in batches:
                 keys = [entity_key_bytes(user) for user in batch.users]
                 _require_feast_key(batch.users[0], keys[0])
@@ -74,9 +83,18 @@ def _to_sqlite(
                         rows = zip(keys, repeat(name), values, *map(repeat, times), strict=False)
                         changed = database.executemany(statement, rows).rowcount
                 written += changed  # the same for every feature: they are written together
+                left_over.difference_update(keys)
+            with database:
+                gone = ((key, times[0]) for key in left_over)
+                database.executemany(_DELETE.format(table=table), gone)
     except sqlite3.Error as error:
         raise _translated(error, str(path)) from error
     return written
+
+
+def _keys_at(database: sqlite3.Connection, table: str, event_ts: int) -> set[bytes]:
+    query = f'SELECT DISTINCT entity_key FROM "{table}" WHERE event_ts = ?'
+    return {key for (key,) in database.execute(query, (event_ts,))}
 
 
 def forget_newer(connection: FeastConnection, view: "FeatureView", as_of_s: int) -> None:
@@ -134,23 +152,28 @@ def _to_redis(
     as_of = datetime.fromtimestamp(as_of_s, UTC)
     created = datetime.fromtimestamp(created_s, UTC)
     written = 0
-    for batch in batches:
-        rows = [
-            (
-                entity_key(batch.users[row]),
-                {name: Value.FromString(values[row]) for name, values in batch.columns.items()},
-                as_of,
-                created,
-            )
-            for row in _not_newer(connection, view, batch, as_of_s)
-        ]
-        try:
+    try:
+        left_over = redis_rows.keys_at(connection, view, as_of_s)
+        for batch in batches:
+            rows = [
+                (
+                    entity_key(batch.users[row]),
+                    {name: Value.FromString(values[row]) for name, values in batch.columns.items()},
+                    as_of,
+                    created,
+                )
+                for row in _not_newer(connection, view, batch, as_of_s)
+            ]
             store._get_provider().online_write_batch(store.config, view, rows, None)
-        except Exception as error:  # redis and Feast have no error in common
-            raise FeatureStoreError(
-                f"cannot write {view.name} to Redis: {type(error).__name__}: {error}"
-            ) from error
-        written += len(rows)
+            written += len(rows)
+            left_over.difference_update(map(entity_key_bytes, batch.users))
+        redis_rows.delete(connection, view, left_over)
+    except FeatureStoreError:
+        raise
+    except Exception as error:  # redis and Feast have no error in common
+        raise FeatureStoreError(
+            f"cannot write {view.name} to Redis: {type(error).__name__}: {error}"
+        ) from error
     return written
 
 

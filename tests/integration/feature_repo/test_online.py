@@ -59,14 +59,6 @@ def test_publishing_the_same_day_again_changes_nothing(store, write_vectors, ran
     assert len(list(folder.glob("*.parquet"))) == 1
 
 
-def test_a_repaired_day_overwrites(store, write_vectors, random_vectors):
-    bad, good = random_vectors(1), random_vectors(2)
-    store.publish_user_vectors(OLD, write_vectors(bad), TODAY_S)
-    report = store.publish_user_vectors(OLD, write_vectors(good), TODAY_S)
-    assert report.written == len(good)
-    assert store.read_online("release_old", "i:9").vector.tobytes() == good[9].tobytes()
-
-
 def test_an_older_day_never_overwrites_a_newer_one(store, write_vectors, random_vectors):
     new, old = random_vectors(1, users=60), random_vectors(2, users=100)
     store.publish_user_vectors(OLD, write_vectors(new), TODAY_S)

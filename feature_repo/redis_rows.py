@@ -1,0 +1,64 @@
+"""Rows of one view in Redis, found by their as-of time and deleted, in Feast's own layout.
+
+One hash a user holds all views: fields named by a hash of view and feature, and ``_ts:<view>``.
+The layout is Feast's internal one, so the Feast version is pinned and the tests publish, delete
+and read back through Feast. Finding rows looks at every user once, as a publish does.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from feature_repo.connection import FeastConnection
+from feature_repo.definitions import JOIN_KEY
+
+if TYPE_CHECKING:
+    from feast import FeatureView
+
+_AT_ONCE = 5_000
+
+
+def keys_at(connection: FeastConnection, view: "FeatureView", as_of_s: int) -> set[bytes]:
+    """Feast's key bytes of all users whose row of ``view`` stands at ``as_of_s``."""
+    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    client, project = _client(connection)
+    wanted = Timestamp(seconds=as_of_s).SerializeToString()
+    pattern = serialize_entity_key_prefix([JOIN_KEY]) + b"*" + project
+    found: set[bytes] = set()
+    for keys in _some_at_once(client.scan_iter(pattern, count=_AT_ONCE)):
+        with client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(key, f"_ts:{view.name}")
+            times = pipe.execute()
+        found.update(
+            key.removesuffix(project) for key, at in zip(keys, times, strict=True) if at == wanted
+        )
+    return found
+
+
+def delete(connection: FeastConnection, view: "FeatureView", keys: Iterable[bytes]) -> None:
+    """Delete the rows of ``view`` of the users with these key bytes; other views keep theirs."""
+    from feast.infra.online_stores.helpers import _mmh3
+
+    client, project = _client(connection)
+    fields = [f"_ts:{view.name}", *(_mmh3(f"{view.name}:{each.name}") for each in view.features)]
+    for some in _some_at_once(keys):
+        with client.pipeline(transaction=False) as pipe:
+            for key in some:
+                pipe.hdel(key + project, *fields)  # a hash without fields is gone
+            pipe.execute()
+
+
+def _some_at_once(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    left = iter(keys)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
+
+
+def _client(connection: FeastConnection) -> tuple[Any, bytes]:
+    """Feast's own client, and the project's name, which ends every key."""
+    store = connection.store()
+    online = store._get_provider().online_store
+    return online._get_client(store.config.online_store), store.config.project.encode()
