@@ -263,12 +263,15 @@ def test_a_user_may_act_exactly_as_often_a_day_as_is_allowed(
         assert check(data, tmp_path / "checked", thresholds, NOW_S).tables["actions"].kept == 4
 
 
-@pytest.mark.parametrize(("late_s", "rejected"), [(0, {}), (1, {"arrived_at_in_future": 1})])
-def test_an_action_that_arrives_after_now_is_set_aside(
-    open_set, actions, tmp_path, late_s, rejected
+@pytest.mark.parametrize(
+    ("late_s", "live", "rejected"),
+    [(0, False, {}), (1, False, {"arrived_at_in_future": 1}), (1, True, {})],
+)
+def test_an_action_that_arrives_after_now_is_set_aside_unless_the_log_is_simulated(
+    open_set, actions, tmp_path, late_s, live, rejected
 ):
     arrived = pl.when(pl.int_range(pl.len()) == 3).then(NOW_S + late_s).otherwise("timestamp")
-    data = open_set(tables={"actions": actions.with_columns(arrived_at=arrived)})
+    data = open_set(tables={"actions": actions.with_columns(arrived_at=arrived)}, live=live)
     report = check(data, tmp_path / "out", LENIENT, NOW_S)
     assert report.tables["actions"].rejected == rejected
 
