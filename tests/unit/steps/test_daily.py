@@ -5,6 +5,7 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -13,10 +14,16 @@ from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.errors import ArtifactError, CheckRefused, PipelineError
 from homefeed.recipes import config_json
-from homefeed.steps import daily
+from homefeed.steps import daily, days
 from homefeed.steps.lineage import DAY_S, Day, write_day
 
 TODAY_S = int(time.time()) // DAY_S * DAY_S  # the midnight that began this day
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noon of the day on which this file was read: the tests may run across midnight."""
+    monkeypatch.setattr(days, "time", SimpleNamespace(time=lambda: TODAY_S + DAY_S / 2))
 
 
 def _log(folder: Path, times_s: list[int], kind: str = "like", *, live: bool = False):
@@ -51,8 +58,8 @@ def check_day(tmp_path, workspace, registry, make_manifest):
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_a_day_that_is_not_over_is_not_taken(check_day, tmp_path, ahead):
     day, after = (
-        f"{datetime.fromtimestamp(TODAY_S + days * DAY_S, UTC):%Y-%m-%d}"
-        for days in (ahead, ahead + 1)
+        f"{datetime.fromtimestamp(TODAY_S + later * DAY_S, UTC):%Y-%m-%d}"
+        for later in (ahead, ahead + 1)
     )
     wanted = f"{day} is not over: it ends at {after} 00:00 UTC, now it is "
     with pytest.raises(PipelineError, match=wanted):
