@@ -7,23 +7,31 @@ import pytest
 
 from feature_repo import read_back
 from feature_repo.client import FeatureStore
-from feature_repo.definitions import (
-    EncoderView,
-)
+from feature_repo.definitions import EncoderView
 from feature_repo.settings import StoreSettings
 from homefeed.errors import FeatureStoreError
 
 pytestmark = pytest.mark.integration
 
 DAY_S = 86_400
-NOON_S = 20_000 * DAY_S + DAY_S // 2
 TODAY_S = 20_000 * DAY_S
-OLD, NEW = "aaaa1111" * 2, "bbbb2222" * 2
-DIM = 8  # as in conftest
+NOON_S = TODAY_S + DAY_S // 2
+OLD = "aaaa1111" * 2
 
 
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("zeroblob(length(value))", r"gave back another row|does not answer"),
+        (
+            "(SELECT value FROM {table} WHERE feature_name = 'vector' ORDER BY rowid LIMIT 1)",
+            "gave back another row of user_embedding",
+        ),
+    ],
+    ids=["zeros", "another user's vector"],
+)
 def test_a_store_that_stores_something_else_is_found_out(
-    tmp_path, clock, write_vectors, random_vectors
+    tmp_path, clock, write_vectors, random_vectors, stored, told
 ):
     store = FeatureStore(tmp_path / "feast", settings=StoreSettings(), clock=clock)
     store.apply([EncoderView(hash=OLD, dim=8)])
@@ -31,26 +39,10 @@ def test_a_store_that_stores_something_else_is_found_out(
     with sqlite3.connect(store.connection.root / "online.db") as database:
         database.execute(
             f"CREATE TRIGGER bad_disk AFTER INSERT ON {table} WHEN new.feature_name = 'vector' "
-            f"BEGIN UPDATE {table} SET value = zeroblob(length(value)) "
+            f"BEGIN UPDATE {table} SET value = {stored.format(table=table)} "
             "WHERE rowid = new.rowid; END"
         )
-    with pytest.raises(FeatureStoreError, match=r"gave back another row|does not answer"):
-        store.publish_user_vectors(OLD, write_vectors(random_vectors(1)), TODAY_S)
-
-
-def test_another_users_vector_in_a_users_place_is_found_out(
-    tmp_path, clock, write_vectors, random_vectors
-):
-    store = FeatureStore(tmp_path / "feast", settings=StoreSettings(), clock=clock)
-    store.apply([EncoderView(hash=OLD, dim=8)])
-    table = f"homefeed_user_embedding_{OLD[:8]}"
-    with sqlite3.connect(store.connection.root / "online.db") as database:
-        database.execute(
-            f"CREATE TRIGGER mixed_up AFTER INSERT ON {table} WHEN new.feature_name = 'vector' "
-            f"BEGIN UPDATE {table} SET value = (SELECT value FROM {table} WHERE feature_name = "
-            "'vector' ORDER BY rowid LIMIT 1) WHERE rowid = new.rowid; END"
-        )
-    with pytest.raises(FeatureStoreError, match="gave back another row of user_embedding"):
+    with pytest.raises(FeatureStoreError, match=told):
         store.publish_user_vectors(OLD, write_vectors(random_vectors(1)), TODAY_S)
 
 

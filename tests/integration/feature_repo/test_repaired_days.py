@@ -32,6 +32,6 @@ def test_a_repaired_day_takes_back_the_users_of_the_bad_run(
     assert kept.vector.tobytes() == good[69].tobytes()
     assert (phantom.vector, phantom.vector_as_of_s) == (None, None)
     assert earlier.vector_as_of_s == TODAY_S - DAY_S  # of another day, which was not repaired
-    assert store.read_online("release_new", "i:70", now_s).vector is not None
+    assert store.read_online("release_new", "i:70", now_s).vector.tobytes() == bad[70].tobytes()
     known = [store.read_online("release_old", f"s:ü{user}", now_s).sequence for user in range(3)]
     assert [each is not None for each in known] == [True, True, False]
