@@ -8,7 +8,7 @@ shown on, once: an answer that comes after the log was read labels nothing.
 import dataclasses
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -39,12 +39,11 @@ def event_log_day(
     Raises DatasetError where there is no log, or nobody acted on that day, and ArtifactError
     where the log is damaged.
     """
-    if not log.exists():
-        raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
-    try:
-        watermark, actions, shown, answers = _read_all(log, from_s, to_s)
-    except sqlite3.DatabaseError as error:
-        raise _unreadable(log, error) from None
+    with _opened(log) as connection:
+        ((watermark,),) = connection.execute(WATERMARK_SQL, (to_s * 1000,))
+        actions = _read(connection, ACTION_SQL, from_s, to_s)
+        shown = _read(connection, EXPOSURE_SQL, from_s, to_s)
+        answers = _read(connection, ANSWER_SQL, from_s, to_s)
     actions = _external(_in_time(actions, base, from_s), base, "actions")
     if actions.is_empty():
         first, last = name_of(from_s + 1), name_of(to_s)
@@ -57,32 +56,20 @@ def event_log_day(
             tables[schema.IMPRESSIONS] = shown
     first_s = min(from_s, actions[schema.TIMESTAMP].min() // 1000)
     spec = dataclasses.replace(base.spec, span=(first_s, to_s), notes=())
-    return write_dataset(out, spec, tables), watermark
-
-
-def _unreadable(log: Path, error: sqlite3.DatabaseError) -> ArtifactError:
-    return ArtifactError(
-        f"event log {log} cannot be read ({error}); where it is locked, try again, else put a copy "
-        "of the file back, or move it away: the server begins a new one"
-    )
+    return write_dataset(out, spec, tables), int(watermark)
 
 
 def event_log_days(log: Path, base: Dataset, from_s: int, to_s: int | None = None) -> Iterator[int]:
     """The ends of the days from ``from_s`` on that ``event_log_day`` finds an action for, in order.
 
     Up to ``to_s``, where given; an action that arrived after it does not count then, since the day
-    of its arrival takes it. Raises DatasetError where there is no log.
+    of its arrival takes it. Raises DatasetError where there is no log, ArtifactError where it
+    is damaged.
     """
-    if not log.exists():
-        raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
     until_s = END_OF_TIME_S if to_s is None else to_s
-    with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as connection:
+    with _opened(log) as connection:
         times = {"from": from_s * 1000, "to": until_s * 1000}
-        try:
-            numbers = connection.execute(DAYS_SQL, times).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise _unreadable(log, error) from None
-        for (number,) in numbers:
+        for (number,) in connection.execute(DAYS_SQL, times).fetchall():
             start_s = from_s + number * DAY_S
             found = _read(connection, ACTION_SQL, start_s, start_s + DAY_S)
             found = found.filter(pl.col(schema.ARRIVED_AT) < until_s * 1000)
@@ -125,18 +112,19 @@ ANSWER_SQL = (
 )
 
 
-def _read_all(
-    log: Path, from_s: int, to_s: int
-) -> tuple[int, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Watermark, actions, what was shown, and the actions that answered it."""
-    connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
+@contextmanager
+def _opened(log: Path) -> Iterator[sqlite3.Connection]:
+    """The event log, to be read. Raises DatasetError without one, ArtifactError for a damaged."""
+    if not log.exists():
+        raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
     try:
-        ((watermark,),) = connection.execute(WATERMARK_SQL, (to_s * 1000,))
-        actions = _read(connection, ACTION_SQL, from_s, to_s)
-        shown = _read(connection, EXPOSURE_SQL, from_s, to_s)
-        return int(watermark), actions, shown, _read(connection, ANSWER_SQL, from_s, to_s)
-    finally:
-        connection.close()
+        with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as connection:
+            yield connection
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(
+            f"event log {log} cannot be read ({error}); where it is locked, try again, else put "
+            "a copy of the file back, or move it away: the server begins a new one"
+        ) from None
 
 
 def _read(connection: sqlite3.Connection, query: str, from_s: int, to_s: int) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences import SequenceStore, append_sequences, build_sequences
 from homefeed.errors import ArtifactError, DatasetError
-from homefeed.steps.events import event_log_day
+from homefeed.steps.events import event_log_day, event_log_days
 from homefeed.steps.sequences import write_sequences
 from serving.event_log import EventLog
 from serving.logged import Action, Exposure
@@ -237,9 +237,12 @@ def test_a_day_on_which_nobody_of_the_log_acted_is_one_clear_error(log, take, us
         take()
 
 
-def test_a_damaged_log_is_named_with_what_to_do(log, take):
+def test_a_damaged_log_is_named_with_what_to_do(log, take, tmp_path):
     _post(log, "i:11", FIRST_S + HOUR_S)
     log.close()
     log.path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(ArtifactError, match=r"events\.db cannot be read \(.*\); .* put a copy"):
+    told = r"events\.db cannot be read \(.*\); .* put a copy"
+    with pytest.raises(ArtifactError, match=told):
         take()
+    with pytest.raises(ArtifactError, match=told):  # so it is where no day was named
+        next(event_log_days(log.path, _base(tmp_path / "base"), FIRST_S))
