@@ -269,11 +269,15 @@ def show(result: dict) -> None:
     print(f"{'limit':8}{users:8,}{result['limit_s']:8.2f}{'':24}{limit:13,.0f}", end="")
     print(f"  at {rate:.0f} GFLOP/s")
     print(f"ours / peer: {rates['ours'] / rates['peer']:.1f}x")
-    print(f"\n{'active':>8}{'embedded':>10}{unit:>8}{'of a full run':>15}")
+    print(
+        f"\n{'active':>8}{'embedded':>10}{unit:>8}{'spread':>16}{'wall s':>8}{'of a full run':>15}"
+    )
     full = result["ours"]["spent_s"]
     for share, row in result["daily"].items():
+        spread = f"{row['spent_s_min']:.2f} to {row['spent_s_max']:.2f}"
         print(
-            f"{share:8.0%}{row['embedded']:10,}{row['spent_s']:8.2f}{row['spent_s'] / full:15.0%}"
+            f"{share:8.0%}{row['embedded']:10,}{row['spent_s']:8.2f}{spread:>16}"
+            f"{row['wall_s']:8.2f}{row['spent_s'] / full:15.0%}"
         )
 
 

@@ -156,11 +156,17 @@ def measured(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, d
     return {
         name: {
             "cpu_ms": statistics.median(cpu[name]),
-            "spread_ms": float(np.subtract(*np.percentile(cpu[name], [75, 25])) / 2),
+            "spread_ms": half_middle(cpu[name]),
             "wall_ms": statistics.median(wall[name]),
+            "wall_spread_ms": half_middle(wall[name]),
         }
         for name in runs
     }
+
+
+def half_middle(values: list[float]) -> float:
+    """Half the width of the middle 50 %."""
+    return float(np.subtract(*np.percentile(values, [75, 25])) / 2)
 
 
 def flop_per_candidate(length: int, dim: int, ffn: int) -> tuple[float, float]:
@@ -267,11 +273,13 @@ def print_table(options, rows: dict, hits: dict, moved: dict, rates: dict) -> No
         f"products {rates['ours f32']:.0f} GFLOP/s float32, {rates['ours bf16']:.0f} bfloat16"
     )
     print(
-        f"{'':10}{'CPU ms':>8}{'±':>6}{'wall':>8}{'x peer':>8}{'limit':>8}{'of it':>7}  difference"
+        f"{'':10}{'CPU ms':>8}{'±':>6}{'wall':>8}{'±':>6}{'x peer':>8}{'limit':>8}{'of it':>7}"
+        "  difference"
     )
     for name, r in rows.items():
         print(
-            f"{name:10}{r['cpu_ms']:8.1f}{r['spread_ms']:6.1f}{r['wall_ms']:8.2f}"
+            f"{name:10}{r['cpu_ms']:8.1f}{r['spread_ms']:6.1f}"
+            f"{r['wall_ms']:8.2f}{r['wall_spread_ms']:6.2f}"
             f"{r['times_peer']:8.2f}{r['limit_ms']:8.1f}{r['of_limit']:7.0%}"
             f"  {r['largest_difference']:.1e}, {r['swapped']} neighbours swapped"
         )

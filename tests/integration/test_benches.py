@@ -12,7 +12,7 @@ SMALL = {
     "check": "--rows 5000 --repeats 1",
     "embed": "--users 100 --width 32 --repeats 1",
     "features": "--users 50 --reads 10 --repeats 1",
-    "feed": "--candidates 10 --scorer in_process --seconds 0.5 --open-seconds 1",
+    "feed": "--candidates 10 --scorer in_process --seconds 0.5 --open-seconds 1 --repeats 2",
     "rank": "--candidates 30 --actions 10 --repeats 1 --lists 3",
     "sequences": "--sizes 10000 --repeats 1",
     "train_step": "--width 32 --users 4 --repeats 1",
