@@ -183,7 +183,8 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
         write_json(beside / "snapshots.json", listed)
         data = {"checked": appended / "checked", "store": appended / "store"}
         put_day(beside, log=log, as_of_s=ends_s, watermark=watermark, **data)
-    rows = [{k: m[k] for k in ("encoder_hash", "users", "embedded")} for m in made]
+    columns = ("encoder_hash", "users", "embedded", "items_without_vector")
+    rows = [{column: one[column] for column in columns} for one in made]
     text = f"{made[0]['embedded']:,} of {made[0]['users']:,} users embedded"
     Piece(
         title=f"Embeddings of {name_of(ends_s)}",
@@ -191,6 +192,10 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
         tables=[Table(title="Live encoders", rows=rows)],
     ).save(piece)
     print(f"= {text}, for {len(made)} live encoders")
+    for one in made:
+        if items := one["items_without_vector"]:
+            which = f"{one['kind']} {one['encoder_hash'][:8]}"
+            print(f"= not retrieved: {items:,} items have no vector of {which} until the next fit")
 
 
 def freshness_step(snapshots: Path, config: str, out: Path) -> None:

@@ -113,6 +113,7 @@ def encoder_snapshots(
     progress = Progress(f"snapshots of {encoder.kind}", len(days))
     for as_of_s in days:
         users, embedded = embed_day(encoder_path, store, yesterday, as_of_s, embedding)
+        known = known_items(store, as_of_s, table)
         path = snapshot_path(config.workspace, encoder.hash, as_of_s)
         snapshot = write_snapshot(
             path,
@@ -125,11 +126,12 @@ def encoder_snapshots(
             vocabulary_users=store.meta.user_count,
             items=store.items,
             item_stats=stats_of[as_of_s],
-            index_items=np.flatnonzero(known_items(store, as_of_s, table) & has_vector),
+            index_items=np.flatnonzero(known & has_vector),
             embedded_users=embedded,
             created_s=as_of_s + LAG_S,
         )
-        yield _described(snapshot, embedded)
+        without = int((known & ~has_vector).sum())
+        yield {**_described(snapshot, embedded), "items_without_vector": without}
         # Only the first day embeds everybody; the others are too small to be worth an actor.
         embedding = EmbeddingConfig(device=config.training.device)
         yesterday = users

@@ -44,8 +44,8 @@ def log(tmp_path) -> Callable[[str, Rows], Dataset]:
 
 
 @pytest.fixture
-def embed_today(tmp_path, log, monkeypatch) -> Callable[[Rows], tuple[dict, dict]]:
-    """Publish yesterday from ``OLD``, then embed today from a log that holds ``rows`` so far.
+def embed_today(tmp_path, log, monkeypatch) -> Callable[..., tuple[dict, dict]]:
+    """Publish yesterday from ``OLD``, then embed today from ``rows`` so far and those of today.
 
     Returns the vectors by typed user id, and those that the encoder makes from scratch.
     """
@@ -60,10 +60,10 @@ def embed_today(tmp_path, log, monkeypatch) -> Callable[[Rows], tuple[dict, dict
     encoder_hash = load_user_encoder(folder).hash
     monkeypatch.setattr(daily, "live_encoders", lambda *_: {encoder_hash: folder})
 
-    def run(rows: Rows) -> tuple[dict, dict]:
+    def run(rows: Rows, new: Rows = NEW) -> tuple[dict, dict]:
         known = log("known", rows)
         build_sequences(known, tmp_path / "known-store")
-        _append(tmp_path, known, log("day", NEW))
+        _append(tmp_path, known, log("day", new))
         daily.embed_day_step(
             tmp_path / "appended", config_json(config), tmp_path / "out", tmp_path / "piece"
         )
@@ -117,3 +117,13 @@ def test_where_the_log_has_only_grown_those_who_acted_are_embedded(embed_today, 
     told = capsys.readouterr().out
     assert "= 1 of 5 users embedded" in told
     assert "embeds everybody" not in told
+
+
+def test_items_that_are_newer_than_the_encoder_are_counted(embed_today, capsys):
+    embed_today(OLD, new=[*NEW, ("u2", 98, YESTERDAY_S + 600), ("u3", 99, YESTERDAY_S + 700)])
+    assert "= not retrieved: 2 items have no vector of encoder" in capsys.readouterr().out
+
+
+def test_where_every_item_has_a_vector_none_is_told_to_be_missing(embed_today, capsys):
+    embed_today(OLD)
+    assert "not retrieved" not in capsys.readouterr().out
