@@ -1,11 +1,11 @@
 """Batch inference: users' vectors as of a moment, by Ray Data or in a plain loop.
 
 A daily run embeds the users with new actions and merges them over yesterday's table
-(PinnerFormer, section 4.5). A user's vector depends on nothing but the user's own last actions,
+(PinnerFormer, KDD'22, 3.6). A user's vector depends on nothing but the user's own last actions,
 so the merged table equals the one embedded from scratch.
 
 Both ways cut the same users into the same batches, so that their results are equal bit for bit.
-Ray is used here and in homefeed/training/ray.py only.
+Ray is used here and in homefeed/training/ray*.py only.
 
 Shapes: U users, B users of a batch, D dim, A actions.
 """

@@ -22,7 +22,7 @@ class Action:
 
     @property
     def available_ms(self) -> int:
-        """It counts for a request only if this is strictly before the request (section 11)."""
+        """It counts for a request only if this is strictly before the request."""
         return max(self.time_ms + round(self.duration_s * 1000), self.arrived_ms)
 
     def same_event(self, other: "Action") -> bool:

@@ -42,7 +42,7 @@ def merge(
     """The newest ``length`` actions that count for a request at ``request_ms``, oldest first.
 
     ``row`` is chronological, ``logged`` ordered by number. An action counts if it was available
-    strictly before the request: its time plus its duration, and its arrival (section 11). Order
+    strictly before the request: its time plus its duration, and its arrival. Order
     is by time; ties keep the row before the log, and the log's order. An action of the row is
     one of the log where they agree in item, type and second: the row has no milliseconds and no
     event ids. Each of the row's stands for one of the log's, so that two of one second stay two.

@@ -1,4 +1,4 @@
-"""Refresh modes: how old the embedding is that must find a positive (PinnerFormer, section 4).
+"""Refresh modes: how old the embedding is that must find a positive (PinnerFormer, 4.2.2).
 
 ``once``      embedded at the cutoff, asked for the whole window
 ``daily``     embedded at x - 1 day, asked for (x, x + 1 day]: a full day's lag

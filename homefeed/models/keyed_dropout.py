@@ -2,8 +2,8 @@
 
 A mask drawn from a generator depends on how the batch was split over workers. Here each token
 carries a key, made from (seed, step, user, place), and the mask is a hash of (key, site, column):
-the same token loses the same features wherever it is computed (systems.md section 2 asks that the
-result does not depend on the number of workers).
+the same token loses the same features wherever it is computed, so that the result of a fit does
+not depend on the number of its workers.
 
 Shapes: T tokens, D features.
 """

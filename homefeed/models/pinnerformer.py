@@ -12,7 +12,10 @@ What deliberately differs:
   the newest, as the paper's newest-first rows do. Strict causality therefore means: what a newer
   action IS (item, type, surface, duration) never reaches an older output; how many newer actions
   there are, and when the newest happened, does (it does in the paper, too).
-- Actions without a known time keep their place in the order; their time features are zero.
+- Actions without a known time keep their place in the order; their time features are zero, and a
+  last feature tells them from actions at time zero.
+- The duration is log(1 + seconds), because many actions take no time. An action of a type or on a
+  surface that came up after the fit stays in the history and is read as none; the paper drops it.
 - With ``history_mean`` the mean of the item vectors of all actions so far is added before the
   user's L2 norm (ADR 0009): what a short fit cannot teach the blocks to carry.
 

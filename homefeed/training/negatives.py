@@ -1,6 +1,7 @@
 """Negatives: one merged pool of in-batch positives and uniform items, with its log-Q correction.
 
-PinnerFormer (KDD'22, 3.3, A.3) and its sibling's code facts (systems.md section 2):
+PinnerFormer (KDD'22, 3.3, A.3), and where the paper leaves a choice, as Pinterest's open code of a
+sibling with the same loss has it (github.com/pinterest/atg-research, omnisearchsage):
 - the pool is the batch's positives, over all workers, capped, and uniform items of the corpus;
 - log Q is subtracted from every logit, in training only: for a positive the conditional
   probability log C(user, item)/C(user); for a negative the marginal one, times the pool's size;

@@ -1,6 +1,8 @@
-"""Weighted binary cross-entropy over heads (TransAct, KDD'23): w_h = 1 + Σ_a M[h, a] y_a.
+"""Weighted binary cross-entropy over heads, after TransAct (KDD'23): w_h = 1 + Σ_a M[h, a] y_a.
 
-The paper prints the negative term as (1 - y)(1 - log f); meant, and used, is (1 - y) log(1 - f).
+Differs from the print in three points: the 1, so that a row without any label weighs 1 with an
+empty M; the weight of a user by state, place and gender is left out, because public logs hold none
+of these; and the negative term, printed as (1 - y)(1 - log f), is (1 - y) log(1 - f).
 
 Shapes: N rows, H heads.
 """
