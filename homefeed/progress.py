@@ -2,10 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, TypeVar
-
-T = TypeVar("T")
+from typing import ClassVar
 
 MARK = "…"  # begins a progress line in a log, so that whoever follows the log can redraw it
 
@@ -43,18 +40,3 @@ class Progress:
         """End the line of an interactive display."""
         if self.interactive and self.shown != self.start:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over ``items`` while showing progress."""
-    progress = Progress(label, total if total is not None else _length(items))
-    try:
-        for item in items:
-            yield item
-            progress.advance()
-    finally:
-        progress.close()
-
-
-def _length(items: Iterable[T]) -> int | None:
-    return len(items) if hasattr(items, "__len__") else None

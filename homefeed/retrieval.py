@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from homefeed.artifacts import read_json, write_json, writing
+from homefeed.artifacts import read_json, write_json
 from homefeed.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
@@ -200,13 +200,6 @@ class ItemIndex:
 def hash_vectors(vectors: np.ndarray) -> str:
     """16 hexadecimal digits over the shape and the float32 bytes of vectors."""
     return _hash(np.asarray(vectors, np.float32))
-
-
-def save_index(index: ItemIndex, folder: Path) -> None:
-    """Write an index as a folder of its own, atomically."""
-    with writing(Path(folder)) as beside:
-        beside.mkdir()
-        index.save(beside)
 
 
 def _new_graph(dim: int, config: IndexConfig) -> "Index":

@@ -120,7 +120,7 @@ class EventLog:
         }
 
     def actions(self, *, after: int = 0, upto: int | None = None) -> Iterable[Action]:
-        """All actions with ``after < seq <= upto``, in order: what the daily pipeline reads."""
+        """All actions with ``after < seq <= upto``, in order."""
         upto = self.watermark() if upto is None else upto
         rows = self._connection().execute(
             f"SELECT {_ACTION_COLUMNS}, seq FROM actions WHERE seq > ? AND seq <= ? ORDER BY seq",

@@ -116,11 +116,6 @@ def state_of(workspace: Path, name: str) -> RunState:
     return _read_state(paths[name])
 
 
-def all_states(workspace: Path) -> dict[str, RunState]:
-    """The states of all tests that were ever started, by name. Raises ArtifactError."""
-    return {name: _read_state(path) for name, path in _state_paths(workspace).items()}
-
-
 def running_definitions(workspace: Path) -> RunningTests:
     """Definitions of the running tests, each read apart: a broken one does not stop the others.
 

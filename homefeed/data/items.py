@@ -24,7 +24,6 @@ from homefeed.schema import CATEGORIES, CONTENT, CREATED_AT, ITEM_ID, ITEMS, PAD
 NO_TIME = -1  # created_s of an item whose age nobody recorded
 TEXT_TERMS = 1 << 16  # hashed vocabulary of words and word pairs
 CATEGORY_TERMS = 1 << 14
-NO_TOPIC = 0
 
 
 @dataclass(frozen=True)

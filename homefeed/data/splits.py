@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from homefeed.data.sequences.store import SequenceStore
-from homefeed.data.vocabulary import ExternalId, typed_id
 from homefeed.errors import ConfigError, DatasetError
 
 DAY_S = 86_400
@@ -108,11 +107,6 @@ def held_out_ids(typed_ids: Sequence[str], share: float, salt: str) -> np.ndarra
     if not 0 <= share < 1:
         raise ConfigError(f"the held-out share must be in [0, 1), found {share}")
     return np.fromiter((_unit(salt, each) < share for each in typed_ids), bool, len(typed_ids))
-
-
-def is_held_out(user_id: ExternalId, share: float, salt: str) -> bool:
-    """Whether one external id is held out."""
-    return bool(held_out_ids([typed_id(user_id)], share, salt)[0])
 
 
 def _unit(salt: str, typed: str) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from homefeed.artifacts import hash_json, read_json, write_json, writing
+from homefeed.artifacts import read_json, write_json, writing
 from homefeed.data.ranking_rows import EVALUATION, TRAIN
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
@@ -206,11 +206,6 @@ def label_hash(request: np.ndarray, item: np.ndarray, labels: np.ndarray) -> str
 def write_meta(folder: Path, meta: TrainingSetMeta) -> None:
     """Write ``meta.json``."""
     write_json(folder / META_FILE, dataclasses.asdict(meta))
-
-
-def training_set_hash(meta: TrainingSetMeta) -> str:
-    """16 hexadecimal digits that name a training set by its content."""
-    return hash_json(dataclasses.asdict(meta))
 
 
 def load_array(path: Path) -> np.ndarray:

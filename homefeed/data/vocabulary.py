@@ -35,19 +35,6 @@ def typed_id(external_id: ExternalId) -> str:
     )
 
 
-def untyped_id(typed: str) -> ExternalId:
-    """The inverse of ``typed_id``; UnknownIdError for anything that it cannot have made."""
-    kind, colon, text = typed.partition(":")
-    try:
-        if colon and kind == "i":
-            return int(text)
-    except ValueError:
-        pass
-    if colon and kind == "s":
-        return text
-    raise UnknownIdError(f"{typed!r} is not a typed id; write i:123 for 123 and s:abc for 'abc'")
-
-
 class Vocabulary:
     """An append-only list of external ids with indices 1..size.
 

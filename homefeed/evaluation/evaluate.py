@@ -16,7 +16,7 @@ from homefeed.evaluation.coverage import coverage_of_lists
 from homefeed.evaluation.index import Columns, Topics, acted_on_items, columns_for, sample_index
 from homefeed.evaluation.refresh import MODES, ONCE, Queries, queries_for
 from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
-from homefeed.evaluation.scorers import EncoderModel, Model, QueryScorer
+from homefeed.evaluation.scorers import Model, QueryScorer
 from homefeed.plain_values import above, between, one_of, seed_number
 from homefeed.progress import Progress
 
@@ -60,13 +60,6 @@ class _ModeResult:
     fresh_rivals: np.ndarray  # int64 [T] index items that were left then, the target not counted
     top: np.ndarray  # int32 [Q, K] index columns of each query's top list
     entropy: np.ndarray  # float64 [Q]
-
-
-def evaluate_encoder(
-    encoder, store, cases: Cases, config: EvaluationConfig, topics: Topics, name: str | None = None
-) -> Evaluation:
-    """Evaluate a user encoder (the UserEncoder protocol) on ``cases``."""
-    return evaluate_model(EncoderModel(encoder, name), store, cases, config, topics)
 
 
 def evaluate_model(

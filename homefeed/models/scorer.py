@@ -9,7 +9,6 @@ S statistics, F familiarity features.
 """
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +127,6 @@ class Scorer:
         summary = summary[:-1] - summary[-1:]
         relevance_NH = self.ranker.candidate_side(side, batch, item_NC, summary)
         return (side.level + relevance_NH).sigmoid().cpu().numpy()
-
-    def score_many(self, requests: Sequence[tuple[UserFeatures, np.ndarray]]) -> list[np.ndarray]:
-        """``score`` for several requests; one float32 [N, H] each."""
-        return [self.score(user, candidates) for user, candidates in requests]
 
     def warm_up(self) -> None:
         """Score an invented request, so that the first real one pays no first-call costs."""

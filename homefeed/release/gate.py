@@ -114,17 +114,6 @@ def decide(
     return GateDecision(passed=True, reason=reason, figures=figures)
 
 
-def activity_cohorts(actions: np.ndarray) -> np.ndarray:
-    """Name users by terciles of their number of actions: int[U] → str[U]."""
-    actions = np.asarray(actions)
-    if len(actions) == 0:
-        return np.empty(0, "U16")
-    low, high = np.quantile(actions, [1 / 3, 2 / 3])
-    return np.where(
-        actions <= low, "low activity", np.where(actions <= high, "mid activity", "high activity")
-    )
-
-
 def _slices(
     rule: GateRule, champion: np.ndarray, challenger: np.ndarray, cohorts: Any
 ) -> dict[str, Estimate]:

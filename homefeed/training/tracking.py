@@ -20,7 +20,6 @@ from homefeed.errors import ArtifactError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ITEM_ENCODER, USER_ENCODER, RANKER = "item_encoder", "user_encoder", "ranker"
 _PARAMETER_LENGTH = 500  # MLflow refuses longer values
 
 
@@ -37,11 +36,6 @@ class TrackedRun:
         now = int(time.time() * 1000)
         values = [Metric(k, float(v), now, step) for k, v in metrics.items() if k != "step"]
         self._client.log_batch(self.run_id, metrics=values)
-
-    def log_file(self, path: Path, folder: str = "") -> None:
-        """Keep a file or a folder with the run."""
-        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        log(self.run_id, str(path), folder or None)
 
 
 class Tracking:

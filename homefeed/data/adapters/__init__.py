@@ -4,7 +4,6 @@ An adapter is a module with NAME, VERSION (raised when its output changes), ``re
 and ``tables(path)``, which returns the specification and the canonical tables.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +15,6 @@ from homefeed.data.contract import HOW_TO_WRITE_ONE, Dataset, write_dataset
 from homefeed.errors import DatasetError
 
 ADAPTERS: tuple[ModuleType, ...] = (deskdrop, kuairand, online_retail, movielens, plain_sequences)
-Tables = Mapping[str, pl.DataFrame | pl.LazyFrame]
 
 
 def adapter_for(path: Path) -> ModuleType:

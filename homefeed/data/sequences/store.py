@@ -111,13 +111,6 @@ class SequenceStore:
         bound_s = np.broadcast_to(np.asarray(time_s, dtype=np.int64), users.shape)
         return first_at_or_after(self.time_s, begin, begin + self.length[users], bound_s)
 
-    def active_users(self, from_s: int, to_s: int) -> np.ndarray:
-        """User indices int32, ascending, of users with an action at from_s <= time < to_s."""
-        users = np.arange(1, self.meta.user_count + 1, dtype=np.int32)
-        first = self.positions_at(users, np.int64(from_s))
-        last = self.positions_at(users, np.int64(to_s))
-        return users[first < last]
-
     def _checked(self, users: np.ndarray) -> np.ndarray:
         users = np.asarray(users)
         outside = users[(users < 0) | (users > self.meta.user_count)]

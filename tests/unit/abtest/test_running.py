@@ -6,12 +6,12 @@ from homefeed.abtest.definition import parse_definition, write_definition
 from homefeed.abtest.running import (
     RUNNING,
     STOPPED,
-    all_states,
     definition_of,
     definition_path,
     full_tests_before,
     running_definitions,
     start_test,
+    state_of,
     stop_test,
 )
 from homefeed.errors import ConfigError
@@ -32,7 +32,7 @@ def test_a_started_test_runs_until_it_is_stopped(tmp_path):
     assert running_definitions(tmp_path).definitions == (definition(),)
     stop_test(tmp_path, "t", at_s=9.0, reason="shipped")
     assert running_definitions(tmp_path).definitions == ()
-    state = all_states(tmp_path)["t"]
+    state = state_of(tmp_path, "t")
     assert (state.started_s, state.stopped_s, state.reason) == (5.0, 9.0, "shipped")
 
 

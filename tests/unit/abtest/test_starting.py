@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from homefeed.abtest.definition import Arm, Definition, Metric
-from homefeed.abtest.running import RUNNING, STOPPED, all_states, running_definitions
+from homefeed.abtest.running import RUNNING, STOPPED, running_definitions, state_of
 from homefeed.abtest.starting import start_and_wait, wait_for_arms
 from homefeed.errors import ServerError
 
@@ -74,7 +74,7 @@ def test_a_test_that_no_server_answers_in_time_is_stopped_with_the_reason(
     answers.append({"ready": True, "tests": []})
     with pytest.raises(ServerError, match="'new-ranker' was stopped, start it again under another"):
         start_and_wait(tmp_path, TEST, url, at_s=5.0, champion=1, timeout_s=0.3)
-    state = all_states(tmp_path)["new-ranker"]
+    state = state_of(tmp_path, "new-ranker")
     assert state.status == STOPPED
     assert f"no server at {url} reported the arms" in state.reason
     assert running_definitions(tmp_path).definitions == ()
@@ -87,10 +87,10 @@ def test_a_test_that_ran_before_runs_on_though_its_server_is_away(server, tmp_pa
     answers[:] = [{"ready": True, "tests": []}]
     with pytest.raises(ServerError, match=r"start one with `homefeed serve`$"):
         start_and_wait(tmp_path, TEST, url, at_s=6.0, champion=1, timeout_s=0.3)
-    assert all_states(tmp_path)["new-ranker"].status == RUNNING
+    assert state_of(tmp_path, "new-ranker").status == RUNNING
 
 
 def test_an_address_that_cannot_be_asked_leaves_no_test_running(tmp_path: Path) -> None:
     with pytest.raises(httpx.InvalidURL):
         start_and_wait(tmp_path, TEST, "http://::1:3000", at_s=5.0, champion=1, timeout_s=0.3)
-    assert all_states(tmp_path)["new-ranker"].status == STOPPED
+    assert state_of(tmp_path, "new-ranker").status == STOPPED

@@ -15,9 +15,10 @@ from homefeed.abtest.running import (
     RUNNING,
     STOPPED,
     RunState,
-    all_states,
     definition_path,
+    names_of_tests,
     start_test,
+    state_of,
 )
 from homefeed.release import ReleaseRegistry
 from serving.event_log import EventLog
@@ -86,7 +87,7 @@ def test_a_champion_that_won_as_the_named_control_stays_when_the_test_rolls_back
     assert said.code == 0
     assert "rollback: release 2 stays the champion" in said.out
     assert champions.champion() == 2
-    assert all_states(workspace)["t"].status == STOPPED
+    assert state_of(workspace, "t").status == STOPPED
 
 
 @pytest.mark.usefixtures("lost")
@@ -144,14 +145,14 @@ def test_stopping_a_stopped_test_says_when_and_why_it_was_stopped(
     homefeed: Any, workspace: Path
 ) -> None:
     assert "t is stopped" in homefeed("ab", "stop", "t", "--reason", "a guardrail broke").out
-    before = all_states(workspace)["t"]
+    before = state_of(workspace, "t")
     said = homefeed("ab", "stop", "t", "--reason", "another reason")
     assert said.code == 0
     assert re.fullmatch(
         r"t was stopped already at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: a guardrail broke\n", said.out
     )
     told = homefeed("ab", "stop", "t", "--reason", "another reason", "--json").json
-    assert RunState(**told) == all_states(workspace)["t"] == before
+    assert RunState(**told) == state_of(workspace, "t") == before
 
 
 @pytest.mark.usefixtures("lost")
@@ -160,7 +161,7 @@ def test_a_look_before_the_end_does_not_end_the_test(homefeed: Any, workspace: P
     assert said.code == 2
     assert "--interim only looks" in said.err
     assert homefeed("ab", "analyze", "t", "--interim").code == 0
-    assert all_states(workspace)["t"].status == RUNNING
+    assert state_of(workspace, "t").status == RUNNING
 
 
 @pytest.mark.usefixtures("lost")
@@ -270,7 +271,7 @@ def test_a_test_that_no_server_answers_is_stopped_and_the_server_was_asked_where
     assert said.code == 2
     assert f"no server at http://127.0.0.1:{port} reported the arms of 't'" in said.err
     assert "'t' was stopped, start it again under another name" in said.err
-    assert all_states(workspace)["t"].status == STOPPED
+    assert state_of(workspace, "t").status == STOPPED
     (row, _) = homefeed("ab", "status", "--json").json
     assert row["status"] == "stopped"
 
@@ -288,7 +289,7 @@ def test_a_metric_of_an_action_that_no_arm_knows_is_refused_before_the_test_begi
     assert said.code == 2
     assert "metric 'long_veiw' counts 'long_veiw', which no arm's release knows" in said.err
     assert "did you mean 'long_view'?" in said.err
-    assert all_states(workspace) == {}
+    assert names_of_tests(workspace) == []
     write_definition(
         tmp_path / "t.yaml", parse_definition(values | {"primary": known, "guardrails": []})
     )

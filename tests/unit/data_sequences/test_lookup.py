@@ -111,16 +111,6 @@ def test_a_planted_future_action_changes_no_answer(dataset_of, tmp_path):
     )
 
 
-@PROPERTY
-@given(rows=st.lists(ROW, min_size=1, max_size=30), bounds=st.tuples(*[st.integers(-5, 70)] * 2))
-def test_active_users_equal_the_naive_scan(rows, bounds, dataset_of, tmp_path):
-    store = build_sequences(dataset_of(rows), tmp_path / "store")
-    from_s, to_s = (START_S + bound for bound in bounds)
-    expected = {row["user_id"] for row in rows if from_s <= row["timestamp"] // 1000 < to_s}
-    active = store.active_users(from_s, to_s)
-    assert store.users.ids(active) == sorted(expected, key=lambda u: store.users.index(u))
-
-
 def test_a_user_that_the_store_does_not_hold_is_an_error(dataset_of, tmp_path):
     store = build_sequences(dataset_of([_row(0)]), tmp_path / "store")
     with pytest.raises(UnknownIdError, match="user index 2"):

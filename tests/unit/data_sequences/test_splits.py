@@ -9,7 +9,6 @@ from homefeed.data.splits import (
     Timeline,
     held_out_ids,
     held_out_users,
-    is_held_out,
     timeline_for,
 )
 from homefeed.errors import ConfigError, DatasetError
@@ -110,7 +109,7 @@ def test_held_out_users_are_stable_by_id_and_close_to_their_share(dataset_of, tm
     by_id = dict(zip(store.users.ids(users), held_out.tolist(), strict=True))
     again = held_out_users(users, 0.3, "s", store=reverse).tolist()
     assert by_id == dict(zip(reverse.users.ids(users), again, strict=True))
-    assert is_held_out(17, 0.3, "s") == by_id[17]
+    assert held_out_ids(["i:17"], 0.3, "s")[0] == by_id[17]
     other = held_out_users(users, 0.3, "another salt", store=store)
     assert 0.06 < (held_out & other).mean() < 0.12  # independent: about 0.09
 

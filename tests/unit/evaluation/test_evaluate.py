@@ -8,11 +8,11 @@ from homefeed.data.items import ItemTable
 from homefeed.errors import ArtifactError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import VIEWS, build_cases
-from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_encoder, evaluate_model
+from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_model
 from homefeed.evaluation.index import Topics, acted_on_items, sample_index, topics_of
 from homefeed.evaluation.refresh import MODES, queries_for
 from homefeed.evaluation.report import Evaluation, compare
-from homefeed.evaluation.scorers import distinct_rows
+from homefeed.evaluation.scorers import EncoderModel, distinct_rows
 from homefeed.report.pieces_models import evaluation_piece
 
 DAY_S = 86_400
@@ -20,6 +20,10 @@ T0_S = 1_600_000_000
 CONFIG = EvaluationConfig(
     modes=MODES, depths=(1, 3), coverage_depth=2, entropy_depth=3, bootstrap_samples=50
 )
+
+
+def evaluate(encoder, store, cases, config, topics) -> Evaluation:
+    return evaluate_model(EncoderModel(encoder), store, cases, config, topics)
 
 
 @dataclass
@@ -90,7 +94,7 @@ def test_items_that_were_only_shown_are_no_rivals(make_store):
     cases = build_cases(store, cutoff_s=T0_S, horizon_s=DAY_S, users=np.array([1]))
     vectors = np.ones((store.meta.item_count + 1, 3), np.float32)
     topics = Topics(np.zeros(store.meta.item_count + 1, np.int32), "by hand")
-    report = evaluate_encoder(SumOfItems(vectors), store, cases, CONFIG, topics).report
+    report = evaluate(SumOfItems(vectors), store, cases, CONFIG, topics).report
     assert (report.index_size, report.catalogue_size) == (3, 3)
 
 
@@ -131,7 +135,7 @@ def slow_recall(encoder, store, cases, mode, view, depth):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("view", VIEWS)
 def test_recall_equals_the_definition_written_out(log, encoder, cases, topics, mode, view):
-    evaluation = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    evaluation = evaluate(encoder, log, cases, CONFIG, topics)
     for depth in (1, 3):
         found = evaluation.report.find(mode, view, f"recall@{depth}")
         assert found.mean == pytest.approx(slow_recall(encoder, log, cases, mode, view, depth))
@@ -139,20 +143,20 @@ def test_recall_equals_the_definition_written_out(log, encoder, cases, topics, m
 
 
 def test_small_chunks_give_the_same_report(log, encoder, cases, topics):
-    whole = evaluate_encoder(encoder, log, cases, CONFIG, topics).report
+    whole = evaluate(encoder, log, cases, CONFIG, topics).report
     small = EvaluationConfig(
         modes=MODES, depths=(1, 3), coverage_depth=2, entropy_depth=3, bootstrap_samples=50,
         chunk_queries=2,
     )  # fmt: skip
-    assert evaluate_encoder(encoder, log, cases, small, topics).report == whole
+    assert evaluate(encoder, log, cases, small, topics).report == whole
 
 
 def test_modes_that_embed_again_ask_a_sample_of_users_and_once_asks_all(
     log, encoder, cases, topics
 ):
     config = replace(CONFIG, refresh_users=5, seed=3)
-    whole = evaluate_encoder(encoder, log, cases, CONFIG, topics)
-    found = evaluate_encoder(encoder, log, cases, config, topics)
+    whole = evaluate(encoder, log, cases, CONFIG, topics)
+    found = evaluate(encoder, log, cases, config, topics)
     sample = cases.sample(5, seed=3)
     assert set(sample.users) < set(cases.users)
     for mode in MODES:
@@ -171,8 +175,8 @@ def test_the_report_says_where_a_mode_was_judged_on_a_part_of_the_users(
     log, encoder, cases, topics
 ):
     config = replace(CONFIG, depths=(10,))
-    whole = evaluate_encoder(encoder, log, cases, config, topics)
-    drawn = evaluate_encoder(encoder, log, cases, replace(config, refresh_users=5), topics)
+    whole = evaluate(encoder, log, cases, config, topics)
+    drawn = evaluate(encoder, log, cases, replace(config, refresh_users=5), topics)
     said = "Users drawn for the modes that embed again: daily 5, realtime 5."
     assert said in evaluation_piece([drawn]).notes
     assert not any("drawn" in note for note in evaluation_piece([whole]).notes)
@@ -187,14 +191,14 @@ def test_baselines_go_through_the_same_evaluation(log, cases, topics):
 
 def test_a_model_that_scores_everything_alike_finds_nothing(log, encoder, cases, topics):
     flat = SumOfItems(np.zeros_like(encoder.vectors))
-    report = evaluate_encoder(flat, log, cases, CONFIG, topics).report
+    report = evaluate(flat, log, cases, CONFIG, topics).report
     assert report.find("once", "all", "recall@3").mean == 0
     assert report.find("once", "all", "percentile_rank").mean == 1
 
 
 def test_a_sampled_index_keeps_positives_that_it_does_not_hold(log, encoder, cases, topics):
     config = EvaluationConfig(index_size=4, depths=(4, 5), bootstrap_samples=10)
-    report = evaluate_encoder(encoder, log, cases, config, topics).report
+    report = evaluate(encoder, log, cases, config, topics).report
     assert report.index_size == 4
     assert report.find("once", "all", "recall@5").mean == 1  # at most four can stand before
     assert report.find("once", "all", "recall@4").mean < 1
@@ -205,15 +209,15 @@ def test_an_item_that_joined_after_the_fit_ranks_with_a_zero_vector(log, encoder
     zeroed = encoder.vectors.copy()
     zeroed[-1] = 0
     assert (
-        evaluate_encoder(older, log, cases, CONFIG, topics).report
-        == evaluate_encoder(SumOfItems(zeroed), log, cases, CONFIG, topics).report
+        evaluate(older, log, cases, CONFIG, topics).report
+        == evaluate(SumOfItems(zeroed), log, cases, CONFIG, topics).report
     )
 
 
 def test_a_saved_evaluation_opens_equal_and_compares_to_nothing_with_itself(
     log, encoder, cases, topics, tmp_path
 ):
-    evaluation = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    evaluation = evaluate(encoder, log, cases, CONFIG, topics)
     evaluation.save(tmp_path / "e")
     opened = Evaluation.open(tmp_path / "e")
     assert opened.report == evaluation.report
@@ -223,7 +227,7 @@ def test_a_saved_evaluation_opens_equal_and_compares_to_nothing_with_itself(
 
 
 def test_a_broken_evaluation_and_a_missing_metric_are_named(log, encoder, cases, topics, tmp_path):
-    evaluation = evaluate_encoder(encoder, log, cases, CONFIG, topics)
+    evaluation = evaluate(encoder, log, cases, CONFIG, topics)
     with pytest.raises(ArtifactError, match="recall@7"):
         compare(evaluation, evaluation, "recall@7")
     evaluation.save(tmp_path / "e")
@@ -261,6 +265,6 @@ def test_an_item_acted_on_in_the_querys_own_second_is_still_a_rival(make_store):
     worth = SumOfItems(np.array([[0], [1], [2], [3]], np.float32))  # item 12 before 11
     cases = build_cases(log, cutoff_s=T0_S, horizon_s=DAY_S, users=np.array([1]))
     topics = Topics(np.zeros(4, np.int32), "by hand")
-    found = evaluate_encoder(worth, log, cases, replace(CONFIG, modes=("realtime",)), topics)
+    found = evaluate(worth, log, cases, replace(CONFIG, modes=("realtime",)), topics)
     # 10 is gone; 11 and 12 are asked at once, when neither was acted on: one of them is first.
     assert found.by_user["realtime/new/recall@1"].tolist() == [0.5]

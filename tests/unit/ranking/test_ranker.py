@@ -93,9 +93,8 @@ def test_a_score_does_not_depend_on_the_other_candidates(ranker, item_tables, le
 
 def test_several_requests_of_one_batch_score_as_alone(ranker, item_tables):
     users = [features(length, seed=length) for length in (5, 0, 9)]
-    alone = scorer(ranker, item_tables, exact_algebra=False).score_many(
-        [(u, CANDIDATES) for u in users]
-    )
+    plain = scorer(ranker, item_tables, exact_algebra=False)
+    alone = [plain.score(user, CANDIDATES) for user in users]
     width = 9
 
     def padded(name):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homefeed.errors import ArtifactError, ConfigError
-from homefeed.retrieval import IndexConfig, ItemIndex, save_index
+from homefeed.retrieval import IndexConfig, ItemIndex
 
 GRAPH = IndexConfig(exact_below=1, search_depth=64)  # small catalogues go through the graph too
 
@@ -118,11 +118,16 @@ def test_a_vector_that_is_not_finite_is_named():
         ItemIndex.build(vectors)
 
 
+def saved(index, folder):
+    folder.mkdir()
+    index.save(folder)
+
+
 @pytest.mark.parametrize("config", [IndexConfig(), GRAPH])
 def test_a_saved_index_answers_as_before(tmp_path, config):
     vectors = unit_vectors(300)
     index = ItemIndex.build(vectors, np.arange(1, 301, 2), config)
-    save_index(index, tmp_path / "index")
+    saved(index, tmp_path / "index")
     opened = ItemIndex.open(tmp_path / "index", vectors)
     for query in unit_vectors(5, seed=3)[1:]:
         before, after = index.search(query, 20), opened.search(query, 20)
@@ -151,7 +156,7 @@ def _other_version(folder):
 )
 def test_a_harmed_index_is_refused(tmp_path, harm):
     vectors = unit_vectors(300)
-    save_index(ItemIndex.build(vectors, config=GRAPH), tmp_path / "index")
+    saved(ItemIndex.build(vectors, config=GRAPH), tmp_path / "index")
     harm(tmp_path / "index")
     with pytest.raises(ArtifactError, match="make the snapshot again"):
         ItemIndex.open(tmp_path / "index", vectors)
@@ -159,7 +164,7 @@ def test_a_harmed_index_is_refused(tmp_path, harm):
 
 def test_an_index_opens_for_its_own_vectors_only(tmp_path):
     vectors = unit_vectors(30)
-    save_index(ItemIndex.build(vectors), tmp_path / "index")
+    saved(ItemIndex.build(vectors), tmp_path / "index")
     vectors[7, 0] += 1e-6
     with pytest.raises(ArtifactError, match="was built from vectors"):
         ItemIndex.open(tmp_path / "index", vectors)
@@ -167,7 +172,7 @@ def test_an_index_opens_for_its_own_vectors_only(tmp_path):
 
 def test_an_index_without_a_graph_of_the_version_before_still_opens(tmp_path):
     vectors = unit_vectors(30)
-    save_index(ItemIndex.build(vectors), tmp_path / "index")
+    saved(ItemIndex.build(vectors), tmp_path / "index")
     path = tmp_path / "index" / "index.json"
     described = json.loads(path.read_text())
     described |= {"version": 1, "config": described["config"] | {"seed": 0}}
