@@ -109,17 +109,6 @@ def write_dataset(
     return Dataset.open(out)
 
 
-def _world(datasets: Path) -> Dataset:
-    """Make the default world below ``datasets``, once: equal configurations make equal worlds."""
-    from homefeed.data.world import world_config, write_world
-
-    config = world_config()
-    target = datasets / f"{WORLD}-{hash_json(dataclasses.asdict(config))[:12]}"
-    if not target.is_dir():
-        write_world(target, config)
-    return Dataset.open(target)
-
-
 def resolve(data: str, workspace: Path) -> Dataset:
     """Turn a name or path into a data set, adapting a known public set below ``workspace``.
 
@@ -129,7 +118,9 @@ def resolve(data: str, workspace: Path) -> Dataset:
     from homefeed.data.adapters import adapt
 
     if data == WORLD:
-        return _world(Path(workspace) / "datasets")
+        from homefeed.data.world import world_dataset
+
+        return world_dataset(Path(workspace))
     path = Path(data).expanduser()
     if not path.exists():
         raise DatasetError(f"{data} does not exist; give `{WORLD}`, a folder or a sequence file")

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from homefeed.artifacts import fingerprint
-from homefeed.data.contract import Dataset
+from homefeed.data.contract import Dataset, resolve
 from homefeed.data.world import world_config, world_dataset, write_world, write_world_day
 from homefeed.data.world.config import DAY_S
 from homefeed.errors import ConfigError
@@ -113,6 +113,13 @@ def test_the_named_world_is_made_once(tmp_path):
     stamp = (first.root / "actions.parquet").stat().st_mtime_ns
     assert world_dataset(tmp_path, config).root == first.root
     assert (first.root / "actions.parquet").stat().st_mtime_ns == stamp
+
+
+def test_the_name_world_means_the_world_that_a_run_made(tmp_path, monkeypatch):
+    config = world_config("tiny", users=30, items=60, days=3, warmup_days=1)
+    monkeypatch.setattr("homefeed.data.world.dataset.world_config", lambda: config)
+    made = world_dataset(tmp_path, config)
+    assert resolve("world", tmp_path).root == made.root
 
 
 def test_an_unknown_preset_and_an_impossible_size_are_refused():
