@@ -96,7 +96,8 @@ def in_process(root: Path, options: argparse.Namespace, *flags: str) -> dict:
 
 
 def ours(root: Path, options: argparse.Namespace) -> dict:
-    from homefeed.data.checks import CheckThresholds, check
+    from homefeed.config import ChecksConfig
+    from homefeed.data.checks import check
     from homefeed.data.checks.expectations import load_great_expectations
 
     start, cpu = time.perf_counter(), time.process_time()
@@ -105,7 +106,7 @@ def ours(root: Path, options: argparse.Namespace) -> dict:
     report = check(
         Dataset.open(root),
         root.with_name("checked"),
-        CheckThresholds(),
+        ChecksConfig(),
         time.time(),
         memory_mb=options.memory_mb,
     )

@@ -115,7 +115,7 @@ class PipelinesConfig:
 class ChecksConfig:
     """Thresholds of the data checks: above them a run is refused (exit 3)."""
 
-    max_rejected_share: float = 0.05  # rows set aside, of any table
+    max_rejected_share: float = 0.05  # rows set aside, of any table, for one reason or all
     max_duplicate_share: float = 0.05  # exact duplicates (removed and counted), of any table
     max_unseen_item_share: float = 0.20  # actions on items that the items table does not have
     max_actions_per_user_day: int = 5_000  # above it a user's day is an impossible rate

@@ -1,7 +1,6 @@
 """``homefeed data``: look at a data set, import one, check one."""
 
 import argparse
-import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +103,7 @@ def checked(args: argparse.Namespace) -> Answer:
 
 
 def _checked(args: argparse.Namespace) -> Answer:
-    from homefeed.data.checks import CheckThresholds, check
+    from homefeed.data.checks import check
 
     config = config_of(args)
     dataset = _dataset(args)
@@ -115,10 +114,9 @@ def _checked(args: argparse.Namespace) -> Answer:
         _require_apart(place, args.data, dataset)
         if args.out is not None:
             _require_replaceable(place, "check")
-    thresholds = CheckThresholds(**dataclasses.asdict(config.checks))
     now_s = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else time.time()
     try:
-        report = check(dataset, out, thresholds, now_s)
+        report = check(dataset, out, config.checks, now_s)
     except CheckRefused:
         _mark(refused, "check")
         raise

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from homefeed import schema
 from homefeed.artifacts import read_json, write_json, writing
 from homefeed.config import Config
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.checks import check
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.day import with_day
 from homefeed.data.item_stats import build_item_stats
@@ -43,9 +43,10 @@ def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) ->
     with writing(out) as beside:
         beside.mkdir()
         raw, watermark = source.take(known, ends_s, beside / "raw")
-        thresholds = CheckThresholds(**dataclasses.asdict(where.checks))
         now_s = max(ends_s, time.time())
-        report = check(raw, beside / "day", thresholds, now_s, known_items=[known], refused=refused)
+        report = check(
+            raw, beside / "day", where.checks, now_s, known_items=[known], refused=refused
+        )
         place = dataclasses.asdict(base)
         if watermark is not None:
             place["watermark"] = watermark

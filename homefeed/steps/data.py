@@ -4,7 +4,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.checks import check
 from homefeed.data.contract import WORLD, Dataset, resolve
 from homefeed.data.sequences import build_sequences
 from homefeed.data.world.dataset import world_dataset
@@ -38,8 +38,7 @@ def check_step(data: str, world: str, config: str, checked: Path, piece: Path) -
     dataset = open_dataset(data, world, settings.workspace)
     # The world lives in a year of its own; for it, now is when its log ends.
     ends = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else time.time()
-    thresholds = CheckThresholds(**dataclasses.asdict(settings.checks))
-    report = check(dataset, checked, thresholds, ends)
+    report = check(dataset, checked, settings.checks, ends)
     found = check_piece(report, checked)
     found.save(piece)
     for figure in found.figures:

@@ -5,6 +5,5 @@ rules → marking (SQL over Parquet) → expectations (Great Expectations) → s
 
 from homefeed.data.checks.check import check
 from homefeed.data.checks.report import CheckReport, ExpectationResult, TableReport
-from homefeed.data.checks.rules import CheckThresholds
 
-__all__ = ["CheckReport", "CheckThresholds", "ExpectationResult", "TableReport", "check"]
+__all__ = ["CheckReport", "ExpectationResult", "TableReport", "check"]

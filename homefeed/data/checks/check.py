@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 
 from homefeed.artifacts import is_disk_full, write_json, writing
+from homefeed.config import ChecksConfig
 from homefeed.data.checks.data_docs import copy_offline
 from homefeed.data.checks.expectations import Verdict, validate
 from homefeed.data.checks.marking import Marks, marks_at
 from homefeed.data.checks.report import CheckReport, ExpectationResult, TableReport
-from homefeed.data.checks.rules import CheckThresholds, Rule, marked_by, rejecting_bits, rules_for
+from homefeed.data.checks.rules import Rule, marked_by, rejecting_bits, rules_for
 from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.targets import require_targets
 from homefeed.data.checks.units import require_plausible_times
@@ -41,7 +42,7 @@ MEMORY_MB = 1024  # what DuckDB may hold; the rest it spills
 def check(
     dataset: Dataset,
     out: Path,
-    thresholds: CheckThresholds,
+    thresholds: ChecksConfig,
     now_s: float,
     *,
     known_items: Sequence[Dataset] = (),
@@ -88,7 +89,7 @@ def _examine(
     dataset: Dataset,
     beside: Path,
     marks: Marks,
-    thresholds: CheckThresholds,
+    thresholds: ChecksConfig,
     now_s: float,
     known_items: Sequence[Dataset],
 ) -> CheckReport:
@@ -154,7 +155,7 @@ def _mark(
     dataset: Dataset,
     tables: Sequence[str],
     marks: Marks,
-    thresholds: CheckThresholds,
+    thresholds: ChecksConfig,
     now_s: float,
     known: Sequence[Path],
 ) -> dict[str, list[Rule]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from homefeed.config import ChecksConfig
 from homefeed.data.sequences.layout import MAX_TIME_S
 from homefeed.data.specification import DatasetSpec
 from homefeed.data.tables import REQUIRED, UNREADABLE
@@ -33,16 +34,6 @@ DUPLICATE = "duplicate"
 DAY_MS = 86_400_000
 UNKNOWN_ITEM = f"{ITEM_ID} NOT IN (SELECT known FROM known_items)"
 LONGEST_S = 7 * 86_400.0  # nobody watches one item for a week
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckThresholds:
-    """Above these a data set is refused (exit 3). The names are those of `checks` in the config."""
-
-    max_rejected_share: float = 0.05  # rows set aside, of any table, for one reason or all
-    max_duplicate_share: float = 0.05  # exact duplicates (removed and counted), of any table
-    max_unseen_item_share: float = 0.20  # actions on items that the items table does not have
-    max_actions_per_user_day: int = 5_000  # above it a user's day is an impossible rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +73,7 @@ def rules_for(
     table: str,
     spec: DatasetSpec,
     columns: tuple[str, ...],
-    thresholds: CheckThresholds,
+    thresholds: ChecksConfig,
     now_ms: int,
     items_are_known: bool,
 ) -> list[Rule]:
@@ -165,7 +156,7 @@ def _storable_time(columns: tuple[str, ...], share: float) -> Rule:
 
 
 def _actions(
-    spec: DatasetSpec, columns: tuple[str, ...], thresholds: CheckThresholds, items_are_known: bool
+    spec: DatasetSpec, columns: tuple[str, ...], thresholds: ChecksConfig, items_are_known: bool
 ) -> Iterator[Rule]:
     share = thresholds.max_rejected_share
     yield Rule(
@@ -234,7 +225,7 @@ def _items(columns: tuple[str, ...], share: float) -> Iterator[Rule]:
         )
 
 
-def _rates(columns: tuple[str, ...], thresholds: CheckThresholds) -> Rule:
+def _rates(columns: tuple[str, ...], thresholds: ChecksConfig) -> Rule:
     most = thresholds.max_actions_per_user_day
     timed = f"WHERE {TIME_KNOWN}" if TIME_KNOWN in columns else ""
     prepare = f"""
@@ -252,7 +243,7 @@ def _rates(columns: tuple[str, ...], thresholds: CheckThresholds) -> Rule:
     )
 
 
-def _duplicates(table: str, columns: tuple[str, ...], thresholds: CheckThresholds) -> Rule:
+def _duplicates(table: str, columns: tuple[str, ...], thresholds: ChecksConfig) -> Rule:
     """Later copies of a row. Untimed rows are told apart by their place alone, so they stay."""
     compared = [ITEM_ID] if table == ITEMS else [c for c in columns if c != UNREADABLE]
     listed = ", ".join(f'"{column}"' for column in compared)

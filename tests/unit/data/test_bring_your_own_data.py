@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from homefeed.config import ChecksConfig
 from homefeed.data.adapters import ADAPTERS
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.data.checks import check
 from homefeed.data.contract import Dataset
 from homefeed.data.specification import DatasetSpec
 from homefeed.data.tables import OPTIONAL, REQUIRED
@@ -28,7 +29,7 @@ def test_every_column_is_explained(table):
 
 
 def test_every_threshold_stands_there_with_its_default():
-    for field in dataclasses.fields(CheckThresholds):
+    for field in dataclasses.fields(ChecksConfig):
         default = f"{field.default:,}" if isinstance(field.default, int) else f"{field.default:.2f}"
         assert f"| `{field.name}` | {default}" in PAGE
 
@@ -45,7 +46,7 @@ def test_the_example_passes_the_check_as_it_stands(tmp_path):
     assert [name for name, _ in blocks] == ["actions.csv", "items.csv", "dataset.yaml"]
     for name, text in blocks:
         (root / name).write_text(text, encoding="utf-8")
-    report = check(Dataset.open(root), tmp_path / "out", CheckThresholds(), 1_750_000_000)
+    report = check(Dataset.open(root), tmp_path / "out", ChecksConfig(), 1_750_000_000)
     assert report.tables["actions"].kept == 4
     users = Dataset.open(tmp_path / "out").scan("actions").collect()["user_id"]
     assert users.to_list() == ["anna", "anna", "Łukasz", "Łukasz"]

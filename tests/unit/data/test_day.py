@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.config import ChecksConfig
+from homefeed.data.checks import check
 from homefeed.data.day import with_day, write_day_of
 from homefeed.errors import DatasetError
 
@@ -73,7 +74,7 @@ def test_a_day_on_which_nothing_was_shown_and_no_item_described_passes_its_check
     dataset = open_set("day", tables=tables, ending=ending, labels=["click"])
     known = open_set("base", tables={"actions": _rows(["a"])})
     day, _ = write_day_of(dataset, known, FROM_S * 1000, TO_S * 1000, tmp_path / "raw")
-    report = check(day, tmp_path / "out", CheckThresholds(), TO_S, known_items=[known])
+    report = check(day, tmp_path / "out", ChecksConfig(), TO_S, known_items=[known])
     assert {table: found.kept for table, found in report.tables.items()} == {"actions": 2}
     assert sorted(path.name for path in day.root.iterdir()) == ["actions.parquet", "dataset.yaml"]
 
@@ -91,7 +92,7 @@ def test_what_cannot_be_read_of_a_day_is_set_aside_by_its_check(take, tmp_path):
     times = [str(FROM_S), "soon", str(FROM_S + 5), str(FROM_S + 6)]
     rows = _rows(["a", "b", "c", "d"], timestamp=times, duration_s=["1", "2", "long", "3"])
     day, actions = take(rows, ["a"])
-    report = check(day, tmp_path / "out", CheckThresholds(max_rejected_share=0.9), TO_S)
+    report = check(day, tmp_path / "out", ChecksConfig(max_rejected_share=0.9), TO_S)
     rejected = pl.read_parquet(tmp_path / "out" / "rejected" / "actions.parquet")
     assert rejected["unreadable"].to_list() == ["timestamp='soon'", "duration_s='long'"]
     assert (report.tables["actions"].kept, actions) == (2, 3)

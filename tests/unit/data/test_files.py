@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 import yaml
 
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.config import ChecksConfig
+from homefeed.data.checks import check
 from homefeed.data.contract import Dataset
 from homefeed.errors import DatasetError
 
@@ -101,4 +102,4 @@ def test_another_encoding_and_a_line_of_too_many_fields_are_named(
     file = dataset.root / "actions.csv"
     file.write_bytes(file.read_bytes().replace(found, put, 1))
     with pytest.raises(DatasetError, match=told):
-        check(Dataset.open(dataset.root), tmp_path / "out", CheckThresholds(), 1_750_000_000)
+        check(Dataset.open(dataset.root), tmp_path / "out", ChecksConfig(), 1_750_000_000)

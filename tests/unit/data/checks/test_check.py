@@ -6,12 +6,13 @@ import polars as pl
 import pytest
 import yaml
 
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.config import ChecksConfig
+from homefeed.data.checks import check
 from homefeed.data.contract import Dataset
 from homefeed.errors import CheckRefused, DatasetError
 
 START_S, NOW_S = 1_700_000_000, 1_750_000_000
-LENIENT = CheckThresholds(max_rejected_share=0.5, max_duplicate_share=0.5)
+LENIENT = ChecksConfig(max_rejected_share=0.5, max_duplicate_share=0.5)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_bad_rows_are_set_aside_with_reasons_and_the_rest_is_a_data_set(open_set
         "actions.parquet", "data_docs", "dataset.yaml", "impressions.parquet", "items.parquet",
         "rejected", "report.json",
     ]  # fmt: skip
-    again = check(checked, tmp_path / "again", CheckThresholds(), NOW_S)
+    again = check(checked, tmp_path / "again", ChecksConfig(), NOW_S)
     assert all(table.kept == table.read for table in again.tables.values())
     assert not (tmp_path / "again" / "rejected").exists()
 
@@ -87,7 +88,7 @@ def test_bad_rows_are_set_aside_with_reasons_and_the_rest_is_a_data_set(open_set
 def test_a_refusal_names_the_expectation_and_shows_examples(open_set, actions, tmp_path):
     rows = actions.with_columns(pl.lit("bye").alias("action_type"))
     with pytest.raises(CheckRefused) as error:
-        check(open_set(tables={"actions": rows}), tmp_path / "out", CheckThresholds(), NOW_S)
+        check(open_set(tables={"actions": rows}), tmp_path / "out", ChecksConfig(), NOW_S)
     message = str(error.value)
     assert error.value.exit_code == 3
     assert (
@@ -112,13 +113,13 @@ def test_a_good_run_takes_the_report_of_an_earlier_refusal_away(open_set, action
 
 def test_unseen_items_are_counted_and_kept_until_there_are_too_many(open_set, actions, tmp_path):
     tables = {"actions": actions, "items": pl.DataFrame({"item_id": range(9)})}
-    report = check(open_set("a", tables=tables), tmp_path / "a", CheckThresholds(), NOW_S)
+    report = check(open_set("a", tables=tables), tmp_path / "a", ChecksConfig(), NOW_S)
     (unseen,) = [e for e in report.expectations if e.reason == "item_unseen"]
     assert unseen.broken == 4
     assert report.tables["actions"].kept == 40
     fewer = {**tables, "items": pl.DataFrame({"item_id": [0]})}
     with pytest.raises(CheckRefused, match="`item_id is a known item` fails for 36 of 40"):
-        check(open_set("b", tables=fewer), tmp_path / "b", CheckThresholds(), NOW_S)
+        check(open_set("b", tables=fewer), tmp_path / "b", ChecksConfig(), NOW_S)
 
 
 def test_one_day_is_checked_with_the_items_known_so_far(open_set, actions, tmp_path):
@@ -126,7 +127,7 @@ def test_one_day_is_checked_with_the_items_known_so_far(open_set, actions, tmp_p
         "a", tables={"actions": actions, "items": pl.DataFrame({"item_id": range(9)})}
     )
     day = open_set("b", tables={"actions": actions, "items": pl.DataFrame({"item_id": [9]})})
-    report = check(day, tmp_path / "day", CheckThresholds(), NOW_S, known_items=[so_far])
+    report = check(day, tmp_path / "day", ChecksConfig(), NOW_S, known_items=[so_far])
     (unseen,) = [e for e in report.expectations if e.reason == "item_unseen"]
     assert unseen.broken == 0
 
@@ -146,7 +147,7 @@ def test_times_in_another_unit_than_declared_are_one_clear_line(
     rows = actions.with_columns(pl.col("timestamp") * times)
     dataset = open_set(tables={"actions": rows}, timestamp_unit=declared)
     with pytest.raises(DatasetError) as error:
-        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
     assert advice in str(error.value)
     assert error.value.exit_code == 2
     assert not (tmp_path / "out").exists()
@@ -157,7 +158,7 @@ def test_a_table_without_rows_is_refused_by_name(open_set, actions, tmp_path, ta
     tables = {"actions": actions, "items": pl.DataFrame({"item_id": [1]})}
     dataset = open_set(tables={**tables, table: tables[table].clear()})
     with pytest.raises(DatasetError, match=f"{table}.parquet holds no rows"):
-        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set"]
 
 
@@ -176,7 +177,7 @@ def test_a_parquet_file_broken_inside_is_named_and_nothing_is_left(open_set, wri
     content[4:4000] = bytes(3996)
     file.write_bytes(content)
     with pytest.raises(DatasetError, match="is not a readable Parquet file"):
-        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set"]
 
 
@@ -213,14 +214,14 @@ def test_a_value_that_cannot_be_read_is_marked_on_one_short_line(
 
 def test_a_single_user_a_single_day_and_ids_of_any_script_pass(open_set, actions, tmp_path):
     rows = actions.with_columns(pl.lit("用户-Ωß").alias("user_id")).unique()
-    check(open_set(tables={"actions": rows}), tmp_path / "out", CheckThresholds(), NOW_S)
+    check(open_set(tables={"actions": rows}), tmp_path / "out", ChecksConfig(), NOW_S)
     checked = Dataset.open(tmp_path / "out").scan("actions").collect()
     assert checked["user_id"].unique().to_list() == ["用户-Ωß"]
 
 
 def test_untimed_rows_that_look_alike_are_different_actions(open_set, actions, tmp_path):
     rows = pl.concat([actions[:1]] * 8).with_columns(time_known=pl.lit(False))
-    report = check(open_set(tables={"actions": rows}), tmp_path / "out", CheckThresholds(), NOW_S)
+    report = check(open_set(tables={"actions": rows}), tmp_path / "out", ChecksConfig(), NOW_S)
     assert report.tables["actions"].kept == 8
 
 
@@ -240,7 +241,7 @@ def test_exactly_the_allowed_share_passes_and_one_row_more_is_refused(
 ):
     late = pl.when(pl.int_range(pl.len()) < broken).then(NOW_S + 10**9).otherwise("timestamp")
     data = open_set(tables={"actions": actions[:40].with_columns(late.alias("timestamp"))})
-    thresholds = CheckThresholds(max_rejected_share=2 / 40)
+    thresholds = ChecksConfig(max_rejected_share=2 / 40)
     if refused:
         with pytest.raises(CheckRefused, match="3 of 40 rows"):
             check(data, tmp_path / "checked", thresholds, NOW_S)
@@ -255,7 +256,7 @@ def test_a_user_may_act_exactly_as_often_a_day_as_is_allowed(
     day = START_S // 86_400 * 86_400
     columns = {"user_id": pl.lit("u1"), "timestamp": day + pl.int_range(pl.len()) * 60}
     data = open_set(tables={"actions": actions[:4].with_columns(**columns)})
-    thresholds = CheckThresholds(max_actions_per_user_day=most)
+    thresholds = ChecksConfig(max_actions_per_user_day=most)
     if refused:
         with pytest.raises(CheckRefused, match=f"no user acts more than {most} times a day"):
             check(data, tmp_path / "checked", thresholds, NOW_S)
@@ -280,4 +281,4 @@ def test_items_that_are_created_after_now_are_refused(open_set, actions, tmp_pat
     items = pl.DataFrame({"item_id": range(10), "created_at": [NOW_S] * 9 + [NOW_S + 1]})
     data = open_set(tables={"actions": actions, "items": items})
     with pytest.raises(CheckRefused, match="`created_at is not in the future` fails for 1 of 10"):
-        check(data, tmp_path / "out", CheckThresholds(), NOW_S)
+        check(data, tmp_path / "out", ChecksConfig(), NOW_S)

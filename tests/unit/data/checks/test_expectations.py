@@ -5,14 +5,15 @@ import dataclasses
 import polars as pl
 import pytest
 
+from homefeed.config import ChecksConfig
 from homefeed.data.checks.data_docs import copy_offline
 from homefeed.data.checks.expectations import validate
 from homefeed.data.checks.marking import marks_at
-from homefeed.data.checks.rules import CheckThresholds, rules_for
+from homefeed.data.checks.rules import rules_for
 from homefeed.data.specification import DatasetSpec
 
 SPEC = DatasetSpec(name="x", files={"actions": "a"}, positive=("buy",))
-LIMITS = CheckThresholds()
+LIMITS = ChecksConfig()
 NOW_MS = 1_800_000_000_000
 
 
@@ -50,7 +51,7 @@ def test_good_rows_pass_every_expectation(verdicts):
 
 @pytest.mark.parametrize(("wrong", "passes"), [(2, True), (3, False)])
 def test_a_share_at_the_limit_passes_and_one_above_fails(verdicts, wrong, passes):
-    limits = CheckThresholds(max_rejected_share=0.1)
+    limits = ChecksConfig(max_rejected_share=0.1)
     kind = pl.when(pl.col("user_id") < wrong).then(pl.lit("?")).otherwise("action_type")
     found = verdicts(table(20).with_columns(kind.alias("action_type")), limits)
     assert found["action_type_unknown"].passed is passes

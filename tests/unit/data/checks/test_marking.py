@@ -8,8 +8,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homefeed.config import ChecksConfig
 from homefeed.data.checks.marking import marks_at
-from homefeed.data.checks.rules import CheckThresholds, marked_by, rules_for
+from homefeed.data.checks.rules import marked_by, rules_for
 from homefeed.data.specification import DatasetSpec
 
 DAY_MS = 86_400_000
@@ -20,7 +21,7 @@ SPEC = DatasetSpec(
     positive=("buy", "it's"),
     span=(START_MS // 1000, START_MS // 1000 + 10 * 86_400),
 )
-LIMITS = CheckThresholds(max_actions_per_user_day=3)
+LIMITS = ChecksConfig(max_actions_per_user_day=3)
 
 rows = st.lists(
     st.fixed_dictionaries(

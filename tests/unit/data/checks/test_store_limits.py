@@ -3,13 +3,14 @@
 import polars as pl
 import pytest
 
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.config import ChecksConfig
+from homefeed.data.checks import check
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import build_sequences
 from homefeed.errors import CheckRefused, DatasetError
 
 NOW_S = 1_750_000_000
-LENIENT = CheckThresholds(max_rejected_share=0.5)
+LENIENT = ChecksConfig(max_rejected_share=0.5)
 
 
 @pytest.mark.parametrize("wrong_s", [-2_208_988_800, -1, 0])
@@ -80,4 +81,4 @@ def test_bad_items_are_named_before_the_actions_that_miss_them(open_set, actions
     items = pl.DataFrame({"item_id": range(10), "content": contents})
     dataset = open_set(tables={"actions": actions, "items": items})
     with pytest.raises(CheckRefused, match="is refused: items: `content has one length"):
-        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)

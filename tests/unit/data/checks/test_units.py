@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from homefeed.data.checks import CheckThresholds, check
+from homefeed.config import ChecksConfig
+from homefeed.data.checks import check
 from homefeed.errors import DatasetError
 
 NOW_S = 1_750_000_000
@@ -36,13 +37,13 @@ def test_times_that_cannot_be_read_as_declared_are_named(
     rows = actions.with_columns(times.alias("timestamp"))
     dataset = open_set(tables={"actions": rows}, ending=ending, timestamp_unit=unit)
     with pytest.raises(DatasetError, match=message):
-        check(dataset, tmp_path / "out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
 
 
 def test_a_time_that_is_there_and_unreadable_is_not_also_missing(open_set, actions, tmp_path):
     times = [*actions["timestamp"].cast(pl.String).to_list()[:38], "soon", None]
     rows = actions.with_columns(pl.Series("timestamp", times))
-    report = check(open_set(tables={"actions": rows}), tmp_path / "out", CheckThresholds(), NOW_S)
+    report = check(open_set(tables={"actions": rows}), tmp_path / "out", ChecksConfig(), NOW_S)
     assert report.tables["actions"].rejected == {"timestamp_missing": 1, "value_unreadable": 1}
 
 
@@ -52,14 +53,14 @@ def test_milliseconds_in_any_time_column_are_named_where_seconds_were_declared(
     late = actions.with_columns((TIME * 1000 + 60_000).alias("arrived_at"))
     dataset = open_set("late", tables={"actions": late})
     with pytest.raises(DatasetError, match="values of arrived_at look like milliseconds"):
-        check(dataset, tmp_path / "late-out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "late-out", ChecksConfig(), NOW_S)
     items = actions.select("item_id").unique().with_columns(created_at=pl.lit(1_700_000_000_000))
     dataset = open_set("created", tables={"actions": actions, "items": items})
     with pytest.raises(DatasetError, match="values of created_at look like milliseconds"):
-        check(dataset, tmp_path / "created-out", CheckThresholds(), NOW_S)
+        check(dataset, tmp_path / "created-out", ChecksConfig(), NOW_S)
 
 
 def test_items_of_the_sixties_keep_their_age(open_set, actions, tmp_path):
     items = actions.select("item_id").unique().with_columns(created_at=pl.lit(-200_000_000))
     dataset = open_set(tables={"actions": actions, "items": items})
-    assert check(dataset, tmp_path / "out", CheckThresholds(), NOW_S).tables["items"].kept
+    assert check(dataset, tmp_path / "out", ChecksConfig(), NOW_S).tables["items"].kept
