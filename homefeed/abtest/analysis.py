@@ -9,6 +9,7 @@ Shapes: n users of one arm.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,30 +114,38 @@ class Analysis:
 
 def analyze(definition: Definition, outcomes: Outcomes) -> Analysis:
     """Compare every treatment with the control on every metric, and check the split."""
-    primary_confidence = definition.confidence
-    if definition.correction == "bonferroni":
-        primary_confidence = 1 - (1 - definition.confidence) / len(definition.treatments)
     control = definition.control_arm
 
-    def compare(arm: str, metric: Metric, confidence: float) -> Comparison:
+    def compared(arm: str, metric: Metric, confidence: float) -> Comparison:
         return compare_arms(outcomes, metric, arm, control, confidence=confidence)
 
+    primary, guardrails = all_comparisons(definition, compared)
     return Analysis(
         test=definition.name,
         sample_ratio=sample_ratio(definition, outcomes),
         crossed_users=outcomes.crossed_users,
         misassigned_users=outcomes.misassigned_users,
         wrong_release_requests=outcomes.wrong_release_requests,
-        primary=tuple(
-            compare(arm, definition.primary, primary_confidence) for arm in definition.treatments
-        ),
-        guardrails=tuple(
-            compare(arm, metric, definition.confidence)
-            for arm in definition.treatments
-            for metric in definition.guardrails
-        ),
+        primary=primary,
+        guardrails=guardrails,
         baseline=estimate(*outcomes.of(control, definition.primary)),
     )
+
+
+def all_comparisons(
+    definition: Definition, compared: Callable[[str, Metric, float], Comparison]
+) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:
+    """``compared(arm, metric, confidence)`` of every treatment: the primary metric, guardrails."""
+    primary = tuple(
+        compared(arm, definition.primary, definition.primary_confidence)
+        for arm in definition.treatments
+    )
+    guardrails = tuple(
+        compared(arm, metric, definition.confidence)
+        for arm in definition.treatments
+        for metric in definition.guardrails
+    )
+    return primary, guardrails
 
 
 def compare_arms(

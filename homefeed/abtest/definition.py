@@ -125,6 +125,13 @@ class Definition:
         return (self.primary, *self.guardrails)
 
     @property
+    def primary_confidence(self) -> float:
+        """``confidence`` of the primary metric's intervals, corrected for several treatments."""
+        if self.correction == "bonferroni":
+            return 1 - (1 - self.confidence) / len(self.treatments)
+        return self.confidence
+
+    @property
     def key(self) -> str:
         """What assignment hashes beside the user: layer and salt."""
         return f"{self.layer}/{self.salt or self.name}"

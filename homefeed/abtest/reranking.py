@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homefeed.abtest.analysis import Comparison
+from homefeed.abtest.analysis import Comparison, all_comparisons
 from homefeed.abtest.definition import Definition, Metric
 from homefeed.abtest.verdict import HOLD, ArmVerdict, Verdict, combine, judge_arm
 from homefeed.errors import DatasetError
@@ -42,11 +42,8 @@ def analyze_paired(
 
     Intervals: paired bootstrap over users of the mean difference, divided by the control's mean.
     """
-    primary_confidence = definition.confidence
-    if definition.correction == "bonferroni":
-        primary_confidence = 1 - (1 - definition.confidence) / len(definition.treatments)
 
-    def compare(arm: str, metric: Metric, confidence: float) -> Comparison:
+    def compared(arm: str, metric: Metric, confidence: float) -> Comparison:
         if metric.name not in values or arm not in values[metric.name]:
             raise DatasetError(
                 f"no values of metric {metric.name!r} for arm {arm!r}; a paired re-ranking needs "
@@ -63,18 +60,8 @@ def analyze_paired(
             seed=seed,
         )
 
-    return PairedAnalysis(
-        test=definition.name,
-        kind=KIND,
-        primary=tuple(
-            compare(arm, definition.primary, primary_confidence) for arm in definition.treatments
-        ),
-        guardrails=tuple(
-            compare(arm, metric, definition.confidence)
-            for arm in definition.treatments
-            for metric in definition.guardrails
-        ),
-    )
+    primary, guardrails = all_comparisons(definition, compared)
+    return PairedAnalysis(test=definition.name, kind=KIND, primary=primary, guardrails=guardrails)
 
 
 def compare_paired(
