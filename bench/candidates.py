@@ -31,6 +31,7 @@ from homefeed.models.history import read_histories
 from homefeed.models.item_encoders import ItemEncoder
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.release.ledger import Ledger
+from homefeed.schema import LEDGER_FILE
 
 NEAREST = 100  # candidates of a page
 KNOWN = 100  # newest actions of a user that are read
@@ -96,7 +97,7 @@ def first_visits(source: Finished, people: SimulatedUsers, count: int) -> FirstV
 
 def spaces(source: Finished, first: FirstVisits) -> Iterator[Space]:
     """The vectors of both encoders, and means of the known actions in three item spaces."""
-    ledger = Ledger(source.root / "ledger.db")
+    ledger = Ledger(source.root / LEDGER_FILE)
     histories = read_histories(first.store, first.known)
     for arm in ("control", "pinnerformer"):
         manifest = ledger.manifest(source.releases[arm])

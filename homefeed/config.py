@@ -161,7 +161,12 @@ class Config:
     @property
     def tracking_uri(self) -> str:
         """The MLflow tracking URI, derived from the workspace where none is given."""
-        return self.storage.tracking_uri or f"sqlite:///{self.workspace}/mlflow/mlflow.db"
+        return self.storage.tracking_uri or local_tracking_uri(self.workspace)
+
+
+def local_tracking_uri(workspace: Path) -> str:
+    """MLflow's own SQLite file below a workspace."""
+    return f"sqlite:///{workspace}/mlflow/mlflow.db"
 
 
 PROFILES: dict[str, dict[str, Any]] = {

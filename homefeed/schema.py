@@ -1,4 +1,4 @@
-"""Column names, action roles and artifact versions: the one place that spells them."""
+"""Column names, action roles, shared files, artifact versions: the one place that spells them."""
 
 from enum import IntFlag
 
@@ -28,6 +28,10 @@ IMPRESSIONS = "impressions"
 TABLES = (ACTIONS, ITEMS, COLLECTIONS, IMPRESSIONS)
 
 PADDING = 0  # index 0 of every vocabulary: no user, no item, no action type
+
+# --- files of a workspace that more than one package opens ---
+EVENT_LOG_FILE = "events.db"  # exposures and actions: a server writes it
+LEDGER_FILE = "ledger.db"  # releases, and who was champion when
 
 
 class ActionFlag(IntFlag):

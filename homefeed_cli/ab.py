@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
 from homefeed_cli.waiting import waiting
 
@@ -109,7 +110,7 @@ def _arms(workspace: Path, name: str) -> list[dict[str, Any]]:
     from homefeed.abtest.running import definition_of, state_of
 
     state, definition = state_of(workspace, name), definition_of(workspace, name)
-    log, rows = workspace / "events.db", []
+    log, rows = workspace / EVENT_LOG_FILE, []
     exposures = read_log(log, name)[0] if log.exists() else None
     for arm, described in definition.arms.items():
         mine = exposures.filter(exposures["arm"] == arm) if exposures is not None else None
@@ -147,7 +148,7 @@ def _analysed(args: argparse.Namespace) -> Answer:
     config = config_of(args)
     definition = definition_of(config.workspace, args.name)
     state = state_of(config.workspace, args.name)
-    logged = read_log(config.workspace / "events.db", args.name)
+    logged = read_log(config.workspace / EVENT_LOG_FILE, args.name)
     found = outcomes(definition, *logged, ended_s=state.stopped_s)
     analysis = analyze(definition, found)
     verdict = decide(definition, analysis, interim=args.interim)
@@ -182,7 +183,7 @@ def _carry_out(config: Any, definition: Any, verdict: Any, champion: int | None)
 
     written = verdict_json(verdict, definition, kind="live A/B test", live=True, champion=champion)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    ended_s = end_of_test_s(config.workspace / "events.db", definition.name, time.time())
+    ended_s = end_of_test_s(config.workspace / EVENT_LOG_FILE, definition.name, time.time())
     return carry_out(registry, config.workspace, written, {}, ended_s)
 
 
@@ -193,7 +194,7 @@ def stop(args: argparse.Namespace) -> Answer:
 
     workspace = config_of(args).workspace
     was = state_of(workspace, args.name).status
-    at_s = end_of_test_s(workspace / "events.db", args.name, time.time())
+    at_s = end_of_test_s(workspace / EVENT_LOG_FILE, args.name, time.time())
     state = stop_test(workspace, args.name, at_s=at_s, reason=args.reason)
     text = f"{args.name} is stopped; its users see the champion"
     if state.stopped_s is not None and was == STOPPED:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from homefeed.config import Config
+from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.features import as_typed
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, loaded_config, recipe_overrides
 from homefeed_cli.waiting import waiting
@@ -98,12 +99,12 @@ def _set_events_aside(workspace: Path) -> None:
 
     The event log is kept under the time of its last change.
     """
-    log = workspace / "events.db"
+    log = workspace / EVENT_LOG_FILE
     if not log.exists():
         return
     changed = datetime.fromtimestamp(log.stat().st_mtime, UTC)
-    for file in workspace.glob("events.db*"):  # with its write-ahead files
-        name = file.name.replace("events.db", f"events-{changed:%Y%m%d-%H%M%S}.db")
+    for file in workspace.glob(f"{EVENT_LOG_FILE}*"):  # with its write-ahead files
+        name = file.name.replace(EVENT_LOG_FILE, f"events-{changed:%Y%m%d-%H%M%S}.db")
         file.rename(workspace / name)
 
 

@@ -18,6 +18,7 @@ from homefeed.errors import ArtifactError, ConfigError
 from homefeed.plain_values import suggestion
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import Release
+from homefeed.schema import LEDGER_FILE
 from homefeed.snapshots import Snapshot
 from serving.ids import IdTable
 from serving.served import ServedRelease
@@ -26,7 +27,6 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from homefeed.models.scorer import Scorer
 
-LEDGER_FILE = "ledger.db"
 _MOST_LISTED = 5_000  # popular and recent items kept: beyond it no feed reaches
 
 

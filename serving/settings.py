@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from homefeed.errors import ConfigError
+from homefeed.schema import EVENT_LOG_FILE
 
 PREFIX = "HOMEFEED_"
 
@@ -117,7 +118,7 @@ class Settings:
     @property
     def event_log_path(self) -> Path:
         """The SQLite file of actions and exposures."""
-        return self.workspace / "events.db"
+        return self.workspace / EVENT_LOG_FILE
 
     @property
     def explain_path(self) -> Path:

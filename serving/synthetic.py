@@ -26,6 +26,7 @@ from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.release.entries import Action
 from homefeed.release.ledger import Ledger
 from homefeed.release.manifest import Part, ReleaseManifest
+from homefeed.schema import LEDGER_FILE
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 
 ACTION_TYPES = ("", "click", "like", "hide")
@@ -77,7 +78,7 @@ def write_workspace(
     user_encoder = MeanRecentEncoder(items=vectors, origin=origin)
     user_encoder.save(sizes.root / "user_encoders" / "mean_recent")
     snapshot = _write_snapshot(sizes, random, user_encoder, items, users)
-    ledger = Ledger(sizes.root / "ledger.db")
+    ledger = Ledger(sizes.root / LEDGER_FILE)
     manifests = [
         _manifest(sizes, i, each, item_encoder, user_encoder, items, users)
         for i, each in enumerate(releases)
@@ -91,7 +92,7 @@ def write_workspace(
 
 def promote(root: Path, version: int, *, at_s: float) -> None:
     """Make ``version`` the champion in the ledger."""
-    ledger = Ledger(root / "ledger.db")
+    ledger = Ledger(root / LEDGER_FILE)
     ledger.append(
         Action.PROMOTE, lambda _: version, at_s=at_s, who="synthetic", reason="a test asked for it"
     )

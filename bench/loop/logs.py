@@ -16,7 +16,7 @@ from homefeed.abtest.analysis import Analysis, analyze
 from homefeed.abtest.assignment import arm_positions
 from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import outcomes
-from homefeed.steps.events import EVENTS
+from homefeed.schema import EVENT_LOG_FILE
 
 POSITIVES = Metric(name="positives_per_request", actions=("save", "click"), per="request")
 SAVES = Metric(name="saves_per_request", actions=("save",), per="request")
@@ -43,7 +43,7 @@ class ArmLog:
     @classmethod
     def read(cls, workspace: Path, before_s: int) -> "ArmLog":
         """The log of the requests before ``before_s``."""
-        connection = sqlite3.connect(f"file:{workspace / EVENTS}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{workspace / EVENT_LOG_FILE}?mode=ro", uri=True)
         try:
             cursor = connection.execute(EXPOSURES_SQL, (before_s * 1000,))
             exposures = _frame(cursor)

@@ -11,8 +11,9 @@ from feature_repo.publish import publish
 from homefeed.artifacts import write_json
 from homefeed.config import Config
 from homefeed.data.contract import Dataset
+from homefeed.schema import EVENT_LOG_FILE
 from homefeed.steps.daily import append_step, embed_day_step
-from homefeed.steps.events import EVENTS, event_log_day
+from homefeed.steps.events import event_log_day
 from homefeed.steps.lineage import champions_log, newest_day, remember
 from loop.workspace import as_text
 
@@ -23,7 +24,7 @@ def refresh(config: Config, ends_s: int) -> None:
     folder = config.workspace / "days" / str(ends_s)
     known, day = Dataset.open(Path(base.checked)), folder / "day"
     _, watermark = event_log_day(
-        config.workspace / EVENTS, known, base.as_of_s, ends_s, day / "day"
+        config.workspace / EVENT_LOG_FILE, known, base.as_of_s, ends_s, day / "day"
     )
     place = {**asdict(base), "watermark": watermark}
     write_json(day / "day.json", {"ends_s": ends_s, "base": place})

@@ -13,6 +13,7 @@ from homefeed.recipes import config_json, read_section
 from homefeed.release.entries import Action
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import newest_snapshot
+from homefeed.schema import LEDGER_FILE
 from homefeed.steps.lineage import Day, champions_log, newest_day, write_day
 from homefeed.steps.releases import ARMS
 
@@ -55,11 +56,11 @@ def serving_one_arm(source: Finished, version: int, out: Path) -> Config:
     out.mkdir(parents=True)
     (out / "mlflow").symlink_to(source.root / "mlflow")
     shutil.copytree(source.root / "feast", out / "feast")
-    manifest = Ledger(source.root / "ledger.db").manifest(version)
+    manifest = Ledger(source.root / LEDGER_FILE).manifest(version)
     encoder_hash = manifest.user_encoder.hash
     snapshot = newest_snapshot(source.root, encoder_hash)
     shutil.copytree(snapshot, out / "snapshots" / snapshot.parent.name / snapshot.name)
-    ledger, at_s = Ledger(out / "ledger.db"), source.day.as_of_s
+    ledger, at_s = Ledger(out / LEDGER_FILE), source.day.as_of_s
     ledger.add_release(version, manifest, at_s=at_s)
     who = {"who": "closed loop", "reason": "one life, one arm"}
     ledger.append(Action.PROMOTE, lambda _: version, at_s=at_s, **who)
@@ -85,7 +86,7 @@ def _world(root: Path) -> WorldConfig:
 
 def _releases(root: Path, log: str) -> dict[str, int]:
     """The log's newest release of each arm, told by its ranker's variant and its real time."""
-    ledger, found = Ledger(root / "ledger.db"), {}
+    ledger, found = Ledger(root / LEDGER_FILE), {}
     for version in ledger.versions():
         manifest = ledger.manifest(version)
         if manifest.dataset != log:

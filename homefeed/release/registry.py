@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from homefeed.clock import Clock, WallClock
+from homefeed.config import local_tracking_uri
 from homefeed.errors import LedgerConflict, ReleaseError
 from homefeed.release.entries import Action, LedgerEntry, LedgerState
 from homefeed.release.gate import GateDecision
@@ -22,8 +23,8 @@ from homefeed.release.ledger import Ledger
 from homefeed.release.manifest import ReleaseManifest
 from homefeed.release.opened import Release
 from homefeed.release.registered_model import RegisteredModel
+from homefeed.schema import LEDGER_FILE
 
-LEDGER_FILE = "ledger.db"
 REGISTER_TIMEOUT_S = 60.0
 
 
@@ -49,7 +50,7 @@ class ReleaseRegistry:
         """``who`` acts, and the pipeline run ``run`` asked for it; the ledger keeps both."""
         self.workspace = Path(workspace).resolve()
         self.ledger = Ledger(ledger_path or self.workspace / LEDGER_FILE)
-        self.model = RegisteredModel(tracking_uri or f"sqlite:///{self.workspace}/mlflow/mlflow.db")
+        self.model = RegisteredModel(tracking_uri or local_tracking_uri(self.workspace))
         self.clock = clock or WallClock()
         self.who, self.run = who or _user(), run
 

@@ -45,17 +45,17 @@ from homefeed.report.pieces_abtest import (
     promotion_piece,
     reranking_piece,
 )
+from homefeed.schema import EVENT_LOG_FILE
 from homefeed.steps.recorded_arms import recorded_values
 from homefeed.steps.releases import acting_registry, dataset_clock
 
-EVENTS = "events.db"
 RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
 
 
 def define(
     dataset: Dataset, arms: list[dict[str, Any]], recipe: AbTestRecipe, name: str
 ) -> Definition:
-    """The run's test: one arm per release; positive actions per user decide, hides guard."""
+    """The run's test: one arm per release; positive actions per request decide, dislikes guard."""
     negative = tuple(dataset.spec.negative)
     # A type that is positive from some duration on is none by its name alone.
     certain = tuple(t for t in dataset.spec.positive if t not in dataset.spec.min_duration_s)
@@ -122,7 +122,7 @@ def analyse_step(
     begun, dataset = read_json(started), Dataset.open(checked)
     if begun["live"]:
         definition = definition_of(where.workspace, begun["test"])
-        exposures, actions = read_log(where.workspace / EVENTS, begun["test"])
+        exposures, actions = read_log(where.workspace / EVENT_LOG_FILE, begun["test"])
         found = outcomes(definition, exposures, actions)
         analysis = analyze(definition, found)
         verdict = decide(definition, analysis)
@@ -165,7 +165,7 @@ def carry_out_step(
     registry = acting_registry(where, checked, run)
     now_s = registry.clock.now_s()
     if verdict["live"]:  # a simulated clock stands at the log's end, the test came after it
-        now_s = max(now_s, last_logged_s(where.workspace / EVENTS, verdict["test"]) + 1)
+        now_s = max(now_s, last_logged_s(where.workspace / EVENT_LOG_FILE, verdict["test"]) + 1)
     said = carry_out(registry, where.workspace, verdict, read_json(gate), now_s)
     promotion_piece(registry.champion(), said).save(piece)
     print(f"= {said}")

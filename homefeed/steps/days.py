@@ -15,8 +15,8 @@ import polars as pl
 from homefeed.data.contract import Dataset, resolve
 from homefeed.data.day import days_with_actions, write_day_of
 from homefeed.errors import PipelineError
-from homefeed.schema import ACTIONS, TIMESTAMP
-from homefeed.steps.events import EVENTS, event_log_day, event_log_days
+from homefeed.schema import ACTIONS, EVENT_LOG_FILE, TIMESTAMP
+from homefeed.steps.events import event_log_day, event_log_days
 from homefeed.steps.lineage import DAY_S, Day, champions_log, end_of, name_of, newest_day
 
 EVENT_LOG = "events"  # --data events: the day as the server logged it
@@ -110,7 +110,7 @@ def day_to_take(data: str, date: str, workspace: Path) -> tuple[DaySource, Day, 
 
 def _source(data: str, workspace: Path) -> DaySource:
     if data == EVENT_LOG:
-        return EventLogDays(data, workspace / EVENTS)
+        return EventLogDays(data, workspace / EVENT_LOG_FILE)
     return FolderDays(data, resolve(data, workspace))
 
 

@@ -20,7 +20,6 @@ from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.errors import ArtifactError, DatasetError
 from homefeed.steps.lineage import DAY_S, name_of
 
-EVENTS = "events.db"
 MINUTE_MS = 60_000
 END_OF_TIME_S = 2**40  # later than any time that a log holds
 
