@@ -5,13 +5,11 @@ The folder of user encoders that these steps pass on holds ``pinnerformer`` and 
 """
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from homefeed.artifacts import hash_json, read_json, write_json, writing
-from homefeed.config import LOCAL, Config
+from homefeed.artifacts import read_json, write_json, writing
 from homefeed.data.contract import Dataset
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
@@ -26,9 +24,8 @@ from homefeed.models.item_encoders import ItemEncoder, fit_item_encoder
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder, load_user_encoder
 from homefeed.recipes import SequencesRecipe, read_config, read_section
 from homefeed.report.pieces_models import evaluation_piece, training_piece
-from homefeed.training.ray import RayRun
+from homefeed.steps.fits import fit_run, forget_fit, log_fit, register_folder, tracking_of
 from homefeed.training.ray_user_encoder import train_user_encoder_with_ray
-from homefeed.training.resources import TrainingResources
 from homefeed.training.tracking import Tracking
 
 HELD_OUT_SALT = "held-out"
@@ -103,14 +100,7 @@ def user_encoder_step(
         **{"store": store.meta.content_hash, "items": item_encoder.hash},
         "precision": where.training.precision,
     }
-    run = RayRun(
-        name=f"user-encoder-{hash_json(identity)}",  # a step that died goes on with this fit
-        storage=where.workspace / "ray",
-        resources=training_resources(where),
-        num_cpus=where.training.ray_cpus,
-        object_store_mb=where.training.object_store_mb,
-    )
-    tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
+    run, tracking = fit_run(where, "user-encoder", identity), tracking_of(where)
     tags = {"store": store.meta.content_hash, "code_version": code_version}
     with (
         writing(out) as beside,
@@ -128,22 +118,15 @@ def user_encoder_step(
             item_encoder_hash=item_encoder.hash,
             code_version=code_version,
         )
-        for reported in metrics:
-            step = int(reported["step"])
-            tracked.log_metrics({k: v for k, v in reported.items() if k != "step"}, step)
+        log_fit(tracked, metrics)
         origin = load_user_encoder(beside / PINNERFORMER).origin
         control_encoder(item_encoder, origin).save(beside / MEAN_RECENT)
-        versions = {
-            kind: register_encoder(tracking, beside / kind, tracked.run_id) for kind in ENCODERS
-        }
+        versions = _registered(tracking, beside, tracked.run_id)
         versions["item_encoder"] = register_folder(
             tracking, "item_encoder", items, item_encoder.hash, tracked.run_id
         )
         write_json(beside / "versions.json", versions)
-    # Written and registered. A step that died before this goes on from its checkpoints; on a
-    # cluster it may still die when the artifact is uploaded.
-    if where.profile == LOCAL:
-        shutil.rmtree(run.folder, ignore_errors=True)
+    forget_fit(run, where)
     training_piece("User encoder: PinnerFormer", metrics).save(piece)
     last = metrics[-1]
     print(f"= loss {last['loss']:.3f}, {last['users_per_second']:.0f} users/s")
@@ -190,27 +173,13 @@ def evaluate_step(
         print(f"= {figure.name}: {figure.value}  {figure.note}")
 
 
-def training_resources(config: Config) -> TrainingResources:
-    """What the profile gives to a fit."""
-    t = config.training
-    return TrainingResources(
-        num_workers=t.num_workers, device=t.device, backend=t.backend, precision=t.precision
-    )
-
-
-def register_encoder(tracking: Tracking, folder: Path, run_id: str) -> int:
-    """Register a user encoder's folder; the same encoder stays one version."""
-    described = read_json(folder / "encoder.json")
-    return register_folder(tracking, "user_encoder", folder, described["hash"], run_id)
-
-
-def register_folder(
-    tracking: Tracking, model: str, folder: Path, content_hash: str, run_id: str
-) -> int:
-    """Register ``folder`` once per content: the version that carries its hash, or a new one."""
-    tags = {"hash": content_hash}
-    known = tracking.find(model, tags)
-    return known or tracking.register(model, folder, tags, run_id=run_id)
+def _registered(tracking: Tracking, encoders: Path, run_id: str) -> dict[str, int]:
+    """Versions of both user encoders; the same encoder stays one version."""
+    hashes = {kind: read_json(encoders / kind / "encoder.json")["hash"] for kind in ENCODERS}
+    return {
+        kind: register_folder(tracking, "user_encoder", encoders / kind, content_hash, run_id)
+        for kind, content_hash in hashes.items()
+    }
 
 
 def control_encoder(items: ItemEncoder, origin: EncoderOrigin) -> MeanRecentEncoder:

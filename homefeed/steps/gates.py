@@ -69,14 +69,16 @@ def gate_step(
     }
     write_json(out, {name: decision.to_json() for name, decision in decisions.items()})
     record_refusals(registry, arms, decisions)
+    _tell(decisions, f"HIT@3 {head}, champion {champion}", piece)
+
+
+def _tell(decisions: dict[str, GateDecision], note: str, piece: Path) -> None:
+    """Say what was decided about each arm, on the page and in the log."""
     rows = [{"arm": name, "passed": d.passed, "reason": d.reason} for name, d in decisions.items()]
-    passed = [name for name, d in decisions.items() if d.passed]
-    text = ", ".join(passed) or "none"
+    passed = ", ".join(name for name, d in decisions.items() if d.passed) or "none"
     Piece(
         title="Promotion gate: the champion scored again on the same holdout",
-        figures=[
-            Figure(name="gate passed by", value=text, note=f"HIT@3 {head}, champion {champion}")
-        ],
+        figures=[Figure(name="gate passed by", value=passed, note=note)],
         tables=[Table(title="Decisions", rows=rows)],
     ).save(piece)
     for row in rows:

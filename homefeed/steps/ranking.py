@@ -1,12 +1,10 @@
 """The point-in-time training set, the rankers of all arms in one fit, and their evaluation."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from homefeed.artifacts import hash_json, read_json, write_json, writing
-from homefeed.config import LOCAL
+from homefeed.artifacts import read_json, write_json, writing
 from homefeed.data.build_training_set import build_training_set
 from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import build_item_stats
@@ -21,11 +19,10 @@ from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config, read_section
 from homefeed.report.pieces_ranking import ranking_piece, training_set_piece
-from homefeed.steps.encoders import ENCODERS, recipe_timeline, register_folder, training_resources
+from homefeed.steps.encoders import ENCODERS, recipe_timeline
+from homefeed.steps.fits import fit_run, forget_fit, log_fit, register_folder, tracking_of
 from homefeed.training.ranker_batches import RankerData
-from homefeed.training.ray import RayRun
 from homefeed.training.ray_rankers import train_rankers_with_ray
-from homefeed.training.tracking import Tracking
 
 SCORES = "scores.npz"
 NOBODY = "s:"  # the typed id of the empty text: no data set can hold it
@@ -79,14 +76,8 @@ def train_rankers_step(
     meta = TrainingSet.open(training_set).meta
     made_from = {"set": meta.label_hash, "store": meta.sequences_hash}
     identity = {"settings": ranker, "code": code_version, **made_from}
-    run = RayRun(
-        name=f"rankers-{hash_json([identity, _hashes(encoders)])}",
-        storage=where.workspace / "ray",
-        resources=training_resources(where),
-        num_cpus=where.training.ray_cpus,
-        object_store_mb=where.training.object_store_mb,
-    )
-    tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
+    run = fit_run(where, "rankers", [identity, _hashes(encoders)])
+    tracking = tracking_of(where)
     params = {"epochs": settings.fit.epochs, "batch_rows": settings.fit.batch_rows}
     tags = {"training_set": meta.label_hash, "code_version": code_version}
     with writing(out) as beside, tracking.run("rankers", params, tags) as tracked:
@@ -99,9 +90,7 @@ def train_rankers_step(
             bound_to={"item_encoder_hash": ItemEncoder.open(items).hash},
             run=run,
         )
-        for reported in metrics:
-            step = int(reported["step"])
-            tracked.log_metrics({k: v for k, v in reported.items() if k != "step"}, step)
+        log_fit(tracked, metrics)
         versions = {
             folder.name: register_folder(
                 tracking,
@@ -113,10 +102,7 @@ def train_rankers_step(
             for folder in sorted(p for p in beside.iterdir() if p.is_dir())
         }
         write_json(beside / "versions.json", versions)
-    # Written and registered. A step that died before this goes on from its checkpoints; on a
-    # cluster it may still die when the artifact is uploaded.
-    if where.profile == LOCAL:
-        shutil.rmtree(run.folder, ignore_errors=True)
+    forget_fit(run, where)
     losses = {k.removeprefix("loss_"): v for k, v in metrics[-1].items() if k.startswith("loss_")}
     print("= loss " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))
 

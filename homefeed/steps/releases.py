@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from homefeed.artifacts import hash_json, read_json, write_json
 from homefeed.clock import SimulatedClock, WallClock
@@ -16,6 +17,7 @@ from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.schema import ITEM_ENCODER_VERSION, USER_ENCODER_VERSION
 from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
+from homefeed.steps.fits import tracking_of
 from homefeed.steps.lineage import log_name
 from homefeed.steps.sequences import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME
@@ -56,29 +58,12 @@ def releases_step(
     """Register one release per arm; control becomes champion where none could serve this log."""
     where = read_config(config)
     store = SequenceStore.open(store_path)
-    tracking = Tracking(where.tracking_uri, where.workspace / "mlflow")
-    registry = acting_registry(where, checked, run)
-    encoder_versions = read_json(encoders / "versions.json")
-    ranker_versions = read_json(rankers / "versions.json")
-
-    def part(model: str, version: int, content_hash: str) -> Part:
-        path = tracking.download(model, version, to=where.workspace / MODELS)
-        return Part.of(
-            path, name=model, version=version, hash=content_hash, workspace=where.workspace
-        )
-
-    item_hash = read_json(items / "item_encoder.json")["hash"]
+    registry, tracking = acting_registry(where, checked, run), tracking_of(where)
     manifests, rows = [], []
     for arm in ARMS:
         described = describe_ranker(rankers / arm.ranker)
         manifest = ReleaseManifest(
-            item_encoder=part("item_encoder", encoder_versions["item_encoder"], item_hash),
-            user_encoder=part(
-                "user_encoder",
-                encoder_versions[arm.encoder],
-                read_json(encoders / arm.encoder / "encoder.json")["hash"],
-            ),
-            ranker=part("ranker", ranker_versions[arm.ranker], described.hash),
+            **_parts(arm, tracking, where.workspace, items, encoders, rankers),
             preprocessing_hash=hash_json(
                 {"sequence": SEQUENCE_LENGTH, "inputs": described.inputs.__dict__}
             ),
@@ -97,15 +82,44 @@ def releases_step(
         registry.promote(rows[0]["release"], reason)
     registry.set_challenger(rows[-1]["release"], "goes into the A/B test")
     write_json(out, {"arms": rows, "champion": registry.champion()})
+    _tell(rows, registry.champion(), piece)
+    return manifests
+
+
+def _parts(
+    arm: Arm, tracking: Tracking, workspace: Path, items: Path, encoders: Path, rankers: Path
+) -> dict[str, Part]:
+    """The registered models that an arm serves with, by their role in its manifest."""
+    encoder_versions = read_json(encoders / "versions.json")
+    ranker_versions = read_json(rankers / "versions.json")
+    encoder, ranker = encoders / arm.encoder / "encoder.json", rankers / arm.ranker / "ranker.json"
+    made = {
+        "item_encoder": (encoder_versions["item_encoder"], items / "item_encoder.json"),
+        "user_encoder": (encoder_versions[arm.encoder], encoder),
+        "ranker": (ranker_versions[arm.ranker], ranker),
+    }
+    return {
+        model: Part.of(
+            tracking.download(model, version, to=workspace / MODELS),
+            name=model,
+            version=version,
+            hash=read_json(described)["hash"],
+            workspace=workspace,
+        )
+        for model, (version, described) in made.items()
+    }
+
+
+def _tell(rows: list[dict[str, Any]], champion: int | None, piece: Path) -> None:
+    """Say which release each arm has, on the page and in the log."""
     text = ", ".join(f"{row['arm']} = {row['release']}" for row in rows)
-    stands = f"champion {registry.champion()} until the verdict"
+    stands = f"champion {champion} until the verdict"
     Piece(
         title="Releases",
         figures=[Figure(name="releases", value=text, note=stands)],
         tables=[Table(title="One release per arm", rows=rows)],
     ).save(piece)
-    print(f"= {text}; champion {registry.champion()}")
-    return manifests
+    print(f"= {text}; champion {champion}")
 
 
 def why_first(registry: ReleaseRegistry, dataset: str) -> str:
