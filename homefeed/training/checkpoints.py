@@ -4,6 +4,7 @@ Sampling, negatives and dropout are keyed by step, so no random state is kept: w
 sketches and the step number are all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from homefeed.artifacts import writing
 from homefeed.errors import ArtifactError
 
 FILE = "checkpoint.pt"
+# How a fit tells its metrics, and the folder of the checkpoint that rank 0 wrote with them, if one.
+Report = Callable[[dict[str, float], Path | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)

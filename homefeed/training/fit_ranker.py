@@ -7,7 +7,7 @@ shards and workers with weights that are global.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from homefeed.models.ranker import Ranker, RankerConfig, RankerInputs
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.progress import Progress
-from homefeed.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from homefeed.training.checkpoints import Checkpoint, Report, load_checkpoint, save_checkpoint
 from homefeed.training.keyed_random import keyed_bits
 from homefeed.training.optimiser import build_optimiser, learning_rate_at, set_learning_rate
 from homefeed.training.ranker_batches import LabelledBatch, RankerData
@@ -31,8 +31,6 @@ from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_loss import label_matrix, weighted_bce
 from homefeed.training.ranker_plan import RankerPlan
 from homefeed.training.workers import Worker, sum_gradients, sum_scalar
-
-Report = Callable[[dict[str, float], Path | None], None]
 
 
 class RankerFit:

@@ -8,9 +8,9 @@ place; user weights are global; gradients are summed, not averaged. Only roundin
 import hashlib
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.progress import Progress
 from homefeed.training.batches import Batch, worker_batch
-from homefeed.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from homefeed.training.checkpoints import Checkpoint, Report, load_checkpoint, save_checkpoint
 from homefeed.training.lookahead import Lookahead
 from homefeed.training.losses import sampled_softmax
 from homefeed.training.negatives import SampleProbabilities, draw_pool
@@ -30,8 +30,6 @@ from homefeed.training.optimiser import build_optimiser, learning_rate_at, set_l
 from homefeed.training.sampling import Timelines, build_timelines, sample_positions, sample_users
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker, gather_rows, sum_gradients, sum_scalar
-
-Report = Callable[[dict[str, float], Path | None], None]
 
 
 class UserEncoderFit:
@@ -78,18 +76,8 @@ class UserEncoderFit:
         self.autocast = precision == "bf16"
         self.batches = Lookahead(self.plan)
         self.step = 0
-        # The vectors are no weights: a checkpoint would fit others of the same width as well.
-        frozen = hashlib.blake2b(np.ascontiguousarray(item_vectors, np.float32), digest_size=8)
-        self.hash = hash_json(
-            {
-                "config": asdict(config),
-                "precision": precision,
-                "store": store.meta.content_hash,
-                "before_s": before_s,
-                "items": frozen.hexdigest(),
-                "users": hash_json(np.sort(train_users).tolist()),
-            }
-        )
+        inputs = {"store": store.meta.content_hash, "before_s": before_s, "precision": precision}
+        self.hash = _fit_hash(config, item_vectors, train_users, **inputs)
 
     def plan(self, step: int) -> Batch:
         """This worker's part of a step, on its device. Steps are planned in order, each once."""
@@ -203,6 +191,14 @@ class UserEncoderFit:
             {k: v if k == "totals" else v.view(np.uint32) for k, v in sketches.items()}
         )
         self.step = found.step
+
+
+def _fit_hash(config: UserEncoderConfig, items: np.ndarray, users: np.ndarray, **also: Any) -> str:
+    """16 hexadecimal digits over all that a fit is made from: another one must not resume it."""
+    # The vectors are no weights: a checkpoint would fit others of the same width as well.
+    frozen = hashlib.blake2b(np.ascontiguousarray(items, np.float32), digest_size=8).hexdigest()
+    named = {"config": asdict(config), "items": frozen, "users": hash_json(np.sort(users).tolist())}
+    return hash_json(named | also)
 
 
 def _probabilities(config: UserEncoderConfig, timelines: Timelines) -> SampleProbabilities:

@@ -21,9 +21,9 @@ from homefeed.artifacts import read_json, write_json, writing
 from homefeed.devices import require_device
 from homefeed.errors import HomefeedError
 from homefeed.progress import Progress
+from homefeed.training.checkpoints import Report
 from homefeed.training.ray_head import ray_address
 from homefeed.training.resources import TrainingResources
-from homefeed.training.user_encoder_loop import Report
 from homefeed.training.workers import Worker
 
 Loop = Callable[[dict[str, Any], Worker, Path | None, Report], None]

@@ -10,6 +10,7 @@ from homefeed.artifacts import writing
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.training.checkpoints import Report
 from homefeed.training.fit_ranker import (
     RankerFit,
     run_ranker_fit,
@@ -55,7 +56,9 @@ def train_rankers_with_ray(
     return read_metrics(run)
 
 
-def ranker_loop(settings: dict[str, Any], worker: Worker, resume: Path | None, report: Any) -> None:
+def ranker_loop(
+    settings: dict[str, Any], worker: Worker, resume: Path | None, report: Report
+) -> None:
     """One worker's whole fit; the last checkpoint carries the finished rankers."""
     fit = RankerFit(
         settings["config"],

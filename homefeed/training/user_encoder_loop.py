@@ -1,17 +1,15 @@
 """One worker's whole fit of a user encoder, as Ray Train (or a plain process) calls it."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from homefeed.training.checkpoints import Report
 from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker
-
-Report = Callable[[dict[str, float], Path | None], None]
 
 
 def user_encoder_loop(
