@@ -77,9 +77,8 @@ def start_server(
     Port 0 takes a free one. ``scorer`` is ``service`` (a process of its own) or ``in_process``.
     With ``wait_for_release=False`` it returns as soon as the server answers, even without a
     champion in the ledger. Without ``settings`` they are read from the variables ``HOMEFEED_*``.
-    Raises ServerError where the port is busy or the server did not come
-    up within ``wait_s`` (the message holds the last lines of its log), StorageError where the
-    workspace cannot be written.
+    Raises ServerError where the port is busy or the server did not come up within ``wait_s`` (the
+    message holds the last lines of its log), StorageError where the workspace cannot be written.
     """
     if scorer not in _SERVICES:
         raise ServerError(f"scorer is {scorer!r}; give {SPLIT!r} or {IN_PROCESS!r}")
@@ -93,21 +92,8 @@ def start_server(
         log_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot make {log_path.parent}: {error.strerror}") from error
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving.launch", _SERVICES[scorer], host, str(port)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                **settings.to_env(),
-                **_bento_env(workspace, port, workers, scorer_workers),
-                "OMP_NUM_THREADS": "1",
-            },
-            cwd=Path(__file__).resolve().parents[1],
-            start_new_session=True,
-        )
+    environment = {**settings.to_env(), **_bento_env(workspace, port, workers, scorer_workers)}
+    process = _process([_SERVICES[scorer], host, str(port)], environment, log_path)
     answering = "127.0.0.1" if host == "0.0.0.0" else host
     handle = ServerHandle(f"http://{answering}:{port}", process, log_path)
     try:
@@ -116,6 +102,20 @@ def start_server(
         handle.stop()
         raise
     return handle
+
+
+def _process(words: list[str], environment: Mapping[str, str], log_path: Path) -> subprocess.Popen:
+    """The server's first process, in a session of its own; it ends when its pipe to us closes."""
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "serving.launch", *words],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).resolve().parents[1],
+            start_new_session=True,
+        )
 
 
 def _bento_env(workspace: Path, port: int, workers: int, scorer_workers: int) -> Mapping[str, str]:

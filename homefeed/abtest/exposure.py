@@ -135,16 +135,7 @@ def outcomes(
         exposures, actions = exposures.filter(in_time), actions.filter(in_time)
     _require_arms(definition, exposures)
     exposures = exposures.unique("request_id", keep="first", maintain_order=True)
-    by_user = (
-        exposures.group_by("user_id")
-        .agg(
-            pl.col("arm").first(),
-            pl.col("arm").n_unique().alias("arms"),
-            pl.col("time_ms").min().alias("first_ms"),
-            pl.len().alias("requests"),
-        )
-        .sort("user_id")
-    )
+    by_user = _by_user(exposures)
     users = by_user.filter(pl.col("arms") == 1)
     for metric in definition.metrics:
         users = users.join(
@@ -168,6 +159,20 @@ def outcomes(
         crossed_users=by_user.height - users.height,
         misassigned_users=int((expected != arm.to_numpy()).sum()),
         wrong_release_requests=int((exposures["release_version"] != releases).sum()),
+    )
+
+
+def _by_user(exposures: pl.DataFrame) -> pl.DataFrame:
+    """One row per exposed user: its arm, how many arms it met, its first exposure, requests."""
+    return (
+        exposures.group_by("user_id")
+        .agg(
+            pl.col("arm").first(),
+            pl.col("arm").n_unique().alias("arms"),
+            pl.col("time_ms").min().alias("first_ms"),
+            pl.len().alias("requests"),
+        )
+        .sort("user_id")
     )
 
 

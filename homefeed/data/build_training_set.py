@@ -31,6 +31,9 @@ from homefeed.schema import IMPRESSIONS
 
 HISTORY = LAST_ACTIONS  # last actions per request
 CHUNK_REQUESTS = 16_384
+# Of RankingRows, as they are kept; what is computed beside them has files of its own.
+REQUEST_COLUMNS = ("user", "time_ms", "surface", "split")
+ROW_COLUMNS = ("request", "item", "position", "labels", "weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +70,7 @@ def build_training_set(
     """
     has_impressions, shares, unmet = dataset.has(IMPRESSIONS), Thinning(), 0
     if has_impressions:
-        rows = rows_from_impressions(dataset, store, timeline)
-        shares = thinning(
-            rows,
-            max_training_rows=config.max_training_rows,
-            max_evaluation_rows=config.max_evaluation_rows,
-            keep_negatives=config.keep_negatives,
-        )
-        rows = thinned(rows, shares, config.seed)
+        rows, shares = _bounded_rows(dataset, store, timeline, config)
     else:
         rows, unmet = rows_from_positives(store, stats, timeline, config.sampling)
     meta = TrainingSetMeta(
@@ -99,9 +95,7 @@ def build_training_set(
     )
     with writing(Path(out)) as beside:
         beside.mkdir(parents=True)
-        for name in ("user", "time_ms", "surface", "split"):
-            np.save(beside / f"{name}.npy", getattr(rows, name))
-        for name in ("request", "item", "position", "labels", "weight"):
+        for name in (*REQUEST_COLUMNS, *ROW_COLUMNS):
             np.save(beside / f"{name}.npy", getattr(rows, name))
         _write_actions(beside / "actions.npy", rows, store)
         _write_stats(beside / "stats.npy", rows, stats)
@@ -113,6 +107,20 @@ def build_training_set(
         write_meta(beside, meta)
         TrainingSet.open(beside).verify(store)
     return TrainingSet.open(out)
+
+
+def _bounded_rows(
+    dataset: Dataset, store: SequenceStore, timeline: Timeline, config: TrainingSetConfig
+) -> tuple[RankingRows, Thinning]:
+    """The impressions that stay within the configured numbers of rows, and which shares did."""
+    rows = rows_from_impressions(dataset, store, timeline)
+    shares = thinning(
+        rows,
+        max_training_rows=config.max_training_rows,
+        max_evaluation_rows=config.max_evaluation_rows,
+        keep_negatives=config.keep_negatives,
+    )
+    return thinned(rows, shares, config.seed), shares
 
 
 def _write_actions(path: Path, rows: RankingRows, store: SequenceStore) -> None:

@@ -1,6 +1,6 @@
 """What the steps on rankers have to say: the training set, HIT@3, AUC and calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from homefeed.data.ranking_rows import EVALUATION, TRAIN
 from homefeed.data.specification import DatasetSpec
@@ -9,6 +9,7 @@ from homefeed.evaluation.ranking import POPULARITY, RankingReport
 from homefeed.report.piece import Bar, Figure, Piece, Plot, Table, interval
 
 BEST, WITHOUT_SEQUENCE = "full", "pinnerformer"
+SHOWN_HEADS = 2  # with a headline figure and a plot each; the table has them all
 
 
 def training_set_piece(made: TrainingSet, spec: DatasetSpec) -> Piece:
@@ -54,26 +55,6 @@ def ranking_piece(report: RankingReport, made: TrainingSet, heads: Sequence[str]
         "lists of more than 3 with mixed labels count",
         "request": "each request is a list; lists of more than 3 with mixed labels count",
     }[report.lists]
-    figures = []
-    for head in heads[:2]:
-        hit = report.figures[BEST][head].hit
-        users = len(report.figures[BEST][head].users.value)
-        figures.append(
-            Figure(
-                name=f"HIT@3 {head}",
-                value=interval(hit.mean, hit.low, hit.high),
-                note=f"{users:,} users; AUC {report.figures[BEST][head].auc:.3f}",
-            )
-        )
-        for other, words in ((POPULARITY, "popularity"), (WITHOUT_SEQUENCE, "no sequence")):
-            d = report.difference(BEST, other, head)
-            figures.append(
-                Figure(
-                    name=f"  minus {words}",
-                    value=interval(d.mean, d.low, d.high),
-                    note="paired, 95 %",
-                )
-            )
     rows = [
         {
             **{"ranker": ranker, "head": head, "HIT@3": f.hit.mean, "low": f.hit.low},
@@ -83,22 +64,32 @@ def ranking_piece(report: RankingReport, made: TrainingSet, heads: Sequence[str]
         for ranker, per_head in report.figures.items()
         for f in [per_head[head]]
     ]
-    plots = [
-        Plot(
-            title=f"HIT@3, {head}",
-            bars=[
-                Bar(
-                    label=ranker, value=f[head].hit.mean, low=f[head].hit.low, high=f[head].hit.high
-                )
-                for ranker, f in report.figures.items()
-            ],
-        )
-        for head in heads[:2]
-    ]
+    shown = heads[:SHOWN_HEADS]
     return Piece(
         title="Ranker: evaluation on a later window than training",
-        figures=figures,
+        figures=[figure for head in shown for figure in _hits(report, head)],
         notes=[f"HIT@3: {lists}. Ties count against a ranker. Averages are per user."],
-        plots=plots,
+        plots=[_plot(report, head) for head in shown],
         tables=[Table(title="All rankers and heads", rows=rows)],
     )
+
+
+def _hits(report: RankingReport, head: str) -> Iterator[Figure]:
+    """HIT@3 of the full ranker on one head, and its paired differences to the others'."""
+    best = report.figures[BEST][head]
+    yield Figure(
+        name=f"HIT@3 {head}",
+        value=interval(best.hit.mean, best.hit.low, best.hit.high),
+        note=f"{len(best.users.value):,} users; AUC {best.auc:.3f}",
+    )
+    for other, words in ((POPULARITY, "popularity"), (WITHOUT_SEQUENCE, "no sequence")):
+        d = report.difference(BEST, other, head)
+        yield Figure(
+            name=f"  minus {words}", value=interval(d.mean, d.low, d.high), note="paired, 95 %"
+        )
+
+
+def _plot(report: RankingReport, head: str) -> Plot:
+    hits = {ranker: figures[head].hit for ranker, figures in report.figures.items()}
+    bars = [Bar(label=name, value=h.mean, low=h.low, high=h.high) for name, h in hits.items()]
+    return Plot(title=f"HIT@3, {head}", bars=bars)
