@@ -13,6 +13,7 @@ Shapes: U users, B users of a batch, D dim, A actions.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from homefeed.models.history import read_histories
 from homefeed.models.user_encoders import UserEncoder, load_user_encoder
 from homefeed.progress import Progress
 from homefeed.training.ray import ray_session
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCAN_ACTIONS = 1 << 22  # actions looked at at once when new ones are searched
 
@@ -39,7 +43,7 @@ class UserVectors:
     def __len__(self) -> int:
         return len(self.user)
 
-    def to_arrow(self):
+    def to_arrow(self) -> "pa.Table":
         """A pyarrow table with user_index int32 and vector, a fixed-size list of float32."""
         import pyarrow as pa
 
@@ -48,7 +52,7 @@ class UserVectors:
         return pa.table({"user_index": pa.array(self.user, pa.int32()), "vector": vector})
 
     @classmethod
-    def from_arrow(cls, table, as_of_s: int) -> "UserVectors":
+    def from_arrow(cls, table: "pa.Table", as_of_s: int) -> "UserVectors":
         """The inverse of ``to_arrow``; rows may come in any order, other columns are ignored."""
         user = table["user_index"].to_numpy().astype(np.int32)
         column = table["vector"].combine_chunks()
@@ -235,7 +239,7 @@ class _EmbeddingWorker:
         self.store = SequenceStore.open(Path(store_path))
         self.as_of_s = as_of_s
 
-    def __call__(self, block):
+    def __call__(self, block: "pa.Table") -> "pa.Table":
         """Map a table of (batch, users) rows to (batch, vectors as raw bytes)."""
         import pyarrow as pa
 

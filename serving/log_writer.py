@@ -53,7 +53,12 @@ class LogWriter:
         self._thread.join(timeout=10)
         self._explanations.close()
 
-    async def _submit(self, actions, exposure, explanation) -> list[Appended]:
+    async def _submit(
+        self,
+        actions: Sequence[Action],
+        exposure: Exposure | None,
+        explanation: Mapping[str, Any] | None,
+    ) -> list[Appended]:
         loop = asyncio.get_running_loop()
         entry = _Entry(actions, exposure, explanation, loop.create_future(), loop)
         self._queue.put(entry)

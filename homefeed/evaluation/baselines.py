@@ -8,6 +8,7 @@ Shapes: B queries, C columns, P positive actions.
 
 import numpy as np
 
+from homefeed.data.sequences import SequenceStore
 from homefeed.evaluation.cases import DAY_S, rows_of
 from homefeed.evaluation.index import Columns
 from homefeed.schema import ActionFlag
@@ -22,7 +23,7 @@ class RecentPopularity:
     def __init__(self, days: int = 28) -> None:
         self.days, self.name = days, "recent popularity"
 
-    def scorer(self, store, columns: Columns) -> "_PopularityScorer":
+    def scorer(self, store: SequenceStore, columns: Columns) -> "_PopularityScorer":
         """Sort the positives by the moment from which they count and by the one until which."""
         return _PopularityScorer(store, columns, self.days * DAY_S)
 
@@ -30,7 +31,7 @@ class RecentPopularity:
 class _PopularityScorer:
     """Counts that slide forward in time: each positive is added once and taken off once."""
 
-    def __init__(self, store, columns: Columns, window_s: int) -> None:
+    def __init__(self, store: SequenceStore, columns: Columns, window_s: int) -> None:
         flags = np.asarray(store.flags)
         rows = np.flatnonzero((flags & (ActionFlag.POSITIVE | ActionFlag.TIME_UNKNOWN)) == 1)
         column = columns.column[store.item[rows]]
@@ -84,13 +85,13 @@ class OwnMostFrequent:
 
     name = "own most frequent"
 
-    def scorer(self, store, columns: Columns) -> "_OwnScorer":
+    def scorer(self, store: SequenceStore, columns: Columns) -> "_OwnScorer":
         """Make ready to read users' positives."""
         return _OwnScorer(store, columns)
 
 
 class _OwnScorer:
-    def __init__(self, store, columns: Columns) -> None:
+    def __init__(self, store: SequenceStore, columns: Columns) -> None:
         self.store, self.columns = store, columns
 
     def scores(self, users: np.ndarray, before_s: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from homefeed.data.items import NO_TIME, ItemTable
+from homefeed.data.sequences import SequenceStore
 from homefeed.errors import DatasetError
 from homefeed.schema import ActionFlag
 
@@ -70,7 +71,7 @@ VIEWS = ("all", "known", "new", "new_known")
 
 
 def build_cases(
-    store,
+    store: SequenceStore,
     *,
     cutoff_s: int,
     horizon_s: int,
@@ -112,7 +113,9 @@ def build_cases(
     )
 
 
-def known_items(store, cutoff_s: int, item_table: ItemTable | None = None) -> np.ndarray:
+def known_items(
+    store: SequenceStore, cutoff_s: int, item_table: ItemTable | None = None
+) -> np.ndarray:
     """Items with an action that had arrived, or that were created, by the cutoff: bool [I+1]."""
     known = np.zeros(store.meta.item_count + 1, bool)
     for start in range(0, len(store.item), 1 << 22):
@@ -125,14 +128,16 @@ def known_items(store, cutoff_s: int, item_table: ItemTable | None = None) -> np
     return known
 
 
-def rows_of(store, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(store: SequenceStore, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Store positions of all actions of ``users``, user after user, and whose each one is."""
     length = store.length[users].astype(np.int64)
     offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     return np.repeat(store.start[users], length) + offset, np.repeat(users, length)
 
 
-def _of_users(store, users: np.ndarray, cutoff_s: int, end_s: int) -> dict[str, np.ndarray]:
+def _of_users(
+    store: SequenceStore, users: np.ndarray, cutoff_s: int, end_s: int
+) -> dict[str, np.ndarray]:
     position, user = rows_of(store, users)
     item = store.item[position]
     time_s = store.time_s[position].astype(np.int64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homefeed.data.sequences import SequenceStore
 from homefeed.errors import require_count
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
@@ -63,7 +64,7 @@ class _ModeResult:
 
 
 def evaluate_model(
-    model: Model, store, cases: Cases, config: EvaluationConfig, topics: Topics
+    model: Model, store: SequenceStore, cases: Cases, config: EvaluationConfig, topics: Topics
 ) -> Evaluation:
     """Evaluate anything that scores items for users as they were at a moment."""
     catalogue = acted_on_items(store)
@@ -270,7 +271,11 @@ def _user_mean(flags: np.ndarray, cases: Cases) -> np.ndarray:
 
 
 def evaluate_all(
-    models: Sequence[Model], store, cases: Cases, config: EvaluationConfig, topics: Topics
+    models: Sequence[Model],
+    store: SequenceStore,
+    cases: Cases,
+    config: EvaluationConfig,
+    topics: Topics,
 ) -> list[Evaluation]:
     """Evaluate several models on the same cases, index and topics."""
     return [evaluate_model(model, store, cases, config, topics) for model in models]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from homefeed.data.items import ItemTable
+from homefeed.data.sequences import SequenceStore
 
 CHUNK_ACTIONS = 1 << 22  # actions looked at at once: bounds memory, not the result
 KMEANS_TOPICS = 64
@@ -31,7 +32,7 @@ class Topics:
     source: str  # what the topics are, for the report
 
 
-def acted_on_items(store) -> np.ndarray:
+def acted_on_items(store: SequenceStore) -> np.ndarray:
     """Items of a SequenceStore that anybody ever acted on: int32 ascending.
 
     The vocabulary also holds items that were only shown. They are no rivals here: what is asked is

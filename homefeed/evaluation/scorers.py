@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from homefeed.data.sequences import SequenceStore
 from homefeed.evaluation.index import Columns
 from homefeed.models.history import read_histories
+from homefeed.models.user_encoders import UserEncoder
 
 
 class QueryScorer(Protocol):
@@ -25,18 +27,18 @@ class Model(Protocol):
 
     name: str
 
-    def scorer(self, store, columns: Columns) -> QueryScorer:
+    def scorer(self, store: SequenceStore, columns: Columns) -> QueryScorer:
         """Make ready to score these columns."""
         ...
 
 
 class EncoderModel:
-    """A user encoder (homefeed.models.user_encoders.UserEncoder) under a name."""
+    """A user encoder under a name."""
 
-    def __init__(self, encoder, name: str | None = None) -> None:
+    def __init__(self, encoder: UserEncoder, name: str | None = None) -> None:
         self.encoder, self.name = encoder, name or encoder.kind
 
-    def scorer(self, store, columns: Columns) -> "EncoderScorer":
+    def scorer(self, store: SequenceStore, columns: Columns) -> "EncoderScorer":
         """Gather the columns' item vectors."""
         return EncoderScorer(self.encoder, store, columns)
 
@@ -44,7 +46,7 @@ class EncoderModel:
 class EncoderScorer:
     """Embeds histories as they were and multiplies with the item vectors."""
 
-    def __init__(self, encoder, store, columns: Columns) -> None:
+    def __init__(self, encoder: UserEncoder, store: SequenceStore, columns: Columns) -> None:
         self.encoder, self.store = encoder, store
         known = np.asarray(encoder.item_vectors(), np.float32)
         # Items that the vocabulary gained after the fit have no vector: zeros, as in a snapshot.

@@ -182,7 +182,10 @@ def pack(batch: HistoryBatch) -> tuple[PackedHistories, Tensor]:
     return packed, torch.from_numpy(order)
 
 
-def _packed(*, lengths: np.ndarray, time_s: np.ndarray, time_known: np.ndarray, **columns):
+def _packed(
+    *, lengths: np.ndarray, time_s: np.ndarray, time_known: np.ndarray, **columns: np.ndarray
+) -> PackedHistories:
+    """Order columns [T] as they come, rows of ``lengths`` [B], and derive places, ages and gaps."""
     end = np.cumsum(lengths)
     start = end - lengths
     row = np.repeat(np.arange(len(lengths)), lengths)

@@ -10,6 +10,7 @@ Shapes: I items of the vocabulary (row 0 is padding and zero), D dim.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scipy import sparse
 
 from homefeed.artifacts import hash_json, read_json, write_json, writing
 from homefeed.data.items import NO_TIME, ItemTable, unit_rows
+from homefeed.data.sequences import SequenceStore
 from homefeed.errors import ArtifactError, ConfigError
 from homefeed.schema import ITEM_ENCODER_VERSION, ActionFlag
 
@@ -87,10 +89,14 @@ class ItemEncoder:
 
 
 def fit_item_encoder(
-    kind: str, store, item_table: ItemTable, before_s: int, dim: int = 64, seed: int = 0
+    kind: str,
+    store: SequenceStore,
+    item_table: ItemTable,
+    before_s: int,
+    dim: int = 64,
+    seed: int = 0,
 ) -> ItemEncoder:
-    """Make the vectors of all items of ``store`` (a SequenceStore) from actions that had
-    arrived by ``before_s``.
+    """Make the vectors of all items of ``store`` from actions that had arrived by ``before_s``.
 
     ``svd+content`` has twice ``dim`` columns. Raises ConfigError for an unknown kind.
     """
@@ -122,7 +128,7 @@ def _content_vectors(table: ItemTable, before_s: int, dim: int, seed: int) -> np
     return unit_rows(axes.transform(content).astype(np.float32))
 
 
-def _svd_vectors(store, before_s: int, dim: int, seed: int) -> np.ndarray:
+def _svd_vectors(store: SequenceStore, before_s: int, dim: int, seed: int) -> np.ndarray:
     """U sqrt(S) of the PPMI matrix [I+1, dim]; items never acted on stay zero."""
     from sklearn.utils.extmath import randomized_svd
 
@@ -140,7 +146,7 @@ def _svd_vectors(store, before_s: int, dim: int, seed: int) -> np.ndarray:
 
 
 def cooccurrence(
-    store, before_s: int, window: int = WINDOW, chunk_actions: int = CHUNK_ACTIONS
+    store: SequenceStore, before_s: int, window: int = WINDOW, chunk_actions: int = CHUNK_ACTIONS
 ) -> sparse.csr_matrix:
     """Symmetric counts [I+1, I+1]: 1/lag for two actions of one user, lag <= window apart.
 
@@ -159,7 +165,9 @@ def cooccurrence(
     return (total + total.T).tocsr()
 
 
-def _past_actions(store, before_s: int, chunk_actions: int):
+def _past_actions(
+    store: SequenceStore, before_s: int, chunk_actions: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield item [n] and user [n] of whole users, chronological, in chunks of bounded size."""
     users = np.flatnonzero(store.length)
     ends = np.cumsum(store.length[users], dtype=np.int64)

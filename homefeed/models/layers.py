@@ -139,7 +139,9 @@ class CausalAttention(nn.Module):
         return _grid(x[g.tokens], g.slot, rows, g.longest, parts, self.heads)
 
 
-def _grid(x, slot, rows, longest, parts, heads) -> tuple[Tensor, ...]:
+def _grid(
+    x: Tensor, slot: Tensor, rows: int, longest: int, parts: int, heads: int
+) -> tuple[Tensor, ...]:
     """[tokens, parts * H] → ``parts`` tensors [rows, heads, longest, H / heads], zero padded."""
     if len(x) == rows * longest:  # no padding in this group
         grid = x

@@ -21,6 +21,7 @@ H heads, S statistics, D the user vector's dim, V the item encoder's, M means of
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class RankerConfig:
         below("dropout", self.dropout, 0, 1)
 
 
-def variant(name: str, **changes) -> RankerConfig:
+def variant(name: str, **changes: Any) -> RankerConfig:
     """``full``, ``pinnerformer``, ``no_sequence``, ``control`` or ``no_vector``, with changes."""
     variants = {
         "full": {},

@@ -90,7 +90,9 @@ def worker_batch(
     )
 
 
-def _renumbered(position, column, chosen, count: int) -> tuple[Tensor, Tensor]:
+def _renumbered(
+    position: np.ndarray, column: np.ndarray, chosen: np.ndarray, count: int
+) -> tuple[Tensor, Tensor]:
     """Keep the pairs of this worker's positions, under their numbers here, in order."""
     number = np.full(count, -1, dtype=np.int64)
     number[chosen] = np.arange(len(chosen))

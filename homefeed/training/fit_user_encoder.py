@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from homefeed.artifacts import hash_json
-from homefeed.models.history import ActionColumns
 from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.progress import Progress
@@ -27,7 +26,13 @@ from homefeed.training.lookahead import Lookahead
 from homefeed.training.losses import sampled_softmax
 from homefeed.training.negatives import SampleProbabilities, draw_pool
 from homefeed.training.optimiser import build_optimiser, learning_rate_at, set_learning_rate
-from homefeed.training.sampling import Timelines, build_timelines, sample_positions, sample_users
+from homefeed.training.sampling import (
+    Timelines,
+    TimelineStore,
+    build_timelines,
+    sample_positions,
+    sample_users,
+)
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker, gather_rows, sum_gradients, sum_scalar
 
@@ -38,7 +43,7 @@ class UserEncoderFit:
     def __init__(
         self,
         config: UserEncoderConfig,
-        store: ActionColumns,
+        store: TimelineStore,
         item_vectors: np.ndarray,
         train_users: np.ndarray,
         *,
@@ -257,7 +262,7 @@ def run_fit(
 
 def fit_user_encoder(
     config: UserEncoderConfig,
-    store: ActionColumns,
+    store: TimelineStore,
     item_vectors: np.ndarray,
     out: Path | None,
     *,
@@ -273,11 +278,10 @@ def fit_user_encoder(
 ) -> list[dict[str, float]]:
     """Fit PinnerFormer on one worker and save it as a user-encoder folder (rank 0).
 
-    store: a SequenceStore. item_vectors float32 [I+1, F], row 0 zeros; F may be 0. out: the folder
-    to write, or None. train_users int [U]: user indices; whoever is held out is not among them.
-    before_s: last second that may be seen, targets included. resume: a checkpoint folder.
-    Returns the reported metrics. Raises DatasetError where there is nothing to predict, and
-    ArtifactError where a checkpoint is of another fit.
+    item_vectors float32 [I+1, F], row 0 zeros; F may be 0. out: the folder to write, or None.
+    train_users int [U]: user indices; whoever is held out is not among them. before_s: last second
+    that may be seen, targets included. resume: a checkpoint folder. Returns the reported metrics.
+    Raises DatasetError where there is nothing to predict, ArtifactError for a foreign checkpoint.
     """
     fit = UserEncoderFit(
         config,

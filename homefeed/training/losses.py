@@ -10,6 +10,8 @@ once, so that only one chunk of logits is ever alive.
 Shapes: Q positions, N pool items, D dim.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,7 +48,19 @@ def sampled_softmax(
 
 class _SampledSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, user, target, pool, log_scale, log_q, log_weight, masked, weight, chunk_bytes):
+    def forward(
+        ctx: Any,
+        user: Tensor,
+        target: Tensor,
+        pool: Tensor,
+        log_scale: Tensor,
+        log_q: Tensor,
+        log_weight: Tensor,
+        masked: tuple[Tensor, Tensor],
+        weight: Tensor,
+        chunk_bytes: int,
+    ) -> Tensor:
+        """The loss, and every gradient of it while the logits are at hand."""
         scale = log_scale.exp()
         rows = max(1, chunk_bytes // (4 * max(len(pool), 1)))
         cuts = torch.searchsorted(masked[0], torch.arange(0, len(user) + rows, rows)).tolist()
@@ -82,6 +96,7 @@ class _SampledSoftmax(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients that ``forward`` kept, times the loss's own."""
         d_user, d_target, d_pool, d_scale = ctx.saved_tensors
         return grad * d_user, grad * d_target, grad * d_pool, grad * d_scale, *[None] * 5

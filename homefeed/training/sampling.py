@@ -13,6 +13,7 @@ Shapes: U users, A timeline actions, P positives, B sampled users, M history len
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +25,18 @@ from homefeed.training.keyed_random import keyed_bits, keyed_integers, keyed_per
 DAY_S = 86_400
 _CHUNK_ACTIONS = 1 << 22
 _USER_STRIDE = np.int64(1 << 33)  # above every uint32 time: (user, time) in one sortable integer
+
+
+class TimelineStore(ActionColumns, Protocol):
+    """What a fit reads of a sequence store: its columns, whose they are, when they were known."""
+
+    meta: Any  # StoreMeta: counts, names, hashes
+    start: np.ndarray  # int64 [users + 1] first store position of each user
+    length: np.ndarray  # int32 [users + 1]
+
+    def available_s(self, rows: np.ndarray) -> np.ndarray:
+        """Seconds int64 [n] from which on the actions at ``rows`` count."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +58,7 @@ class Timelines:
 
 
 def build_timelines(
-    store: ActionColumns, train_users: np.ndarray, *, before_s: int, window_days: float
+    store: TimelineStore, train_users: np.ndarray, *, before_s: int, window_days: float
 ) -> Timelines:
     """Read timelines up to ``before_s`` (inclusive; an action that arrived later is left out).
 
@@ -57,12 +70,10 @@ def build_timelines(
     flags = np.asarray(store.flags)[row]
     timed = (flags & ActionFlag.TIME_UNKNOWN) == 0
     positive = ((flags & ActionFlag.POSITIVE) != 0) & timed
-    positive_key, positive_item = (
-        key[positive],
-        np.asarray(store.item)[row[positive]].astype(np.int64),
-    )
-    valid = _window(positive_key, key, before_s, window_s)
-    valid = valid[1] > valid[0]
+    positive_key = key[positive]
+    positive_item = np.asarray(store.item)[row[positive]].astype(np.int64)
+    first, last = _window(positive_key, key, before_s, window_s)
+    valid = last > first
     useful = np.zeros(len(store.start), dtype=bool)
     useful[owner[valid]] = True
     if not useful.any():
@@ -92,7 +103,7 @@ def build_timelines(
     )
 
 
-def _known_items(store: ActionColumns, before_s: int) -> np.ndarray:
+def _known_items(store: TimelineStore, before_s: int) -> np.ndarray:
     """Mask bool[I + 1] of items that anybody acted on by ``before_s``."""
     known = np.zeros(store.meta.item_count + 1, dtype=bool)
     for first in range(0, len(store.item), _CHUNK_ACTIONS):
@@ -103,7 +114,9 @@ def _known_items(store: ActionColumns, before_s: int) -> np.ndarray:
     return known
 
 
-def _usable_rows(store, users: np.ndarray, before_s: int) -> tuple[np.ndarray, np.ndarray]:
+def _usable_rows(
+    store: TimelineStore, users: np.ndarray, before_s: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(user of each action, its store position) of what was known by ``before_s``."""
     start = np.asarray(store.start)[users].astype(np.int64)
     length = np.asarray(store.length)[users].astype(np.int64)
@@ -114,7 +127,9 @@ def _usable_rows(store, users: np.ndarray, before_s: int) -> tuple[np.ndarray, n
     return owner[usable], row[usable]
 
 
-def _window(positive_key, key, before_s: int, window_s: int) -> tuple[np.ndarray, np.ndarray]:
+def _window(
+    positive_key: np.ndarray, key: np.ndarray, before_s: int, window_s: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Positives [first, last) strictly after each key and within its window."""
     time = key % _USER_STRIDE
     until = key - time + np.minimum(time + window_s, before_s)

@@ -5,6 +5,7 @@ Both are the identity for a single worker, so a fit needs no process group then.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,14 +28,14 @@ class Worker:
 
 class _GatherRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, size: int, rank: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, size: int, rank: int) -> Tensor:
         ctx.size, ctx.rank = size, rank
         parts = [torch.empty_like(rows) for _ in range(size)]
         dist.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         # Every worker's loss reads all rows: a row's gradient is the sum over workers.
         grad = grad.contiguous()
         dist.all_reduce(grad)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtr
 
+from homefeed.data.world.config import Laws
+
 LONG_S = 10.0  # a closeup of at least this long is positive
 DURATION_SPREAD = 0.8  # standard deviation of the logarithm of a closeup's seconds
 
@@ -53,7 +55,7 @@ class Match:
     clicks: np.ndarray
 
 
-def tendencies(match: Match, positions: np.ndarray, laws) -> Tendencies:
+def tendencies(match: Match, positions: np.ndarray, laws: Laws) -> Tendencies:
     """Turn a match at ``positions`` (from 1) into probabilities under ``laws``."""
     appeal = (
         laws.interest_weight * match.interest
