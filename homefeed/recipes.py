@@ -44,8 +44,9 @@ class SequencesRecipe:
     memory_mb: int = 512
     evaluation_days: float | None = None  # None: by the length of the log
     ranker_days: float | None = None
-    # Of users: no encoder is fitted on them. A hash decides, so that a user stays where he is in
-    # all logs; of few users it may take a little less than the share, and 30 % are asked for.
+    # Of users: no encoder is fitted on them. A hash of the id decides, so that a user is on the
+    # same side in every log; of few users it may hold out a little less than the share, and at
+    # least 30 % are to be held out.
     held_out_share: float = 0.32
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """The only place that talks to a cluster: Kubeflow Pipelines through kfp.Client.
 
-A pipeline is uploaded under its name; each upload is a version named by the project's version
-the commit and, where they differ from the default, image and placement: it never changes.
+A pipeline is uploaded under its name; each upload is a version that never changes, named by
+the project's version, the commit and, where it differs from the default, the placement.
 """
 
 import os

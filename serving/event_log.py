@@ -1,9 +1,9 @@
 """The durable log of actions and exposures: SQLite in write-ahead mode.
 
 Every action gets a sequence number. SQLite lets one transaction write at a time and numbers rows
-inside it, so numbers become visible in their order: who has read number n has read all up to n.
-That makes the number a watermark: a published sequence row that carries n
-holds every action up to n, and what comes after n is merged on read.
+inside it, so numbers become visible in their order: a reader of number n has read all up to n.
+That makes the number a watermark: a published sequence row that carries n holds every action up to
+n, and what comes after n is merged on read.
 """
 
 import json

@@ -26,7 +26,7 @@ class Showings:
 
     @classmethod
     def of(cls, user: np.ndarray, item: np.ndarray, time_ms: np.ndarray) -> "Showings":
-        """Order showings [E]; users and items are indices, unknown ones (0) count not."""
+        """Order showings [E]; users and items are indices, unknown ones (0) do not count."""
         known = (user > 0) & (item > 0)
         user, item, time_ms = user[known].astype(np.int64), item[known], time_ms[known]
         stride = int(item.max(initial=0)) + 1

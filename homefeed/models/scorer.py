@@ -33,7 +33,7 @@ FASTEST = "fastest"  # whichever of the two multiplies faster here, measured whe
 
 @dataclass(frozen=True, kw_only=True)
 class UserFeatures:
-    """One user as a request finds him."""
+    """One user as a request finds them."""
 
     request_time_s: int
     items: np.ndarray  # int [A] item index, NEWEST first; 0 = unknown item

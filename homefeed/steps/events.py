@@ -113,7 +113,7 @@ ANSWER_SQL = (
 
 @contextmanager
 def _opened(log: Path) -> Iterator[sqlite3.Connection]:
-    """The event log, to be read. Raises DatasetError without one, ArtifactError for a damaged."""
+    """The event log, to be read. DatasetError where there is none, ArtifactError if damaged."""
     if not log.exists():
         raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
     try:

@@ -35,7 +35,7 @@ class RankerFitConfig:
     def __post_init__(self) -> None:
         names = [r.name for r in self.rankers]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"rankers need names, each another; found {names}")
+            raise ValueError(f"rankers need names that differ; found {names}")
         for name in ("batch_rows", "shard_rows", "report_every", "checkpoint_every"):
             between(name, getattr(self, name), 1)
         for name in ("level_epochs", "weight_decay", "window_hours"):

@@ -22,7 +22,7 @@ class Memory:
     ) -> np.ndarray:
         """float64[B, n]: sum over remembered sightings of exp(-age / ``decay_s``), plus DONE.
 
-        ``user`` [B], ``items`` [B, n], ``time_s`` [B]. Sightings at or after ``time_s`` count not.
+        ``user`` [B], ``items`` [B, n], ``time_s`` [B]. Only sightings before ``time_s`` count.
         """
         age_s = time_s[:, None] - self.seen_s[user]  # [B, SEEN]
         freshness = np.where(age_s > 0, np.exp(-np.maximum(age_s, 0) / decay_s), 0.0)
