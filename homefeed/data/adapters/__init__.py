@@ -1,7 +1,8 @@
 """Adapters turn public data, read where it lies, into the dataset contract.
 
-An adapter is a module with NAME, VERSION (raised when its output changes), ``recognises(path)``
-and ``tables(path)``, which returns the specification and the canonical tables.
+An adapter is a module with NAME, VERSION (raised when its output changes), ``recognises(path)``,
+``sources(path)`` (the files that are read, whose bytes name the result) and ``tables(path)``, which
+returns the specification and the canonical tables.
 """
 
 from pathlib import Path
