@@ -11,7 +11,8 @@ distinct positives in (T0, T1] of users held out from training, ties count again
 import argparse
 import json
 import time
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,10 +24,13 @@ from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.schema import ActionFlag
 from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
 from homefeed.training.keyed_random import keyed_uniform
+from homefeed.training.sampling import TimelineStore
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker
 
 DAY_S = 86_400
+SALT = 17  # of the draw of held-out users
+Scores = Callable[[np.ndarray], np.ndarray]  # user numbers [n] → scores [n, I + 1]
 
 
 COLUMNS = {
@@ -46,7 +50,7 @@ class PlainStore:
         users = np.load(path / "users.npz")
         self.start, self.length = users["start"], users["length"]
 
-    def available_s(self, rows) -> np.ndarray:
+    def available_s(self, rows: np.ndarray) -> np.ndarray:
         late_min = self.late_min[rows].astype(np.int64)
         delay = np.ceil(self.duration[rows].astype(np.float32)).astype(np.int64) + late_min * 60
         return self.time_s[rows] + np.where(late_min == 65535, 1 << 40, delay)
@@ -58,14 +62,17 @@ def config_from(entry: dict) -> UserEncoderConfig:
     return UserEncoderConfig(network=PinnerFormerConfig(**entry.get("network", {})), **given)
 
 
-def rows_of(store, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(store: TimelineStore, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whose (number in ``users``) and at which store position each action is."""
     start, length = np.asarray(store.start)[users], np.asarray(store.length)[users]
     owner = np.repeat(np.arange(len(users)), length)
     nth = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     return owner, start[owner] + nth
 
 
-def truth(store, users, from_s: int, until_s: int) -> tuple[np.ndarray, np.ndarray]:
+def truth(
+    store: TimelineStore, users: np.ndarray, from_s: int, until_s: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Distinct (user number, item) positives in (from_s, until_s]."""
     owner, row = rows_of(store, users)
     time_s, flags = store.time_s[row].astype(np.int64), store.flags[row]
@@ -76,7 +83,9 @@ def truth(store, users, from_s: int, until_s: int) -> tuple[np.ndarray, np.ndarr
     return pair >> 32, pair & 0xFFFFFFFF
 
 
-def newest_positions(store, users, before_s: int, count: int) -> np.ndarray:
+def newest_positions(
+    store: TimelineStore, users: np.ndarray, before_s: int, count: int
+) -> np.ndarray:
     """Store positions [R, count], newest first, -1 padding, of what was available by before_s."""
     owner, row = rows_of(store, users)
     seen = store.available_s(row) < before_s
@@ -88,8 +97,10 @@ def newest_positions(store, users, before_s: int, count: int) -> np.ndarray:
     return np.where(back < have[:, None], row[np.clip(column, 0, None)], -1)
 
 
-def recalls(scores, owner, item, users: int, k: int = 10) -> np.ndarray:
-    """Recall@k per user with positives; scores callable: user numbers → [n, I + 1]."""
+def recalls(
+    scores: Scores, owner: np.ndarray, item: np.ndarray, users: int, k: int = 10
+) -> np.ndarray:
+    """Recall@k per user with positives."""
     hit = np.zeros(len(item))
     for first in range(0, users, 512):
         last = min(first + 512, users)
@@ -105,7 +116,8 @@ def recalls(scores, owner, item, users: int, k: int = 10) -> np.ndarray:
     return (np.bincount(owner, weights=hit, minlength=users) / np.maximum(count, 1))[count > 0]
 
 
-def popularity(store, before_s: int, days: float) -> np.ndarray:
+def popularity(store: TimelineStore, before_s: int, days: float) -> np.ndarray:
+    """Positives of each item [I + 1] in the last ``days``."""
     flags, time_s = np.asarray(store.flags), np.asarray(store.time_s).astype(np.int64)
     wanted = ((flags & ActionFlag.POSITIVE) != 0) & (time_s <= before_s)
     wanted &= time_s > before_s - days * DAY_S
@@ -114,13 +126,24 @@ def popularity(store, before_s: int, days: float) -> np.ndarray:
     return count.astype(np.float32)
 
 
-def popular_recalls(store, before_s: int, days: float, owner, item, users: int) -> np.ndarray:
+def popular_recalls(
+    store: TimelineStore,
+    before_s: int,
+    days: float,
+    owner: np.ndarray,
+    item: np.ndarray,
+    users: int,
+) -> np.ndarray:
+    """Recall@10 per user of the most popular items of the last ``days``."""
     table = popularity(store, before_s, days)
     return recalls(lambda numbers: np.tile(table, (len(numbers), 1)), owner, item, users)
 
 
 @torch.no_grad()
-def model_scores(fit: UserEncoderFit, store, users, before_s: int):
+def model_scores(
+    fit: UserEncoderFit, store: TimelineStore, users: np.ndarray, before_s: int
+) -> Scores:
+    """The fit's scores of all items for ``users`` as they were before ``before_s``."""
     model, device = fit.model.eval(), fit.worker.device
     length = fit.config.network.history_length
     count = store.meta.item_count + 1
@@ -137,51 +160,42 @@ def model_scores(fit: UserEncoderFit, store, users, before_s: int):
 
 
 def paired(difference: np.ndarray, draws: int = 1000) -> tuple[float, float, float]:
+    """Mean and 95 % interval of a paired difference, users drawn."""
     pick = np.random.default_rng(0).integers(len(difference), size=(draws, len(difference)))
     low, high = np.quantile(difference[pick].mean(1), [0.025, 0.975])
     return float(difference.mean()), float(low), float(high)
 
 
-def run(store, items, grid, *, before_s, until_s, held_out, device, precision, salt=17):
-    users = np.flatnonzero(np.asarray(store.length) > 0)
-    out = keyed_uniform(salt, users) < held_out
-    owner, item = truth(store, users[out], before_s, until_s)
-    judged = int(out.sum())
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What every configuration of the grid is fitted on and judged by."""
+
+    store: TimelineStore
+    items: np.ndarray  # float32 [I + 1, F]
+    before_s: int
+    until_s: int
+    held_out: np.ndarray  # user indices
+    train_users: np.ndarray
+    device: str
+    precision: str
+
+
+def run(trial: Trial, grid: list[dict]) -> list[dict]:
+    """Fit every entry of the grid; print and return its Recall@10 beside popularity's."""
+    judged = len(trial.held_out)
+    owner, item = truth(trial.store, trial.held_out, trial.before_s, trial.until_s)
     spans = (1, 2, 3, 7, 28)
-    popular = {d: popular_recalls(store, before_s, d, owner, item, judged) for d in spans}
+    popular = {
+        d: popular_recalls(trial.store, trial.before_s, d, owner, item, judged) for d in spans
+    }
     best = max(spans, key=lambda d: popular[d].mean())
     for days in spans:
         print(f"popular of the last {days:>2} days   R@10 {popular[days].mean():.4f}", flush=True)
     print(f"{len(np.unique(owner)):,} held-out users with {len(item):,} positives", flush=True)
     results = []
     for entry in grid:
-        config = config_from(entry)
         started, cpu = time.monotonic(), time.process_time()
-        vectors = items if entry.get("items", True) else items[:, :0]
-        fit = UserEncoderFit(
-            config,
-            store,
-            vectors,
-            users[~out],
-            before_s=before_s,
-            worker=Worker(device=device),
-            precision=precision,
-        )
-        curve = []
-
-        every = entry.get("eval_every", config.steps)
-
-        def watch(metrics, folder, fit=fit, curve=curve, entry=entry, every=every):
-            if fit.step % every == 0 or fit.step == fit.config.steps:
-                value = recalls(model_scores(fit, store, users[out], before_s), owner, item, judged)
-                curve.append((fit.step, round(float(value.mean()), 4), value))
-                print(
-                    f"   {entry['name']}  step {fit.step}  loss {metrics['loss']:.3f}  "
-                    f"tau {metrics['temperature']:.3f}  R@10 {value.mean():.4f}",
-                    flush=True,
-                )
-
-        run_fit(fit, report=watch)
+        curve = fitted(trial, entry, owner, item)
         value = curve[-1][2]
         mean, low, high = paired(value - popular[best])
         result = {
@@ -201,6 +215,37 @@ def run(store, items, grid, *, before_s, until_s, held_out, device, precision, s
             flush=True,
         )
     return results
+
+
+def fitted(
+    trial: Trial, entry: dict, owner: np.ndarray, item: np.ndarray
+) -> list[tuple[int, float, np.ndarray]]:
+    """Fit one entry; (step, mean, per user) of Recall@10 every ``eval_every`` steps and last."""
+    fit = UserEncoderFit(
+        config_from(entry),
+        trial.store,
+        trial.items if entry.get("items", True) else trial.items[:, :0],
+        trial.train_users,
+        before_s=trial.before_s,
+        worker=Worker(device=trial.device),
+        precision=trial.precision,
+    )
+    every = entry.get("eval_every", fit.config.steps)
+    curve: list[tuple[int, float, np.ndarray]] = []
+
+    def watch(metrics: dict[str, float], _: Path | None) -> None:
+        if fit.step % every == 0 or fit.step == fit.config.steps:
+            scores = model_scores(fit, trial.store, trial.held_out, trial.before_s)
+            value = recalls(scores, owner, item, len(trial.held_out))
+            curve.append((fit.step, round(float(value.mean()), 4), value))
+            print(
+                f"   {entry['name']}  step {fit.step}  loss {metrics['loss']:.3f}  "
+                f"tau {metrics['temperature']:.3f}  R@10 {value.mean():.4f}",
+                flush=True,
+            )
+
+    run_fit(fit, report=watch)
+    return curve
 
 
 def main() -> None:
@@ -223,16 +268,19 @@ def main() -> None:
     until_s = args.until_s or int(np.asarray(store.time_s).max())
     before_s = args.before_s or until_s - 4 * DAY_S
     grid = json.loads(args.grid.read_text())
-    results = run(
-        store,
-        items,
-        grid,
+    users = np.flatnonzero(np.asarray(store.length) > 0)
+    out = keyed_uniform(SALT, users) < args.held_out
+    trial = Trial(
+        store=store,
+        items=items,
         before_s=before_s,
         until_s=until_s,
-        held_out=args.held_out,
+        held_out=users[out],
+        train_users=users[~out],
         device=args.device,
         precision=args.precision,
     )
+    results = run(trial, grid)
     if args.out:
         args.out.write_text(json.dumps(results, indent=1))
 
