@@ -85,9 +85,3 @@ class CheckRefused(GateRefused):
 
 class PromotionRefused(GateRefused):
     """The promotion gate refused a challenger."""
-
-
-def require_count(key: str, value: int | None) -> None:
-    """Raise ConfigError unless the key's value is 1 or more, or null: no bound."""
-    if value is not None and value < 1:
-        raise ConfigError(f"{key} is {value}; give 1 or more, or null for no bound")

@@ -53,6 +53,12 @@ def seed_number(key: str, value: int) -> None:
     between(key, value, 0, _LAST_SEED)
 
 
+def require_count(key: str, value: int | None) -> None:
+    """Raise ConfigError unless the key's value is 1 or more, or null: no bound."""
+    if value is not None and value < 1:
+        raise ConfigError(f"{key} is {value}; give 1 or more, or null for no bound")
+
+
 def parse_assignment(text: str) -> dict[str, Any]:
     """``a.b=1`` → ``{"a.b": 1}``; the value is read as YAML."""
     key, equals, value = text.partition("=")

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from homefeed.errors import require_count
-from homefeed.plain_values import between, share
+from homefeed.plain_values import between, require_count, share
 
 
 @dataclass(frozen=True, kw_only=True)

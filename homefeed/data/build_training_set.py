@@ -24,8 +24,7 @@ from homefeed.data.training_set import (
     load_array,
     write_meta,
 )
-from homefeed.errors import require_count
-from homefeed.plain_values import above, seed_number
+from homefeed.plain_values import above, require_count, seed_number
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
 

@@ -14,8 +14,8 @@ from homefeed.data.item_stats import DAY_S, ItemStats
 from homefeed.data.ranking_rows import RankingRows, split_of
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
-from homefeed.errors import DatasetError, require_count
-from homefeed.plain_values import between, seed_number
+from homefeed.errors import DatasetError
+from homefeed.plain_values import between, require_count, seed_number
 from homefeed.schema import ActionFlag
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from homefeed.data.sequences import SequenceStore
-from homefeed.errors import require_count
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
 from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
@@ -18,7 +17,7 @@ from homefeed.evaluation.index import Columns, Topics, acted_on_items, columns_f
 from homefeed.evaluation.refresh import MODES, ONCE, Queries, queries_for
 from homefeed.evaluation.report import Evaluation, EvaluationReport, Measurement
 from homefeed.evaluation.scorers import Model, QueryScorer
-from homefeed.plain_values import above, between, one_of, seed_number
+from homefeed.plain_values import above, between, one_of, require_count, seed_number
 from homefeed.progress import Progress
 
 
