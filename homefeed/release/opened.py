@@ -73,9 +73,23 @@ def forget_snapshots(workspace: Path, encoder_hash: str, *, after_s: int) -> Non
 
 
 def newest_snapshot(workspace: Path, encoder_hash: str, *, before_s: float | None = None) -> Path:
+    """``find_snapshot``'s. Raises ReleaseError where there is none as well."""
+    found = find_snapshot(workspace, encoder_hash, before_s=before_s)
+    if found is None:
+        raise ReleaseError(
+            f"user encoder {encoder_hash} has no snapshot below "
+            f"{snapshots_folder(workspace, encoder_hash)}; run `homefeed pipeline run daily`"
+        )
+    return found
+
+
+def find_snapshot(
+    workspace: Path, encoder_hash: str, *, before_s: float | None = None
+) -> Path | None:
     """The newest snapshot folder of an encoder, of those with an as-of time before ``before_s``.
 
-    Raises ReleaseError where there is none, or where the newest is bound to another encoder.
+    None where there is none. Raises ReleaseError where one is bound to another encoder,
+    ArtifactError where one cannot be read.
     """
     folder = snapshots_folder(workspace, encoder_hash)
     found = []
@@ -86,12 +100,7 @@ def newest_snapshot(workspace: Path, encoder_hash: str, *, before_s: float | Non
         require_bound(file.parent, meta, encoder_hash)
         if before_s is None or meta["as_of_s"] < before_s:
             found.append((meta["as_of_s"], file.parent))
-    if not found:
-        raise ReleaseError(
-            f"user encoder {encoder_hash} has no snapshot below {folder}; run "
-            "`homefeed pipeline run daily`"
-        )
-    return max(found)[1]
+    return max(found)[1] if found else None
 
 
 def require_bound(snapshot: Path, meta: dict[str, Any], encoder_hash: str) -> None:

@@ -12,13 +12,13 @@ from homefeed.data.checks import check
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.day import with_day
 from homefeed.data.item_stats import build_item_stats
-from homefeed.data.items import load_items
+from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore, append_sequences
 from homefeed.embedding import UserVectors, require_same_items
 from homefeed.errors import ArtifactError, HomefeedError, PipelineError
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config
-from homefeed.release.opened import newest_snapshot
+from homefeed.release.opened import find_snapshot, newest_snapshot
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.report.pieces_data import TOO_LATE, check_piece
@@ -143,12 +143,25 @@ def of_this_vocabulary(encoders: dict[str, Path], store: SequenceStore) -> dict[
     return fitting
 
 
-def _mergeable(before: Snapshot, store: SequenceStore) -> UserVectors | None:
-    """The vectors of the snapshot; None where they are of users whom the store numbers otherwise.
+def _yesterdays(
+    workspace: Path, encoder_hash: str, as_of_s: int, store: SequenceStore
+) -> UserVectors | None:
+    """The vectors that the day's are merged over; None, told, where everybody is embedded.
 
     Vectors are merged by the users' numbers. A log that was exported again may number them anew,
-    and may tell more of their past, so nobody's vector of before is sure to be theirs.
+    and may tell more of their past, so nobody's vector of before is sure to be theirs. A user's
+    vector comes from the user's own actions alone: without a snapshot nothing but time is lost.
     """
+    found = find_snapshot(workspace, encoder_hash, before_s=as_of_s + 1)
+    if found is None:
+        until = name_of(as_of_s)
+        print(f"= embeds everybody: user encoder {encoder_hash} has no snapshot up to {until}")
+        return None
+    try:
+        before = Snapshot.open(found, user_encoder_hash=encoder_hash)
+    except ArtifactError as error:
+        print(f"= embeds everybody: {error}")
+        return None
     if before.numbers_users_as(store.users):
         return before.users
     print(
@@ -158,6 +171,42 @@ def _mergeable(before: Snapshot, store: SequenceStore) -> UserVectors | None:
     return None
 
 
+def _day_of_encoders(
+    encoders: dict[str, Path],
+    where: Config,
+    base_s: int,
+    store: SequenceStore,
+    table: ItemTable,
+    stats_of: dict[int, Path],
+) -> list[dict]:
+    """The day's snapshots, described; what goes wrong with one encoder stops no other.
+
+    Of the champion's it is the error that it is. Raises PipelineError where none was made.
+    """
+    champions = _champions_encoder(where)
+    made: list[dict] = []
+    days, why = list(stats_of), "none of this log is live"
+    for encoder_hash, folder in encoders.items():
+        try:
+            yesterday = _yesterdays(where.workspace, encoder_hash, base_s, store)
+            snapshots = encoder_snapshots(folder, store, table, stats_of, days, where, yesterday)
+            made += [{"kind": folder.name, **one} for one in snapshots]
+        except (HomefeedError, OSError) as error:
+            if encoder_hash == champions:
+                raise
+            why = f"{folder.name} {encoder_hash}: {error}"
+            print(f"= keeps its snapshots: {why}")
+    if not made:
+        raise PipelineError(f"no live encoder has a snapshot of the day ({why}); run it again")
+    return made
+
+
+def _champions_encoder(config: Config) -> str | None:
+    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
+    champion = registry.champion()
+    return None if champion is None else registry.ledger.manifest(champion).user_encoder.hash
+
+
 def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     """Snapshots of the day for every live encoder; only users who were active are embedded."""
     where, described = read_config(config), read_json(appended / "day.json")
@@ -165,17 +214,11 @@ def embed_day_step(appended: Path, config: str, out: Path, piece: Path) -> None:
     store, dataset = SequenceStore.open(appended / "store"), Dataset.open(appended / "checked")
     table = load_items(dataset, store.items)
     stats = build_item_stats(dataset, store, table.created_s)
-    made = []
     with TemporaryDirectory(dir=out.parent) as daily_stats:
         stats_of = write_stats(stats, [ends_s], Path(daily_stats))
-        for encoder_hash, folder in of_this_vocabulary(live_encoders(where, log), store).items():
-            until_s = described["base"]["as_of_s"] + 1  # the base's own snapshot is yesterday's
-            before = newest_snapshot(where.workspace, encoder_hash, before_s=until_s)
-            yesterday = _mergeable(Snapshot.open(before, user_encoder_hash=encoder_hash), store)
-            snapshots = encoder_snapshots(
-                folder, store, table, stats_of, [ends_s], where, yesterday
-            )
-            made += [{"kind": folder.name, **one} for one in snapshots]
+        encoders = of_this_vocabulary(live_encoders(where, log), store)
+        base_s = described["base"]["as_of_s"]  # its own snapshot is yesterday's
+        made = _day_of_encoders(encoders, where, base_s, store, table, stats_of)
     watermark = described["base"]["watermark"]
     with writing(out) as beside:
         beside.mkdir()
@@ -206,9 +249,15 @@ def freshness_step(snapshots: Path, config: str, out: Path) -> None:
     # The world lives in a year of its own: there, now is when the day ended.
     is_world = Dataset.open(Path(day.checked)).spec.live
     now_s = day.as_of_s if is_world else max(time.time(), day.as_of_s)
-    rows = []
+    rows, champions = [], _champions_encoder(where)
     for encoder_hash in live_encoders(where, day.log):
-        newest = Snapshot.open(newest_snapshot(where.workspace, encoder_hash)).meta
+        try:
+            newest = Snapshot.open(newest_snapshot(where.workspace, encoder_hash)).meta
+        except HomefeedError as error:  # left behind when the day was embedded
+            if encoder_hash == champions:
+                raise
+            print(f"= serves nobody: encoder {encoder_hash[:8]}: {error}")
+            continue
         hours = (now_s - newest.as_of_s) / 3600
         rows.append({"encoder": encoder_hash, "as of": name_of(newest.as_of_s), "hours": hours})
     write_json(out, rows)

@@ -1,22 +1,26 @@
 """A day's snapshot: whose vectors of the day before are still theirs."""
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from homefeed.artifacts import write_json
+from homefeed.artifacts import read_json, write_json
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import ItemTable
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.embedding import embed_day
+from homefeed.errors import ReleaseError
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder, load_user_encoder
 from homefeed.recipes import config_json
-from homefeed.release.opened import newest_snapshot
+from homefeed.release.opened import newest_snapshot, snapshots_folder
 from homefeed.steps import daily
 from homefeed.steps.snapshots import encoder_snapshots, write_stats
 
@@ -44,19 +48,17 @@ def log(tmp_path) -> Callable[[str, Rows], Dataset]:
 
 
 @pytest.fixture
-def embed_today(tmp_path, log, monkeypatch) -> Callable[..., tuple[dict, dict]]:
+def config(tmp_path) -> Config:
+    return Config(storage=StorageConfig(root=str(tmp_path / "workspace")))
+
+
+@pytest.fixture
+def embed_today(tmp_path, log, config, monkeypatch) -> Callable[..., tuple[dict, dict]]:
     """Publish yesterday from ``OLD``, then embed today from ``rows`` so far and those of today.
 
     Returns the vectors by typed user id, and those that the encoder makes from scratch.
     """
-    config = Config(storage=StorageConfig(root=str(tmp_path / "workspace")))
-    dataset = log("old", OLD)
-    store = build_sequences(dataset, tmp_path / "old-store")
-    folder = _encoder(store, tmp_path / "encoder")
-    table = ItemTable.empty(store.meta.item_count)
-    stats = build_item_stats(dataset, store, table.created_s)
-    stats_of = write_stats(stats, [YESTERDAY_S], tmp_path)
-    list(encoder_snapshots(folder, store, table, stats_of, [YESTERDAY_S], config))
+    (folder,) = _yesterday(tmp_path, log("old", OLD), config, "encoder")
     encoder_hash = load_user_encoder(folder).hash
     monkeypatch.setattr(daily, "live_encoders", lambda *_: {encoder_hash: folder})
 
@@ -76,8 +78,48 @@ def embed_today(tmp_path, log, monkeypatch) -> Callable[..., tuple[dict, dict]]:
     return run
 
 
-def _encoder(store: SequenceStore, folder: Path) -> Path:
-    items = np.random.default_rng(0).normal(size=(store.meta.item_count + 1, 4))
+@pytest.fixture
+def champion_and_challenger(tmp_path, log, config, monkeypatch) -> SimpleNamespace:
+    """Two live encoders with a snapshot of yesterday each, and today's log that awaits them."""
+    folders = _yesterday(tmp_path, log("old", OLD), config, "challenger", "champion")
+    challenger, champion = (load_user_encoder(folder).hash for folder in folders)
+    live = dict(zip((challenger, champion), folders, strict=True))
+    monkeypatch.setattr(daily, "live_encoders", lambda *_: live)
+    monkeypatch.setattr(daily, "_champions_encoder", lambda *_: champion)
+    known = log("known", OLD)
+    build_sequences(known, tmp_path / "known-store")
+    _append(tmp_path, known, log("day", NEW))
+
+    def embed() -> dict[str, int]:
+        """The hashes of the encoders that have a snapshot of today, and how many it embedded."""
+        out = tmp_path / "out"
+        daily.embed_day_step(tmp_path / "appended", config_json(config), out, tmp_path / "piece")
+        daily.freshness_step(out, config_json(config), tmp_path / "freshness")
+        made = read_json(out / "snapshots.json")["snapshots"]
+        return {each["encoder_hash"]: each["embedded"] for each in made}
+
+    return SimpleNamespace(
+        champion=champion,
+        challenger=challenger,
+        folder=partial(snapshots_folder, config.workspace),
+        embed=embed,
+    )
+
+
+def _yesterday(folder: Path, dataset: Dataset, config: Config, *encoders: str) -> list[Path]:
+    """Encoders of a log, each with its snapshot of yesterday; the folders that hold them."""
+    store = build_sequences(dataset, folder / "old-store")
+    table = ItemTable.empty(store.meta.item_count)
+    stats = build_item_stats(dataset, store, table.created_s)
+    stats_of = write_stats(stats, [YESTERDAY_S], folder)
+    folders = [_encoder(store, folder / name, seed) for seed, name in enumerate(encoders)]
+    for each in folders:
+        list(encoder_snapshots(each, store, table, stats_of, [YESTERDAY_S], config))
+    return folders
+
+
+def _encoder(store: SequenceStore, folder: Path, seed: int) -> Path:
+    items = np.random.default_rng(seed).normal(size=(store.meta.item_count + 1, 4))
     origin = EncoderOrigin(
         items_hash=store.meta.items_hash,
         item_encoder_hash="",
@@ -127,3 +169,41 @@ def test_items_that_are_newer_than_the_encoder_are_counted(embed_today, capsys):
 def test_where_every_item_has_a_vector_none_is_told_to_be_missing(embed_today, capsys):
     embed_today(OLD)
     assert "not retrieved" not in capsys.readouterr().out
+
+
+def test_without_a_snapshot_of_before_a_challengers_users_are_all_embedded_and_told(
+    champion_and_challenger, capsys
+):
+    day = champion_and_challenger
+    shutil.rmtree(day.folder(day.challenger))
+    assert day.embed() == {day.challenger: 5, day.champion: 1}
+    wanted = f"= embeds everybody: user encoder {day.challenger} has no snapshot up to "
+    assert wanted in capsys.readouterr().out
+
+
+def test_a_damaged_snapshot_of_before_is_not_gone_on_from(champion_and_challenger, capsys):
+    day = champion_and_challenger
+    (damaged,) = day.folder(day.champion).glob("*/users.parquet")
+    damaged.write_bytes(b"not what it was")
+    assert day.embed() == {day.challenger: 1, day.champion: 5}
+    assert f"= embeds everybody: {damaged.parent}" in capsys.readouterr().out
+
+
+def test_a_challenger_that_cannot_be_embedded_is_left_behind_and_the_champion_goes_on(
+    champion_and_challenger, capsys
+):
+    day = champion_and_challenger
+    (described,) = day.folder(day.challenger).glob("*/snapshot.json")
+    write_json(described, {**read_json(described), "user_encoder_hash": "another"})
+    assert day.embed() == {day.champion: 1}
+    told = capsys.readouterr().out
+    assert f"= keeps its snapshots: challenger {day.challenger}: snapshot " in told
+    assert f"= serves nobody: encoder {day.challenger[:8]}: snapshot " in told
+
+
+def test_a_champion_that_cannot_be_embedded_is_an_error(champion_and_challenger):
+    day = champion_and_challenger
+    (described,) = day.folder(day.champion).glob("*/snapshot.json")
+    write_json(described, {**read_json(described), "user_encoder_hash": "another"})
+    with pytest.raises(ReleaseError, match="was made with user encoder another"):
+        day.embed()
