@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 
 from feature_repo.connection import FeastConnection
-from feature_repo.definitions import EncoderView, ReleaseService, sequence_view_name
+from feature_repo.definitions import JOIN_KEY, EncoderView, ReleaseService, sequence_view_name
 from feature_repo.offline import PointInTime, point_in_time_vectors, write_part
 from feature_repo.online import OnlineFeatures, describe, read_online
 from feature_repo.read_back import require_sequences, require_vectors
 from feature_repo.rows import Rows, sequence_rows, vector_rows
 from feature_repo.settings import StoreSettings
-from feature_repo.writers import forget_newer, write_online
+from feature_repo.writers import delete_others, forget_newer, write_online
 from homefeed.artifacts import read_json
 from homefeed.clock import Clock, WallClock
 from homefeed.release.opened import require_bound
@@ -166,6 +166,8 @@ class FeatureStore:
             new_part = offline and write_part(folder, rows.frame, rows.as_of_s, created_s)
             written = compared = 0
             if read_back is not None:
+                users = rows.frame[JOIN_KEY]
+                delete_others(self.connection, view, users, rows.as_of_s)
                 batches = rows.batches(settings.batch_rows)
                 written = write_online(self.connection, view, batches, rows.as_of_s, created_s)
                 compared = read_back(self.connection, view, rows, settings.read_back)

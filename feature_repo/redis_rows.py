@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from feast import FeatureView
 
 _AT_ONCE = 5_000
+_DELETE_AT = """
+if redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[1] then
+  redis.call('HDEL', KEYS[1], unpack(ARGV, 2))  -- a hash without fields is gone
+end
+"""  # compared and deleted at once: Redis runs nothing else meanwhile
 
 
 def keys_at(connection: FeastConnection, view: "FeatureView", as_of_s: int) -> set[bytes]:
     """Feast's key bytes of all users whose row of ``view`` stands at ``as_of_s``."""
     from feast.infra.key_encoding_utils import serialize_entity_key_prefix
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     client, project = _client(connection)
-    wanted = Timestamp(seconds=as_of_s).SerializeToString()
+    wanted = _stamp(as_of_s)
     pattern = serialize_entity_key_prefix([JOIN_KEY]) + b"*" + project
     found: set[bytes] = set()
     for keys in _some_at_once(client.scan_iter(pattern, count=_AT_ONCE)):
@@ -38,8 +42,13 @@ def keys_at(connection: FeastConnection, view: "FeatureView", as_of_s: int) -> s
     return found
 
 
-def delete(connection: FeastConnection, view: "FeatureView", keys: Iterable[bytes]) -> None:
-    """Delete the rows of ``view`` of the users with these key bytes; other views keep theirs."""
+def delete(
+    connection: FeastConnection, view: "FeatureView", keys: Iterable[bytes], as_of_s: int
+) -> None:
+    """Delete the rows of ``view`` of the users with these key bytes; other views keep theirs.
+
+    A row that no longer stands at ``as_of_s`` stays: a publish from elsewhere wrote it since.
+    """
     from feast.infra.online_stores.helpers import _mmh3
 
     client, project = _client(connection)
@@ -47,8 +56,14 @@ def delete(connection: FeastConnection, view: "FeatureView", keys: Iterable[byte
     for some in _some_at_once(keys):
         with client.pipeline(transaction=False) as pipe:
             for key in some:
-                pipe.hdel(key + project, *fields)  # a hash without fields is gone
+                pipe.eval(_DELETE_AT, 1, key + project, _stamp(as_of_s), *fields)
             pipe.execute()
+
+
+def _stamp(time_s: int) -> bytes:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    return Timestamp(seconds=time_s).SerializeToString()
 
 
 def _some_at_once(keys: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -1,7 +1,9 @@
 """Bulk writes into the online store; an older row never replaces a newer one.
 
-A day that is published again replaces the day: the rows of users who are no longer in it go, after
-the others were written. What they had before that day was overwritten by it and does not come back.
+A day that is published again replaces the day: the rows of users who are no longer in it go, before
+the others are written. A publish that is broken off in between leaves rows that the next publish of
+any day writes over; rows of users whom no later day holds would stay. What they had before that day
+was overwritten by it and does not come back.
 
 SQLite: straight into Feast's own table, in one transaction per batch. Feast's writer has no
 event-time check (the older row would win) and is three times slower; here the check and the
@@ -11,8 +13,8 @@ every publish is read back through Feast. Redis: Feast's own writer, after compa
 
 import sqlite3
 import struct
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -49,11 +51,38 @@ def write_online(
 ) -> int:
     """Write batches; returns how many users were written (the others hold newer rows).
 
-    The batches are all of the view's rows at ``as_of_s``: others that stand there are deleted.
     Raises BusyError, StorageError, FeatureStoreError.
     """
     write = _to_sqlite if connection.settings.online_store == "sqlite" else _to_redis
     return write(connection, view, batches, as_of_s, created_s)
+
+
+def delete_others(
+    connection: FeastConnection, view: "FeatureView", users: Iterable[str], as_of_s: int
+) -> None:
+    """Delete the view's rows at ``as_of_s`` but those of ``users``: nobody's, if the day is new.
+
+    Raises BusyError, StorageError, FeatureStoreError.
+    """
+    if connection.settings.online_store != "sqlite":
+        with _redis_told(view):
+            keys = redis_rows.keys_at(connection, view, as_of_s)
+            others = _others(keys, users)
+            redis_rows.delete(connection, view, others, as_of_s)
+        return
+    path = connection.root / ONLINE_FILE
+    table = f"{connection.store().config.project}_{view.name}"
+    at = _feast_timestamp(as_of_s)
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database, database:
+            gone = ((key, at) for key in _others(_keys_at(database, table, at), users))
+            database.executemany(_DELETE.format(table=table), gone)
+    except sqlite3.Error as error:
+        raise _translated(error, str(path)) from error
+
+
+def _others(keys: set[bytes], users: Iterable[str]) -> set[bytes]:
+    return keys.difference(map(entity_key_bytes, users)) if keys else keys
 
 
 def _to_sqlite(
@@ -73,7 +102,6 @@ def _to_sqlite(
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
             database.execute("PRAGMA synchronous=NORMAL")
             database.execute("PRAGMA cache_size=-65536")  # 64 MiB: the default spills a batch
-            left_over = _keys_at(database, table, times[0])  # nobody, if the day is new
             for batch in batches:
                 keys = [entity_key_bytes(user) for user in batch.users]
                 _require_feast_key(batch.users[0], keys[0])
@@ -83,10 +111,6 @@ def _to_sqlite(
                         rows = zip(keys, repeat(name), values, *map(repeat, times), strict=False)
                         changed = database.executemany(statement, rows).rowcount
                 written += changed  # the same for every feature: they are written together
-                left_over.difference_update(keys)
-            with database:
-                gone = ((key, times[0]) for key in left_over)
-                database.executemany(_DELETE.format(table=table), gone)
     except sqlite3.Error as error:
         raise _translated(error, str(path)) from error
     return written
@@ -152,8 +176,7 @@ def _to_redis(
     as_of = datetime.fromtimestamp(as_of_s, UTC)
     created = datetime.fromtimestamp(created_s, UTC)
     written = 0
-    try:
-        left_over = redis_rows.keys_at(connection, view, as_of_s)
+    with _redis_told(view):
         for batch in batches:
             rows = [
                 (
@@ -166,15 +189,19 @@ def _to_redis(
             ]
             store._get_provider().online_write_batch(store.config, view, rows, None)
             written += len(rows)
-            left_over.difference_update(map(entity_key_bytes, batch.users))
-        redis_rows.delete(connection, view, left_over)
+    return written
+
+
+@contextmanager
+def _redis_told(view: "FeatureView") -> Iterator[None]:
+    try:
+        yield
     except FeatureStoreError:
         raise
     except Exception as error:  # redis and Feast have no error in common
         raise FeatureStoreError(
             f"cannot write {view.name} to Redis: {type(error).__name__}: {error}"
         ) from error
-    return written
 
 
 def _not_newer(

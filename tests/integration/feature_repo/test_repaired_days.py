@@ -2,6 +2,9 @@
 
 import pytest
 
+from feature_repo import client, redis_rows
+from feature_repo.writers import entity_key_bytes, write_online
+
 pytestmark = pytest.mark.integration
 
 DAY_S = 86_400
@@ -35,3 +38,41 @@ def test_a_repaired_day_takes_back_the_users_of_the_bad_run(
     assert store.read_online("release_new", "i:70", now_s).vector.tobytes() == bad[70].tobytes()
     known = [store.read_online("release_old", f"s:ü{user}", now_s).sequence for user in range(3)]
     assert [each is not None for each in known] == [True, True, False]
+
+
+def test_a_repair_that_is_broken_off_leaves_nothing_that_the_next_day_does_not_mend(
+    store, write_vectors, random_vectors, monkeypatch
+):
+    bad, good = random_vectors(1, users=120), random_vectors(2, users=100)
+    store.publish_user_vectors(OLD, write_vectors(bad), TODAY_S)
+
+    def first_batch_only(connection, view, batches, *times):
+        write_online(connection, view, [next(iter(batches))], *times)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "write_online", first_batch_only)
+        with pytest.raises(KeyboardInterrupt):
+            store.publish_user_vectors(OLD, write_vectors(good), TODAY_S)
+    store.publish_user_vectors(OLD, write_vectors(good), TODAY_S + DAY_S)
+    now_s = TODAY_S + DAY_S + 1
+    first, last, phantom = store.read_online_many("release_old", ["i:0", "i:99", "i:100"], now_s)
+    assert first.vector.tobytes() == good[0].tobytes()
+    assert last.vector.tobytes() == good[99].tobytes()
+    assert (phantom.vector, phantom.vector_as_of_s) == (None, None)
+
+
+@pytest.mark.parametrize("settings", ["redis"], indirect=True)
+def test_a_row_that_was_written_anew_since_it_was_found_is_not_deleted(
+    store, write_vectors, random_vectors
+):
+    vectors = random_vectors(1)
+    store.publish_user_vectors(OLD, write_vectors(vectors), TODAY_S)
+    view = store.connection.encoder_view(OLD)
+    found = redis_rows.keys_at(store.connection, view, TODAY_S)
+    store.publish_user_vectors(OLD, write_vectors(vectors[:1]), TODAY_S + DAY_S)
+    assert entity_key_bytes("i:0") in found
+    redis_rows.delete(store.connection, view, found, TODAY_S)
+    kept, gone = store.read_online_many("release_old", ["i:0", "i:1"], TODAY_S + DAY_S + 1)
+    assert kept.vector.tobytes() == vectors[0].tobytes()
+    assert gone.vector_as_of_s is None
