@@ -28,7 +28,8 @@ class RunState:
 
     status: str  # running or stopped
     definition_hash: str
-    started_s: float
+    started_s: float  # by the clock of whoever started it: a world's is not the machine's
+    order: int = 0  # counts the workspace's tests as they were started, whatever clocks say; 0: old
     champion: int | None = None  # the release that was live at the start: what is decided against
     stopped_s: float | None = None
     reason: str = ""  # why it was stopped
@@ -38,7 +39,7 @@ class RunState:
 class RunningTests:
     """The tests that run, and what is wrong with those that should run but cannot be read."""
 
-    definitions: tuple[Definition, ...] = ()  # as they were started; of one moment, by name
+    definitions: tuple[Definition, ...] = ()  # as they were started
     problems: tuple[str, ...] = ()
 
 
@@ -86,10 +87,20 @@ def _start(workspace: Path, definition: Definition, at_s: float, champion: int |
             )
     write_definition(definition_path(workspace, definition.name), definition)
     state = RunState(
-        status=RUNNING, definition_hash=definition.hash, started_s=at_s, champion=champion
+        status=RUNNING,
+        definition_hash=definition.hash,
+        started_s=at_s,
+        order=_next_order(workspace),
+        champion=champion,
     )
     _write(workspace, definition.name, state)  # last: with it the test runs
     return state
+
+
+def _next_order(workspace: Path) -> int:
+    """One more than any test that runs has: two that run are never of one moment."""
+    running = [_read_state(path) for path in _state_paths(workspace).values()]
+    return 1 + max((state.order for state in running if state.status == RUNNING), default=0)
 
 
 def stop_test(workspace: Path, name: str, *, at_s: float, reason: str) -> RunState:
@@ -121,16 +132,16 @@ def running_definitions(workspace: Path) -> RunningTests:
 
     The first that takes a user decides, so an older test comes first: it keeps its users.
     """
-    started: list[tuple[float, Definition]] = []
+    started: list[tuple[RunState, Definition]] = []
     problems = []
     for name, path in _state_paths(workspace).items():
         try:
             state = _read_state(path)
             if state.status == RUNNING:
-                started.append((state.started_s, _unchanged(workspace, name, state)))
+                started.append((state, _unchanged(workspace, name, state)))
         except (HomefeedError, OSError) as error:
             problems.append(f"test {name!r} cannot be read: {error}")
-    started.sort(key=lambda each: (each[0], each[1].name))
+    started.sort(key=lambda each: (each[0].order, each[0].started_s, each[1].name))
     return RunningTests(
         definitions=tuple(definition for _, definition in started), problems=tuple(problems)
     )
@@ -160,6 +171,8 @@ def _read_state(path: Path) -> RunState:
         state = RunState(**json.loads(path.read_text()))
         if not isinstance(state.started_s, int | float):
             raise TypeError(f"started_s is {state.started_s!r}")
+        if not isinstance(state.order, int):
+            raise TypeError(f"order is {state.order!r}")
         return state
     except (TypeError, ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or no text
         raise ArtifactError(

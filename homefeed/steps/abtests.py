@@ -32,6 +32,7 @@ from homefeed.abtest.verdict import (
     verdict_json,
 )
 from homefeed.artifacts import read_json, write_json
+from homefeed.config import Config
 from homefeed.data.contract import Dataset
 from homefeed.data.training_set import TrainingSet
 from homefeed.errors import PromotionRefused
@@ -89,7 +90,7 @@ def start_step(
     where, recipe = read_config(config), read_section("abtest", abtest)
     dataset, arms = Dataset.open(checked), read_json(releases)["arms"]
     known = names_of_tests(where.workspace)
-    name = f"{RUN_TESTS}{len(known) + 1}"  # exposures are counted by name
+    name = _new_name(known)
     definition = define(dataset, arms, recipe, name)
     champion = ReleaseRegistry(where.workspace, tracking_uri=where.tracking_uri).champion()
     begun = {"live": dataset.spec.live, "test": name, "arms": arms, "champion": champion}
@@ -101,10 +102,22 @@ def start_step(
     for other in (test for test in known if test.startswith(RUN_TESTS)):
         if state_of(where.workspace, other).status == RUNNING:
             reason = f"the run that started it broke off; {name} takes its place"
-            stop_test(where.workspace, other, at_s=now_s, reason=reason)
+            stop_test(where.workspace, other, at_s=_end_s(where, other, now_s), reason=reason)
     start_and_wait(where.workspace, definition, serving_url, at_s=now_s, champion=champion)
     write_json(out, {**begun, "url": serving_url})
     print(f"= {name} runs: {', '.join(f'{a} = {d.release}' for a, d in definition.arms.items())}")
+
+
+def _new_name(known: list[str]) -> str:
+    """A name that no test has: exposures are counted by name, and a test may have been removed."""
+    numbers = [each.removeprefix(RUN_TESTS) for each in known if each.startswith(RUN_TESTS)]
+    return f"{RUN_TESTS}{1 + max((int(n) for n in numbers if n.isdecimal()), default=0)}"
+
+
+def _end_s(where: Config, test: str, now_s: float) -> float:
+    """When a run's test ends: a simulated clock stands at the log's end, the test came after it."""
+    log = where.workspace / EVENT_LOG_FILE
+    return max(now_s, last_logged_s(log, test) + 1) if log.exists() else now_s
 
 
 def analyse_step(
@@ -164,8 +177,8 @@ def carry_out_step(
     where, verdict = read_config(config), read_json(verdict_path)
     registry = acting_registry(where, checked, run)
     now_s = registry.clock.now_s()
-    if verdict["live"]:  # a simulated clock stands at the log's end, the test came after it
-        now_s = max(now_s, last_logged_s(where.workspace / EVENT_LOG_FILE, verdict["test"]) + 1)
+    if verdict["live"]:
+        now_s = _end_s(where, verdict["test"], now_s)
     said = carry_out(registry, where.workspace, verdict, read_json(gate), now_s)
     promotion_piece(registry.champion(), said).save(piece)
     print(f"= {said}")

@@ -1,3 +1,4 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -60,11 +61,23 @@ def test_one_test_runs_in_a_layer(tmp_path):
     assert [each.name for each in running_definitions(tmp_path).definitions] == ["t", "u"]
 
 
-def test_an_older_test_comes_before_a_newer_one_whatever_their_names(tmp_path):
-    for name, at_s in (("m", 5.0), ("a", 7.0), ("z", 6.0), ("c", 6.0)):
+def test_an_older_test_comes_before_a_newer_one_whatever_their_names_and_clocks_say(tmp_path):
+    for name, at_s in (("m", 5.0), ("z", 2_000_000_000.0), ("a", 6.0), ("c", 6.0)):
         start_test(tmp_path, definition(name, layer=name, traffic=0.5), at_s=at_s)
     names = [each.name for each in running_definitions(tmp_path).definitions]
-    assert names == ["m", "c", "z", "a"]
+    assert names == ["m", "z", "a", "c"]
+
+
+def test_tests_whose_order_was_not_counted_yet_stay_before_later_ones_by_their_time(tmp_path):
+    for name, at_s in (("m", 7.0), ("a", 6.0)):
+        start_test(tmp_path, definition(name, layer=name, traffic=0.5), at_s=at_s)
+        path = tmp_path / "abtests" / f"{name}.state.json"
+        state = json.loads(path.read_text())
+        del state["order"]
+        path.write_text(json.dumps(state))
+    start_test(tmp_path, definition("z", traffic=0.5), at_s=5.0)
+    names = [each.name for each in running_definitions(tmp_path).definitions]
+    assert names == ["a", "m", "z"]
 
 
 def test_a_test_beside_an_older_one_with_all_traffic_is_left_nobody(tmp_path):
@@ -121,14 +134,15 @@ def test_a_state_that_is_no_text_is_named(tmp_path):
     assert "t.state.json is not a test's state" in running_definitions(tmp_path).problems[0]
 
 
-def test_a_start_that_is_no_time_stops_no_other_test(tmp_path):
+@pytest.mark.parametrize(("field", "was"), [("started_s", "5.0"), ("order", "1")])
+def test_a_start_that_is_no_time_or_number_stops_no_other_test(tmp_path, field, was):
     for name in ("t", "u"):
         start_test(tmp_path, definition(name, layer=name), at_s=5.0)
     path = tmp_path / "abtests" / "t.state.json"
-    path.write_text(path.read_text().replace("5.0", "null"))
+    path.write_text(path.read_text().replace(f'"{field}": {was}', f'"{field}": null'))
     running = running_definitions(tmp_path)
     assert [each.name for each in running.definitions] == ["u"]
-    assert "started_s is None" in running.problems[0]
+    assert f"{field} is None" in running.problems[0]
 
 
 def test_no_test_is_started_beside_a_broken_one_whose_layer_nobody_knows(tmp_path):

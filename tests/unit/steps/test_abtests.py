@@ -1,15 +1,24 @@
 """What a verdict asks for is done once; roll back moves a champion that lost, and no other."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from homefeed.abtest.definition import parse_definition
-from homefeed.abtest.running import start_test
+from homefeed.abtest.definition import Definition, parse_definition
+from homefeed.abtest.running import STOPPED, all_states, start_test, stop_test
+from homefeed.artifacts import read_json, write_json
+from homefeed.config import Config, StorageConfig
+from homefeed.data.contract import DatasetSpec, write_dataset
+from homefeed.recipes import config_json
 from homefeed.release.entries import Action, LedgerEntry
-from homefeed.steps.abtests import carry_out
+from homefeed.steps import abtests
+from homefeed.steps.abtests import carry_out, start_step
+from serving.event_log import EventLog
+from serving.logged import Exposure
 
 
 @dataclass
@@ -122,3 +131,55 @@ def test_an_arm_that_was_never_compared_with_the_champion_does_not_replace_it(
     said = carry_out(registry, tmp_path, verdict, decisions, 0.0)
     assert registry.asked == (["promote 3"] if gated else ["hold 5"])
     assert ("its control is release 2, not the champion 5" in said) is not gated
+
+
+END_S = 1_000_000  # of the world's log: where its clock stands
+VALUES = {"arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": {"name": "requests"}}
+
+
+@pytest.fixture
+def start_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Start the test of a run on a world whose log ends at ``END_S``; its name. No server waits."""
+
+    def start_unwatched(workspace: Path, definition: Definition, url: str, **began: Any) -> None:
+        start_test(workspace, definition, **began)
+
+    monkeypatch.setattr(abtests, "start_and_wait", start_unwatched)
+    rows = {"user_id": [1], "item_id": [7], "action_type": ["like"], "timestamp": [1]}
+    spec = DatasetSpec(name="world", files={}, positive=("like",), live=True, span=(0, END_S))
+    write_dataset(tmp_path / "checked", spec, {"actions": pl.DataFrame(rows)})
+    arms = [{"arm": "control", "release": 1}, {"arm": "new", "release": 2}]
+    write_json(tmp_path / "releases.json", {"arms": arms})
+    config = config_json(Config(storage=StorageConfig(root=str(tmp_path / "workspace"))))
+
+    def start() -> str:
+        out, checked = tmp_path / "started.json", tmp_path / "checked"
+        start_step(checked, tmp_path / "releases.json", "tiny", config, out)
+        return read_json(out)["test"]
+
+    return start
+
+
+def test_a_test_that_a_broken_off_run_left_ends_after_what_it_showed(
+    start_run: Callable[[], str], tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    left = start_run()
+    shown = {"request_id": "r", "endpoint": "feed", "user_id": "i:1", "test": left, "arm": "new"}
+    EventLog(workspace / "events.db").append(
+        exposures=[Exposure(**shown, time_ms=1000 * END_S + 60_000)]
+    )
+    assert start_run() == "lifecycle-2"
+    state = all_states(workspace)[left]
+    assert (state.status, state.stopped_s) == (STOPPED, END_S + 61)
+
+
+def test_a_runs_test_gets_a_new_name_where_an_earlier_one_was_removed(
+    start_run: Callable[[], str], tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    start_test(workspace, parse_definition({**VALUES, "name": "mine", "layer": "x"}), at_s=0.0)
+    names = [start_run(), start_run()]
+    stop_test(workspace, names[1], at_s=END_S, reason="seen enough")
+    (workspace / "abtests" / f"{names[0]}.state.json").unlink()
+    assert [*names, start_run()] == ["lifecycle-1", "lifecycle-2", "lifecycle-3"]
