@@ -1,6 +1,7 @@
 import pytest
 
 from serving.admission import Admission
+from serving.dependency import DependencyError
 from serving.requests import RequestError
 
 
@@ -83,4 +84,32 @@ def test_a_scorer_that_was_slow_is_found_fast_again(clock):
     for _ in range(40):
         score(place, clock, 100, 0.01)  # each finds nobody waiting
     with place.admitted(100), place.admitted(100):
+        pass
+
+
+def lose(place: Admission, clock: Clock) -> None:
+    with pytest.raises(DependencyError), place.admitted(100):
+        clock.now_s += 1.0
+        raise DependencyError("no answer within 1000 ms")
+
+
+def test_while_the_scorer_is_gone_one_request_at_a_time_asks_and_no_other_waits(clock):
+    place = Admission(budget_ms=100, now_s=clock)
+    score(place, clock, 100, 0.04)
+    lose(place, clock)
+    with place.admitted(100):
+        with pytest.raises(DependencyError, match="no answer within 1000 ms; another request"):
+            place.admitted(100).__enter__()
+        assert place.waiting == 100
+    with place.admitted(100), place.admitted(100):  # the one that asked was answered
+        pass
+
+
+def test_a_scorer_that_is_back_is_as_fast_as_it_was(clock):
+    place = Admission(budget_ms=100, now_s=clock)
+    score(place, clock, 100, 0.04)
+    for _ in range(9):
+        lose(place, clock)
+    score(place, clock, 100, 0.04)
+    with place.admitted(100), place.admitted(100):  # still 0.4 ms a candidate
         pass
