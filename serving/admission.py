@@ -4,8 +4,8 @@ The scorer works one request after the other, and its work grows with the candid
 that a new request will take is foretold from the candidates that are waiting and what a
 candidate has cost lately, waiting included.
 
-A scorer that is gone is no overload: nobody is asked to come again, the answers degrade. One request
-at a time finds out whether it is back; the others do not wait for it.
+A scorer that is gone is no overload: nobody is asked to come again, the answers degrade. One
+request at a time finds out whether it is back; the others do not wait for it.
 """
 
 from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from homefeed.errors import HomefeedError
+from homefeed.errors import ArtifactError, HomefeedError
 from serving.served import RunningTest
 
 logger = logging.getLogger("homefeed.serving")
@@ -109,10 +109,20 @@ class Catalog(Generic[T]):
         with self._refreshing:
             try:
                 wanted = self._source.wanted()
+                self._require_champion(wanted)
             except HomefeedError as error:
                 self._swap(replace(self.current, problems=(str(error),)))
                 return
             self._swap(self._loaded(wanted))
+
+    def _require_champion(self, wanted: Wanted) -> None:
+        """ArtifactError where there is no champion any more: a ledger is lost, it never forgets."""
+        served = self.current.wanted.champion
+        if wanted.champion is None and served is not None:
+            raise ArtifactError(
+                f"the ledger names no champion any more, it was release {served}, which goes on "
+                "serving; put the workspace back where it was, or stop this server"
+            )
 
     def _loaded(self, wanted: Wanted) -> Loaded[T]:
         found: dict[int, str] = {}

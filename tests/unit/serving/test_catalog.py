@@ -121,6 +121,20 @@ def test_an_unreadable_ledger_changes_nothing_and_is_told(catalog, ledger):
     assert catalog.current.problems == ("the ledger is locked",)
 
 
+def test_a_ledger_that_is_gone_changes_nothing_and_is_told(catalog, ledger):
+    ledger.now = Wanted(champion=1, tests=(running(control=1, treatment=2),))
+    catalog.refresh()
+    ledger.now = Wanted()
+    catalog.refresh()
+    assert set(catalog.current.releases) == {1, 2}
+    assert [test.name for test in catalog.current.wanted.tests] == ["t"]
+    (problem,) = catalog.current.problems
+    assert problem.startswith("the ledger names no champion any more, it was release 1")
+    ledger.now = Wanted(champion=2)
+    catalog.refresh()
+    assert (catalog.current.wanted.champion, catalog.current.problems) == (2, ())
+
+
 def test_readers_see_a_whole_value_while_it_is_swapped(catalog, ledger):
     """A request that reads the value once finds the champion in it, whatever is promoted."""
     catalog.refresh()
