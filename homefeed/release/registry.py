@@ -236,7 +236,8 @@ class ReleaseRegistry:
         try:
             self.project()
         except BaseException as error:  # of MLflow, its database, the network, the disk, a person
-            said = " ".join(str(error).split()) or type(error).__name__
+            told = str(error).partition("\n[SQL:")[0]  # MLflow adds its whole statement
+            said = " ".join(told.split()) or type(error).__name__
             print(
                 f"warning: the ledger has moved (entry {entry.seq}: {entry.action} "
                 f"{entry.to_version}), do not repeat it; MLflow's aliases follow at the next "

@@ -205,7 +205,8 @@ def test_a_verb_whose_aliases_mlflow_refuses_is_done_says_so_and_the_next_one_pr
     three.promote(2, "second")
 
     def refuse(state):
-        raise MlflowException("(sqlite3.OperationalError)\n  database is locked")
+        said = "(sqlite3.OperationalError)\n  database is locked\n[SQL: SELECT name FROM models]"
+        raise MlflowException(said)
 
     monkeypatch.setattr(three.model, "project", refuse)
     version = () if verb == "rollback" else (3,)
@@ -215,7 +216,7 @@ def test_a_verb_whose_aliases_mlflow_refuses_is_done_says_so_and_the_next_one_pr
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
     assert f"the ledger has moved (entry {entry.seq}: {entry.action}" in warning
-    assert "(sqlite3.OperationalError) database is locked" in warning
+    assert warning.endswith(": (sqlite3.OperationalError) database is locked\n")
     assert three.model.aliases() == {"champion": 2, "previous": 1}
     three.set_challenger(3, "the next verb")
     state = three.state()
