@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from homefeed.abtest.definition import Definition, parse_definition
-from homefeed.abtest.running import STOPPED, all_states, start_test, stop_test
+from homefeed.abtest.running import STOPPED, start_test, state_of, stop_test
 from homefeed.artifacts import read_json, write_json
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import DatasetSpec, write_dataset
@@ -170,7 +170,7 @@ def test_a_test_that_a_broken_off_run_left_ends_after_what_it_showed(
         exposures=[Exposure(**shown, time_ms=1000 * END_S + 60_000)]
     )
     assert start_run() == "lifecycle-2"
-    state = all_states(workspace)[left]
+    state = state_of(workspace, left)
     assert (state.status, state.stopped_s) == (STOPPED, END_S + 61)
 
 
