@@ -24,6 +24,8 @@ _TO_MS: Mapping[str, tuple[int, int]] = {"s": (1000, 1), "ms": (1, 1), "us": (1,
 _LARGEST_S = 2**53  # no such time exists, and beyond it times 1,000 would wrap around
 _LOCAL_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 _FORM_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%#z"
+_NAMED_UTC = r" ?(?:\+00:?00 ?)?(?:UTC|GMT)$"  # as BigQuery, Ruby and Go write it
+_WITHOUT_SECONDS = r"(T\d\d:\d\d)([Zz+-])"  # a further form to try would cost ten times the mend
 
 
 def is_text(dtype: pl.DataType) -> bool:
@@ -107,7 +109,8 @@ def _from_datetime(column: pl.Expr, dtype: pl.DataType, zone: str) -> pl.Expr:
         return column.dt.epoch("ms")
     if not is_text(dtype):
         return _localised(column.cast(pl.Datetime("ms")), zone)
-    text = column.str.replace(" ", "T", literal=True)
+    text = column.str.replace(_NAMED_UTC, "Z").str.replace(" ", "T", literal=True)
+    text = text.str.replace(_WITHOUT_SECONDS, "${1}:00${2}")
     with_offset = text.str.to_datetime(
         _FORM_WITH_OFFSET, strict=False, time_unit="ms", time_zone="UTC"
     )

@@ -88,12 +88,40 @@ def test_csv_is_read_like_parquet(open_set, actions):
         ("datetime", "2023-11-14 22:13:20"),
         ("datetime", "2023-11-15T00:13:20+02:00"),
         ("datetime", "2023-11-14T22:13:20.000Z"),
+        ("datetime", "2023-11-14 22:13:20 UTC"),
+        ("datetime", "2023-11-14 22:13:20.000 GMT"),
+        ("datetime", "2023-11-14 22:13:20 +0000 UTC"),
+        ("datetime", "2023-11-14 22:13:20+00"),
     ],
 )
 def test_every_unit_becomes_milliseconds_utc(open_set, actions, unit, raw):
     rows = actions.with_columns(pl.lit(raw).alias("timestamp"))
     dataset = open_set(tables={"actions": rows}, timestamp_unit=unit)
     assert dataset.scan("actions").collect()["timestamp"].unique().to_list() == [START_S * 1000]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "2023-11-14T22:13",
+        "2023-11-14T22:13Z",
+        "2023-11-14 22:13 UTC",
+        "2023-11-15T00:13+02:00",
+        "2023-11-14 16:43-0530",
+    ],
+)
+def test_a_time_may_leave_its_seconds_out(open_set, actions, raw):
+    rows = actions.with_columns(pl.lit(raw).alias("timestamp"))
+    dataset = open_set(tables={"actions": rows}, timestamp_unit="datetime")
+    minute_s = START_S - START_S % 60
+    assert dataset.scan("actions").collect()["timestamp"].unique().to_list() == [minute_s * 1000]
+
+
+@pytest.mark.parametrize("raw", ["UTC", "2023-11-14T22:13 CET", "2023-11-14T22Z", "22:13Z"])
+def test_a_time_in_no_known_form_is_not_guessed(open_set, actions, raw):
+    rows = actions.with_columns(pl.lit(raw).alias("timestamp"))
+    dataset = open_set(tables={"actions": rows}, timestamp_unit="datetime")
+    assert dataset.scan("actions").collect()["timestamp"].null_count() == rows.height
 
 
 def test_naive_datetimes_are_read_in_the_declared_zone(open_set, actions):
