@@ -24,8 +24,11 @@ def adapter_for(path: Path) -> ModuleType:
         if adapter.recognises(path):
             return adapter
     names = ", ".join(adapter.NAME for adapter in ADAPTERS)
+    first = plain_sequences.first_line(path) if path.is_file() else None
+    found = f"; its first line is {first[:60]!r}, not `user item`" if first else ""
     raise DatasetError(
-        f"{path} has no dataset.yaml and is none of the known sets ({names}); {HOW_TO_WRITE_ONE}"
+        f"{path} has no dataset.yaml and is none of the known sets ({names}){found}; "
+        f"{HOW_TO_WRITE_ONE}"
     )
 
 

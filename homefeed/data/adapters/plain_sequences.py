@@ -13,12 +13,16 @@ from homefeed.errors import DatasetError
 from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIME_KNOWN, TIMESTAMP, USER_ID
 
 NAME = "sequences"
-VERSION = 2  # the notes say that nothing learns from such times
+VERSION = 3  # a header is no action, quotes around a word are no part of an id
 INTERACT = "interact"
 DAY_S = 86_400
 LAST_S = 1_577_836_800  # 2020-01-01 UTC, the nominal time of every user's last action
 _LONGEST_S = LAST_S - DAY_S  # the first action of the longest history stays after 1970
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_QUOTED = r'^"(.*)"$'
+# `user_id`, and as RecBole writes it `user_id:token`
+_USER_NAME = r"(?i)^(uid|(user|visitor|customer|session)s?([_-]?id)?)(:token)?$"
+_ITEM_NAME = r"(?i)^(iid|(item|product|article|movie|book)s?([_-]?id)?)(:token)?$"
 NOTES = (
     "the file has an order but no times: time_known is false and every time feature is masked",
     "a timestamp is only a place in the order: every user's last action stands at 2020-01-01, the "
@@ -29,15 +33,19 @@ NOTES = (
 
 
 def recognises(path: Path) -> bool:
-    """Whether ``path`` is a file whose first line holds two words."""
-    if not path.is_file():
-        return False
+    """Whether ``path`` is a file whose first line that is not blank holds two words."""
+    return path.is_file() and len((first_line(path) or "").replace(",", " ").split()) == 2
+
+
+def first_line(path: Path) -> str | None:
+    """The file's first line that is not blank; None where there is none or it is no text."""
     with path.open("rb") as stream:
-        first = stream.readline(4096)
+        lines = iter(lambda: stream.readline(4096), b"")
+        first = next((line for line in lines if line.strip()), b"")
     try:
-        return len(first.decode("utf-8-sig").replace(",", " ").split()) == 2
+        return first.decode("utf-8-sig").strip() or None
     except UnicodeDecodeError:
-        return False
+        return None
 
 
 def sources(path: Path) -> list[Path]:
@@ -47,7 +55,8 @@ def sources(path: Path) -> list[Path]:
 
 def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
     """Read the specification and the canonical actions (times in nominal milliseconds)."""
-    pairs = _read_pairs(path)
+    pairs, notes = _without_header(path, _read_pairs(path))
+    pairs = _with_integers(pairs)
     place = pl.int_range(pl.len()).over(USER_ID)  # 0 is the user's first line
     length = pl.len().over(USER_ID)
     longest = pairs[USER_ID].value_counts()["count"].max()
@@ -62,7 +71,7 @@ def tables(path: Path) -> tuple[DatasetSpec, dict[str, pl.DataFrame]]:
         files={ACTIONS: "actions.parquet"},
         span=(LAST_S - longest * step_s, LAST_S + 1),
         positive=(INTERACT,),
-        notes=NOTES,
+        notes=(*NOTES, *notes),
     )
     return spec, {ACTIONS: actions}
 
@@ -81,7 +90,7 @@ def _read_pairs(path: Path) -> pl.DataFrame:
             .str.split(" ")
             .alias("words")
         )
-        .filter(pl.col("line").is_not_null())
+        .filter(pl.col("line").str.strip_chars() != "")
     )
     wrong = parts.filter(pl.col("words").list.len() != 2)
     if wrong.height:
@@ -89,8 +98,40 @@ def _read_pairs(path: Path) -> pl.DataFrame:
         raise DatasetError(
             f"{path}:{number} is {text[:60]!r}; every line must hold `user item`, two words"
         )
-    pairs = parts.select(
-        pl.col("words").list.get(0).alias(USER_ID), pl.col("words").list.get(1).alias(ITEM_ID)
+    words = pl.col("words").list
+    return parts.select(
+        words.get(0).str.replace(_QUOTED, "$1").alias(USER_ID),
+        words.get(1).str.replace(_QUOTED, "$1").alias(ITEM_ID),
     )
-    whole = [c for c in pairs.columns if pairs[c].str.contains(_INTEGER).all()]
-    return pairs.with_columns(pl.col(whole).cast(pl.Int64))
+
+
+def _without_header(path: Path, pairs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The pairs less a first line that names the columns, and the note that says so."""
+    first, rest = pairs.row(0), pairs[1:]
+    if not _is_header(first, rest):
+        return pairs, ()
+    if rest.is_empty():
+        raise DatasetError(f"{path} holds a header and no `user item` line; export it again")
+    return rest, (f"the first line, `{' '.join(first)}`, names the columns and is no action",)
+
+
+def _is_header(first: tuple[str, str], rest: pl.DataFrame) -> bool:
+    """Whether the first line can hardly be an action: the line of a log is never lost on a guess.
+
+    Both words are names of such columns and no ids that come again, or neither has a digit where
+    all that follows is whole numbers.
+    """
+    user, item = first
+    if re.match(_USER_NAME, user) and re.match(_ITEM_NAME, item):
+        return not ((rest[USER_ID] == user) | (rest[ITEM_ID] == item)).any()
+    has_digit = any(character.isdigit() for character in user + item)
+    return not has_digit and rest.height > 0 and len(_whole(rest)) == 2
+
+
+def _with_integers(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.with_columns(pl.col(_whole(pairs)).cast(pl.Int64))
+
+
+def _whole(pairs: pl.DataFrame) -> list[str]:
+    """The columns whose every id an integer gives back unchanged."""
+    return [column for column in pairs.columns if pairs[column].str.contains(_INTEGER).all()]
