@@ -3,7 +3,7 @@
 Names are taken as they stand: Polars itself would read `shop[1]` as a pattern that means `shop1`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -18,15 +18,14 @@ ENDINGS = (PARQUET, *CSV_ENDINGS)
 def file_parts(path: Path) -> list[Path]:
     """List the files behind one entry of ``files``: a file, a glob, or a folder of parts.
 
-    What Spark and others leave beside the parts (`_SUCCESS`, `.part-0.crc`) is passed over.
+    A folder is read with the folders in it, such as `date=2024-01-31`. What Spark and others
+    leave beside the parts (`_SUCCESS`, `.part-0.crc`) is passed over.
     """
-    parts = [path]
-    if path.is_dir():
-        parts = [p for p in _visible(path.iterdir()) if p.name.lower().endswith(ENDINGS)]
-        if not parts:
-            raise DatasetError(f"{path} holds no part with a name in {', '.join(ENDINGS)}")
-    elif "*" in path.name:
-        parts = _visible(path.parent.glob(path.name))
+    is_pattern = "*" in path.name and not path.is_dir()
+    found = _visible(path.parent.glob(path.name)) if is_pattern else [path]
+    parts = [part for each in found for part in (_below(each) if each.is_dir() else [each])]
+    if found and not parts:
+        raise DatasetError(f"{path} holds no part with a name in {', '.join(ENDINGS)}")
     if not parts or not parts[0].exists():
         raise DatasetError(f"{path} does not exist; correct `files` in dataset.yaml")
     if strange := [p for p in parts if not p.name.lower().endswith(ENDINGS)]:
@@ -41,8 +40,23 @@ def file_parts(path: Path) -> list[Path]:
     return parts
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All parts in the folder and the folders in it, in the order of their names."""
+    for path in _visible(folder.iterdir()):
+        if path.is_dir():
+            yield from _below(path)
+        elif path.name.lower().endswith(ENDINGS):
+            yield path
+
+
 def _visible(paths: Iterable[Path]) -> list[Path]:
     return sorted(p for p in paths if not p.name.startswith((".", "_")))
+
+
+def is_named_by_folders(path: Path, column: str) -> bool:
+    """Whether the parts lie in folders that hold the column's values: `surface=home`."""
+    folders = (part.parent.relative_to(path.parent).parts for part in file_parts(path))
+    return any(folder.startswith(f"{column}=") for names in folders for folder in names)
 
 
 def is_csv(path: Path) -> bool:

@@ -5,13 +5,19 @@ UTC; a value that cannot be read becomes null, so that the check can set its row
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from homefeed.data.conversion import DTYPES, convert, is_text, surely_readable, type_fault
-from homefeed.data.files import file_parts, is_csv, scan_file, unreadable
+from homefeed.data.files import (
+    file_parts,
+    is_csv,
+    is_named_by_folders,
+    scan_file,
+    unreadable,
+)
 from homefeed.data.specification import DatasetSpec, reject_unknown
 from homefeed.errors import DatasetError
 from homefeed.schema import (
@@ -164,11 +170,8 @@ def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame,
         name = renamed.get(column, column)
         if name in schema:
             found[column] = name
-        elif column in renamed or column not in OPTIONAL[table]:
-            raise DatasetError(
-                f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(schema)}; "
-                f"say under `columns: {{{table}: …}}` in dataset.yaml what it is called"
-            )
+        elif column in renamed or column not in OPTIONAL[table] or is_named_by_folders(path, name):
+            raise _no_column(path, table, column, name, list(schema))
     if is_csv(path):
         raw = raw.with_columns(_csv_ids(root, spec, kinds, found))
         schema = raw.collect_schema()
@@ -178,6 +181,27 @@ def open_table(root: Path, table: str, spec: DatasetSpec) -> tuple[pl.LazyFrame,
                 f"{path}: column `{name}` ({column}) has type {schema[name]}; it must hold {wanted}"
             )
     return raw, found
+
+
+def _no_column(
+    path: Path, table: str, column: str, name: str, names: Sequence[str]
+) -> DatasetError:
+    """Say why the column ``name`` is not among the ``names`` in the file, and what to do."""
+    if is_named_by_folders(path, name):
+        return DatasetError(
+            f"{path}: `{name}` ({column}) is only in the names of folders (`{name}=…`), which are "
+            "not read; write it into the parts as a column"
+        )
+    other = next((mark for mark in ";\t|" if mark in names[0]), None)
+    if len(names) == 1 and other and is_csv(path):
+        return DatasetError(
+            f"{path} parts its columns with {other!r}: {names[0]!r}; export it with commas and "
+            "name it .csv, or with tabs and name it .tsv"
+        )
+    return DatasetError(
+        f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(names)}; "
+        f"say under `columns: {{{table}: …}}` in dataset.yaml what it is called"
+    )
 
 
 def _csv_ids(

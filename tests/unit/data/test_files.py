@@ -14,14 +14,14 @@ from homefeed.errors import DatasetError
 def open_parts(write_set):
     """Write a table of actions in parts, given by file name; open the set."""
 
-    def run(**parts: pl.DataFrame) -> Dataset:
+    def run(files: str = "days", **parts: pl.DataFrame) -> Dataset:
         root = write_set("parts")
-        (root / "days").mkdir()
         for name, rows in parts.items():
             file = root / "days" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
             rows.write_csv(file) if name.lower().endswith("csv") else rows.write_parquet(file)
         values = yaml.safe_load((root / "dataset.yaml").read_text())
-        (root / "dataset.yaml").write_text(yaml.safe_dump({**values, "files": {"actions": "days"}}))
+        (root / "dataset.yaml").write_text(yaml.safe_dump({**values, "files": {"actions": files}}))
         return Dataset.open(root)
 
     return run
@@ -58,6 +58,40 @@ def test_what_other_programs_leave_beside_the_parts_is_passed_over(open_parts, a
     more = {"_metadata.parquet": actions, ".half.parquet": actions, "notes.txt": actions}
     dataset = open_parts(**{"a.parquet": actions}, **more)
     assert dataset.scan("actions").collect().height == actions.height
+
+
+@pytest.mark.parametrize("files", ["days", "days/*", "days/date=*"])
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_parts_may_lie_in_folders_by_day(open_parts, actions, files, ending):
+    parts = {f"date=2024-01-0{day}/part-0.{ending}": actions[day * 10 :][:10] for day in range(4)}
+    beside = {f"_tmp/part-0.{ending}": actions, "date=2024-01-00/.part-0.parquet": actions}
+    dataset = open_parts(files, **parts, **beside)
+    found = dataset.scan("actions").collect()
+    assert found.select(actions.columns[:3]).equals(actions.select(actions.columns[:3]))
+    before = dataset.fingerprint()
+    (dataset.root / "days" / "date=2024-01-03" / f"part-0.{ending}").unlink()
+    assert dataset.fingerprint() != before
+
+
+@pytest.mark.parametrize("column", ["surface", "action_type"])
+def test_a_column_that_only_folders_name_is_refused_and_not_left_out(open_parts, actions, column):
+    rows = actions.drop(column, strict=False)
+    with pytest.raises(DatasetError, match=rf"`{column}` .* only in the names of folders"):
+        open_parts(**{f"{column}=buy/part-0.parquet": rows})
+
+
+def test_a_folder_above_the_table_names_no_column(write_set):
+    assert Dataset.open(write_set("surface=home")).columns("actions")[-1] == "timestamp"
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_csv_that_parts_its_columns_otherwise_is_told_what_to_export(write_set, actions, mark):
+    root = write_set(files={"actions": "actions.csv"})
+    actions.write_csv(root / "actions.csv", separator=mark)
+    with pytest.raises(DatasetError) as refused:
+        Dataset.open(root)
+    told = f"actions.csv parts its columns with {mark!r}: 'user_id{mark}item_id"
+    assert told.replace("\t", "\\t") in str(refused.value)
 
 
 def test_endings_may_be_in_capitals(open_parts, actions):
