@@ -39,8 +39,9 @@ def coverage_of_lists(
     if not drawn:
         return Estimate(mean=mean, low=np.nan, high=np.nan, users=0)
     tail = (1 - level) / 2
-    spread = np.quantile(drawn, [tail, 1 - tail]) - np.mean(drawn)
-    low, high = np.clip(mean + spread, 0.0, 1.0)
+    below, above = np.quantile(drawn, [tail, 1 - tail]) - np.mean(drawn)
+    # Where nearly all draws agree, their mean lies beside both quantiles.
+    low, high = np.clip((mean + min(below, 0.0), mean + max(above, 0.0)), 0.0, 1.0)
     return Estimate(mean=mean, low=float(low), high=float(high), users=num_users)
 
 

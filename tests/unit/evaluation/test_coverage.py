@@ -51,6 +51,13 @@ def test_lists_that_are_all_alike_have_no_spread() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((4 / 20, 4 / 20, 4 / 20))
 
 
+def test_an_interval_holds_its_estimate_where_few_draws_differ() -> None:
+    top = np.zeros((100, 1), np.int32)
+    top[:5, 0] = np.arange(1, 6)  # a draw needs a second item only where it holds 11 of these
+    found = coverage_of_lists(top, np.arange(100), 100, 20)
+    assert found.low <= found.mean <= found.high
+
+
 def test_without_users_there_is_no_interval() -> None:
     found = coverage_of_lists(np.empty((0, 4), np.int32), np.empty(0, np.int64), 0, 20)
     assert (found.mean, found.users) == (0.0, 0)
