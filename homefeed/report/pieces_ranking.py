@@ -1,6 +1,7 @@
 """What the steps on rankers have to say: the training set, HIT@3, AUC and calibration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from homefeed.data.ranking_rows import EVALUATION, TRAIN
 from homefeed.data.specification import DatasetSpec
@@ -17,11 +18,11 @@ def training_set_piece(made: TrainingSet, spec: DatasetSpec) -> Piece:
     meta = made.meta
     rows = {split: len(made.rows_of(made.requests_of(split))) for split in (TRAIN, EVALUATION)}
     notes = [*spec.notes]
-    if not meta.has_impressions:
+    if meta.sampling is not None:
         notes.append(
             "This set has no impressions: the ranker is trained and judged on positives with "
-            f"sampled candidates ({meta.sampling}). Its figures tell rankers apart on that task; "
-            "they are no estimate of what a feed would get."
+            f"{_drawn(meta.sampling)}. Its figures tell rankers apart on that task; they are "
+            "no estimate of what a feed would get."
         )
     if meta.unmet_positives:
         notes.append(
@@ -44,6 +45,16 @@ def training_set_piece(made: TrainingSet, spec: DatasetSpec) -> Piece:
             )
         ],
         notes=notes,
+    )
+
+
+def _drawn(sampling: Mapping[str, Any]) -> str:
+    """How the candidates beside a positive were drawn, in words."""
+    most = sampling.get("max_requests")
+    bound = f"; of all requests {most:,}, evenly over time" if most else ""
+    return (
+        f"{sampling['candidates']} sampled candidates a request "
+        f"({100 * sampling['uniform_share']:.0f} % uniformly, the rest by popularity{bound})"
     )
 
 

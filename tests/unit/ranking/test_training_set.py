@@ -198,6 +198,8 @@ def test_without_impressions_positives_stand_among_sampled_candidates(tmp_path):
     assert (np.bincount(request) <= 11).all()
     pairs = set(zip(request.tolist(), item.tolist(), strict=True))
     assert len(pairs) == len(item)  # nothing is positive and candidate of one request at once
+    drawn = "10 sampled candidates a request (50 % uniformly, the rest by popularity)"
+    assert any(drawn in note for note in training_set_piece(training_set, SPEC).notes)
     column = stats.names.index("log_actions")
     for row in np.flatnonzero(training_set.labels[:, 0] == 0):
         day_start = training_set.time_s[request[row]] // DAY_S * DAY_S
