@@ -24,6 +24,7 @@ _TO_MS: Mapping[str, tuple[int, int]] = {"s": (1000, 1), "ms": (1, 1), "us": (1,
 _LARGEST_S = 2**53  # no such time exists, and beyond it times 1,000 would wrap around
 _LOCAL_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 _FORM_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%#z"
+_AS_TEXT = ", so write UUIDs and bytes as text"
 _NAMED_UTC = r" ?(?:\+00:?00 ?)?(?:UTC|GMT)$"  # as BigQuery, Ruby and Go write it
 _WITHOUT_SECONDS = r"(T\d\d:\d\d)([Zz+-])"  # a further form to try would cost ten times the mend
 
@@ -40,7 +41,7 @@ def type_fault(kind: str, dtype: pl.DataType, spec: DatasetSpec) -> str | None:
     if dtype == pl.Null or (text and kind != "time"):
         return None
     fits, wanted = {
-        "id": (dtype.is_integer(), "whole numbers or text"),
+        "id": (dtype.is_integer(), "whole numbers or text" + _AS_TEXT * (dtype == pl.Binary)),
         "name": (text or dtype.is_integer(), "text"),
         "float": (number, "numbers"),
         "int": (number, "whole numbers"),

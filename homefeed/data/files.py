@@ -40,11 +40,17 @@ def file_parts(path: Path) -> list[Path]:
     return parts
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """All parts in the folder and the folders in it, in the order of their names."""
+def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All parts in the folder and the folders in it, in the order of their names.
+
+    Raises DatasetError for a link to a folder that it lies in: its parts would be read again.
+    """
+    real = folder.resolve()
+    if real in above:
+        raise DatasetError(f"{folder} is a link to {real}, which holds it; remove the link")
     for path in _visible(folder.iterdir()):
         if path.is_dir():
-            yield from _below(path)
+            yield from _below(path, (*above, real))
         elif path.name.lower().endswith(ENDINGS):
             yield path
 
@@ -81,8 +87,15 @@ def scan_file(path: Path) -> pl.LazyFrame:
     """
     parts = file_parts(path)
     if len(parts) == 1 or _are_alike(parts):
-        return _scan(parts)
-    return pl.concat([_scan([part]) for part in parts], how="diagonal_relaxed")
+        return _with_whole_numbers(parts)
+    return pl.concat([_with_whole_numbers([part]) for part in parts], how="diagonal_relaxed")
+
+
+def _with_whole_numbers(parts: Sequence[Path]) -> pl.LazyFrame:
+    """Scan parts that are alike; databases write whole numbers as decimals of no places."""
+    schema = _schema(parts[0])
+    whole = [n for n, dtype in schema.items() if isinstance(dtype, pl.Decimal) and not dtype.scale]
+    return _scan(parts).with_columns(pl.col(whole).cast(pl.Int64, strict=False))
 
 
 def _are_alike(parts: Sequence[Path]) -> bool:

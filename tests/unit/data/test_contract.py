@@ -163,6 +163,10 @@ def test_a_missing_column_is_named_with_those_that_are_there(write_set, actions)
     [
         (pl.lit(1.5).alias("user_id"), "`user_id` (user_id) has type Float64; it must hold whole"),
         (pl.lit(True).alias("item_id"), "has type Boolean; it must hold whole numbers or text"),
+        (
+            pl.lit(b"\x01").alias("item_id"),
+            "type Binary; it must hold whole numbers or text, so write",
+        ),
         (pl.lit([1]).alias("action_type"), "it must hold text"),
         (pl.lit(datetime(2024, 1, 1)).alias("timestamp"), "for dates declare datetime"),
         (pl.lit([1]).alias("duration_s"), "it must hold numbers"),

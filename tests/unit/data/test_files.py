@@ -54,6 +54,19 @@ def test_parts_may_hold_whole_numbers_of_different_widths(open_parts, actions):
     assert dataset.scan("actions").collect()["item_id"].equals(actions["item_id"])
 
 
+def test_whole_numbers_that_a_database_wrote_as_decimals_are_whole_numbers(open_parts, actions):
+    decimals = actions[:10].with_columns(pl.col("item_id").cast(pl.Decimal(38, 0)))
+    dataset = open_parts(**{"a.parquet": decimals, "b.parquet": actions[10:]})
+    assert dataset.scan("actions").collect()["item_id"].equals(actions["item_id"])
+
+
+def test_a_link_to_a_folder_that_holds_it_is_refused_and_not_read_again(open_parts, actions):
+    root = open_parts(**{"a.parquet": actions}).root
+    (root / "days" / "all").symlink_to(root / "days")
+    with pytest.raises(DatasetError, match=r"days/all is a link to .*days, which holds it"):
+        Dataset.open(root)
+
+
 def test_what_other_programs_leave_beside_the_parts_is_passed_over(open_parts, actions):
     more = {"_metadata.parquet": actions, ".half.parquet": actions, "notes.txt": actions}
     dataset = open_parts(**{"a.parquet": actions}, **more)
