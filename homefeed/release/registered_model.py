@@ -40,9 +40,20 @@ class RegisteredModel:
         self._client: MlflowClient | None = None
 
     def register(self, manifest: ReleaseManifest) -> int:
-        """Make a version of this release, or return the one that is there."""
-        known = self._version_of(manifest.release_hash)
-        return known if known is not None else self._create(manifest)
+        """Make a version of this release, or return the one that is there.
+
+        Raises StorageError where MLflow does not answer: nothing is recorded then.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            known = self._version_of(manifest.release_hash)
+            return known if known is not None else self._create(manifest)
+        except MlflowException as error:
+            raise StorageError(
+                f"MLflow at {self.tracking_uri} did not register the release ({one_line(error)}); "
+                "run the same once more when it answers"
+            ) from error
 
     def project(self, state: LedgerState) -> None:
         """Set the aliases as the ledger says; aliases that it does not name are removed.
@@ -114,6 +125,12 @@ class RegisteredModel:
                     )
             self._client = client
         return self._client
+
+
+def one_line(error: BaseException) -> str:
+    """What MLflow says of an error, without the statement of SQL that it adds."""
+    said = str(error).partition("\n[SQL:")[0]
+    return " ".join(said.split()) or type(error).__name__
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from homefeed.release.gate import GateDecision
 from homefeed.release.ledger import Ledger
 from homefeed.release.manifest import ReleaseManifest
 from homefeed.release.opened import Release
-from homefeed.release.registered_model import RegisteredModel
+from homefeed.release.registered_model import RegisteredModel, one_line
 from homefeed.schema import LEDGER_FILE
 
 REGISTER_TIMEOUT_S = 60.0
@@ -60,7 +60,7 @@ class ReleaseRegistry:
         """Make ``manifest`` a version of the registered model; the same content is one version.
 
         Raises ArtifactError for a part that is missing or changed, ReleaseError for parts that
-        were not made with each other.
+        were not made with each other, StorageError where MLflow does not answer.
         """
         manifest.verify(self.workspace)
         known = self.ledger.version_of(manifest.release_hash)
@@ -236,12 +236,10 @@ class ReleaseRegistry:
         try:
             self.project()
         except BaseException as error:  # of MLflow, its database, the network, the disk, a person
-            told = str(error).partition("\n[SQL:")[0]  # MLflow adds its whole statement
-            said = " ".join(told.split()) or type(error).__name__
             print(
                 f"warning: the ledger has moved (entry {entry.seq}: {entry.action} "
                 f"{entry.to_version}), do not repeat it; MLflow's aliases follow at the next "
-                f"promotion, rollback or challenger: {said}",
+                f"promotion, rollback or challenger: {one_line(error)}",
                 file=sys.stderr,
             )
             if not isinstance(error, Exception):

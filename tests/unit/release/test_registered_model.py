@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mlflow.exceptions import MlflowException
 
+from homefeed.errors import StorageError
 from homefeed.release import ReleaseRegistry
 from homefeed.release.registered_model import SOON, RegisteredModel
 
@@ -58,3 +59,16 @@ def test_a_patience_that_the_environment_sets_stays(
         RegisteredModel(uri).project(registry.state())
     assert len(asked) == 1
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+
+
+def test_a_release_that_mlflow_does_not_take_is_refused_in_one_line_and_recorded_nowhere(
+    refusing, make_manifest, workspace, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    uri, _ = refusing
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    registry = ReleaseRegistry(workspace, tracking_uri=uri)
+    with pytest.raises(StorageError, match=f"MLflow at {uri} did not register") as refused:
+        registry.register(make_manifest())
+    assert "\n" not in str(refused.value)
+    assert registry.versions() == []
