@@ -120,6 +120,7 @@ def new_ranker() -> tuple[Ranker, ItemTables, np.ndarray]:
         item_count=ITEMS,
         vector_dim=64,
         user_vector_dim=64,
+        negative=("hide",),
     )
     ranker = Ranker(variant("full"), inputs)
     with torch.no_grad():

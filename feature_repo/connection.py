@@ -19,7 +19,6 @@ import yaml
 from filelock import FileLock, Timeout
 
 from feature_repo.definitions import (
-    ADDED_LATER,
     JOIN_KEY,
     SEQUENCE_VIEWS,
     EncoderView,
@@ -203,9 +202,8 @@ class FeastConnection:
     ) -> list[dict[str, Any] | None]:
         """Stored values (Feast ``Value`` protos by feature) of each user; None where there is none.
 
-        SQLite says so by absence, Redis by empty values: both come back as None. A feature that
-        was added later may be missing in a row. Raises FeatureStoreError where the store does not
-        answer.
+        SQLite says so by absence, Redis by empty values: both come back as None. Raises
+        FeatureStoreError where the store does not answer.
         """
         store = self.store()
         keys = [entity_key(user) for user in users]
@@ -246,8 +244,7 @@ def entity_key(user: str) -> Any:
 def _present(values: dict[str, Any] | None, features: Sequence[str]) -> dict[str, Any] | None:
     if values is None:
         return None
-    needed = [name for name in features if name not in ADDED_LATER]
-    complete = all(name in values and values[name].WhichOneof("val") for name in needed)
+    complete = all(name in values and values[name].WhichOneof("val") for name in features)
     return values if complete else None
 
 

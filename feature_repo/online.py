@@ -170,7 +170,6 @@ def _vector(row: dict[str, Any]) -> np.ndarray:
 
 
 def _sequence(row: dict[str, Any]) -> OnlineSequence:
-    earlier = row.get(EARLIER_ITEMS)  # absent in a row that was published before it was added
     return OnlineSequence(
         item_ids=tuple(row[ITEM_IDS].string_list_val.val),
         action_types=tuple(row[ACTION_TYPES].string_list_val.val),
@@ -180,7 +179,7 @@ def _sequence(row: dict[str, Any]) -> OnlineSequence:
         flags=np.array(row[FLAGS].int32_list_val.val, dtype=np.uint8),
         shown_items=tuple(row[SHOWN_ITEMS].string_list_val.val),
         shown_ms=tuple(row[SHOWN_TIMES].int64_list_val.val),
-        earlier_items=() if earlier is None else tuple(earlier.string_list_val.val),
+        earlier_items=tuple(row[EARLIER_ITEMS].string_list_val.val),
     )
 
 

@@ -10,7 +10,7 @@ Shapes: I items of the vocabulary (row 0 is padding), N items of the index, D di
 import hashlib
 import threading
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from usearch.index import Index
 
 GRAPH, IDS, DESCRIPTION = "index.usearch", "index_ids.npy", "index.json"
-VERSION = 2  # 1: the graph of another library; indexes without a graph are the same
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,11 +165,10 @@ class ItemIndex:
         """
         folder = Path(folder)
         described = read_json(folder / DESCRIPTION)
-        version = described.get("version")
-        if version != VERSION and (version != 1 or described["has_graph"]):
+        if described.get("version") != VERSION:
             raise ArtifactError(
-                f"index {folder} has version {version}, this code reads {VERSION}; make the "
-                "snapshot again"
+                f"index {folder} has version {described.get('version')}, this code reads "
+                f"{VERSION}; make the snapshot again"
             )
         if (found := hash_vectors(vectors)) != described["vectors_hash"]:
             raise ArtifactError(
@@ -178,8 +177,7 @@ class ItemIndex:
             )
         try:
             items = np.load(folder / IDS)
-            known = {f.name for f in fields(IndexConfig)}
-            config = IndexConfig(**{k: v for k, v in described["config"].items() if k in known})
+            config = IndexConfig(**described["config"])
             graph = None
             if described["has_graph"]:
                 graph = _new_graph(vectors.shape[1], config)

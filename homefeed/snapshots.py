@@ -51,7 +51,7 @@ class SnapshotMeta:
     index_size: int
     embedded_users: int  # embedded in this run; the others come from the snapshot before
     created_s: int
-    vocabulary_users: int = 0  # of the user vocabulary; 0 in a snapshot that did not say it yet
+    vocabulary_users: int  # of the user vocabulary
     files: dict[str, str] = field(default_factory=dict)  # name -> hash of its bytes
     version: int = SNAPSHOT_VERSION
 
@@ -67,7 +67,7 @@ class Snapshot:
     def open(cls, path: Path, *, user_encoder_hash: str | None = None) -> "Snapshot":
         """Open and verify every file; ``user_encoder_hash`` is what the reader serves with.
 
-        Raises ArtifactError: missing, truncated, altered, another version; ReleaseError: made
+        Raises ArtifactError: missing, incomplete, altered, another version; ReleaseError: made
         with another encoder.
         """
         path = Path(path)
@@ -77,7 +77,12 @@ class Snapshot:
                 f"snapshot {path} has version {values.get('version')}, this code reads "
                 f"{SNAPSHOT_VERSION}; run `homefeed pipeline run daily`"
             )
-        meta = SnapshotMeta(**values)
+        try:
+            meta = SnapshotMeta(**values)
+        except TypeError as error:
+            raise ArtifactError(
+                f"{path / META} is incomplete ({error}); run `homefeed pipeline run daily`"
+            ) from None
         if user_encoder_hash is not None and meta.user_encoder_hash != user_encoder_hash:
             raise ReleaseError(
                 f"snapshot {path} was made with user encoder {meta.user_encoder_hash}, wanted is "
@@ -146,7 +151,7 @@ def write_snapshot(
     user_encoder_hash: str,
     items_hash: str,
     users_hash: str,
-    vocabulary_users: int = 0,
+    vocabulary_users: int,
     items: Vocabulary | None = None,
     item_stats: Path | None = None,
     index_items: np.ndarray | None = None,

@@ -49,15 +49,16 @@ def snapshot_key(snapshot: Path) -> str:
 
 def load_served(settings: Settings, version: int) -> ServedRelease:
     """What the CPU service needs of a release. Raises ReleaseError, ArtifactError, ConfigError."""
+    from homefeed.models.ranker_artifact import describe_ranker
+
     release, snapshot = _opened(settings.workspace, version)
-    inputs = read_json(release.ranker_path / "ranker.json")["inputs"]
-    heads, items = tuple(inputs["heads"]), snapshot.items
+    inputs, items = describe_ranker(release.ranker_path).inputs, snapshot.items
     if items.size != snapshot.meta.item_count:
         raise ArtifactError(
             f"snapshot {snapshot.path} has {snapshot.meta.item_count:,} items, its vocabulary "
             f"{items.size:,}; run `homefeed pipeline run daily`"
         )
-    popularity, age = _popularity(snapshot, tuple(inputs["stats"]))
+    popularity, age = _popularity(snapshot, inputs.stats)
     retrievable = snapshot.index.items
     by_popularity = retrievable[np.argsort(-popularity[retrievable], kind="stable")]
     aged = retrievable[age[retrievable] > 0]  # 0: nobody recorded when it came
@@ -66,13 +67,13 @@ def load_served(settings: Settings, version: int) -> ServedRelease:
         hash=release.release_hash,
         feature_service=release.feature_service,
         realtime=release.manifest.realtime,
-        utility=utility_of(heads, inputs.get("negative", ()), settings.utility_weights()),
-        heads=heads,
+        utility=utility_of(inputs.heads, inputs.negative, settings.utility_weights()),
+        heads=inputs.heads,
         snapshot_as_of_s=snapshot.meta.as_of_s,
         dim=snapshot.meta.dim,
         items=IdTable.of(items),
-        action_types={name: i for i, name in enumerate(inputs["action_types"]) if i},
-        surfaces={name: i for i, name in enumerate(inputs["surfaces"]) if i},
+        action_types={name: i for i, name in enumerate(inputs.action_types) if i},
+        surfaces={name: i for i, name in enumerate(inputs.surfaces) if i},
         index=snapshot.index,
         popularity=popularity,
         popular=by_popularity[:_MOST_LISTED],
@@ -118,9 +119,9 @@ def utility_of(
     """Head → weight in the score that orders a feed.
 
     ``weights`` are those that were set: a head that they leave out weighs 0. Where none were set,
-    a head weighs 1, and -1 where its action type is ``negative`` in the log's own contract. A
-    ranker from before its description told the negative types has none. Raises ConfigError for a
-    weight of a head that the release does not have: all others would weigh 0 for it.
+    a head weighs 1, and -1 where its action type is ``negative`` in the log's own contract. Raises
+    ConfigError for a weight of a head that the release does not have: all others would weigh 0 for
+    it.
     """
     for head in weights:
         if head not in heads:

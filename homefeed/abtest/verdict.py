@@ -146,13 +146,9 @@ def treatment_releases(written: dict[str, Any]) -> set[int]:
 
 
 def control_release(written: dict[str, Any]) -> int:
-    """The release that the others were compared with.
-
-    Only runs wrote verdicts without ``control``; the control of a run's test is its first arm.
-    Raises ArtifactError for a control that is no arm.
-    """
-    releases: dict[str, int] = dict(written["releases"])
-    control = written.get("control") or next(iter(releases))
+    """The release that the others were compared with; ArtifactError where no arm is named so."""
+    releases: dict[str, int] = written["releases"]
+    control = written.get("control")
     if control not in releases:
         raise ArtifactError(
             f"the verdict's control {control!r} is no arm; arms: {', '.join(releases)}; analyse "

@@ -51,7 +51,7 @@ class TrainingSetMeta:
     users_hash: str
     items_hash: str
     dataset_fingerprint: str
-    negative: tuple[str, ...] = ()  # action types of explicit dislike; sets from before know none
+    negative: tuple[str, ...]  # action types of explicit dislike
     version: int = TRAINING_SET_VERSION
 
 
@@ -94,9 +94,15 @@ class TrainingSet:
                 f"training set {path} has version {values.get('version')}, this code reads "
                 f"{TRAINING_SET_VERSION}; make it again"
             )
-        for name in ("heads", "stats", "action_types", "surfaces", "negative"):
-            values[name] = tuple(values.get(name, ()))
-        return cls(path, TrainingSetMeta(**values))
+        try:
+            for name in ("heads", "stats", "action_types", "surfaces", "negative"):
+                values[name] = tuple(values[name])
+            meta = TrainingSetMeta(**values)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{path / META_FILE} is incomplete ({error}); make the training set again"
+            ) from None
+        return cls(path, meta)
 
     @property
     def timeline(self) -> Timeline:

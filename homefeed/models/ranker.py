@@ -90,7 +90,7 @@ class RankerInputs:
     item_count: int  # largest item index with a learned id
     vector_dim: int
     user_vector_dim: int  # 0 where the ranker reads none
-    negative: tuple[str, ...] = ()  # action types that the data declares a dislike
+    negative: tuple[str, ...]  # action types that the data declares a dislike
 
 
 @dataclass(frozen=True, kw_only=True)

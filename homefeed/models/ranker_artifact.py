@@ -60,16 +60,21 @@ def describe_ranker(path: Path) -> RankerDescription:
             f"{path}: ranker of version {values.get('version')}, this code reads "
             f"{RANKER_VERSION}; train it again"
         )
-    config = _tupled(values["config"])
-    config["transact"] = TransActConfig(**config["transact"])
-    return RankerDescription(
-        config=RankerConfig(**config),
-        inputs=RankerInputs(**_tupled(values["inputs"])),
-        hash=values["hash"],
-        weights_hash=values["weights_hash"],
-        bound_to=values["bound_to"],
-        training=values["training"],
-    )
+    try:
+        config = _tupled(values["config"])
+        config["transact"] = TransActConfig(**config["transact"])
+        return RankerDescription(
+            config=RankerConfig(**config),
+            inputs=RankerInputs(**_tupled(values["inputs"])),
+            hash=values["hash"],
+            weights_hash=values["weights_hash"],
+            bound_to=values["bound_to"],
+            training=values["training"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{Path(path) / DESCRIPTION} is incomplete ({error}); train it again"
+        ) from None
 
 
 def load_ranker(path: Path) -> Ranker:

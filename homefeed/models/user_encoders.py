@@ -36,7 +36,8 @@ class EncoderOrigin:
     trained_before_s: int  # nothing later was looked at
     action_types: tuple[str, ...]  # by code, [0] = padding
     surfaces: tuple[str, ...]
-    positive_types: tuple[int, ...] = ()  # only in a mean_recent from before it read the flag
+    # Of a mean_recent from before it read the flag. In every hash: goes with the next version.
+    positive_types: tuple[int, ...] = ()
     code_version: str = ""
 
 

@@ -166,7 +166,7 @@ def _yesterdays(
         return before.users
     print(
         f"= embeds everybody: the snapshot {before.path} numbers its users otherwise than the log "
-        "does now, or does not say how"
+        "does now"
     )
     return None
 

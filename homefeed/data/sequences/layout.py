@@ -64,8 +64,8 @@ class StoreMeta:
     users_hash: str
     items_hash: str
     dataset_fingerprint: str
-    never_count: int = 0  # stored, but they count for no request: NEVER_MIN late or later
-    other_request_count: int = 0  # of the duplicates, those that named another request
+    never_count: int  # stored, but they count for no request: NEVER_MIN late or later
+    other_request_count: int  # of the duplicates, those that named another request
     version: int = SEQUENCE_STORE_VERSION
 
     def write(self, folder: Path) -> None:

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from feature_repo.client import FeatureStore
-from feature_repo.definitions import (
-    EARLIER_ITEMS,
-    EncoderView,
-    ReleaseService,
-    sequence_view_name,
-)
-from feature_repo.rows import sequence_rows
-from feature_repo.writers import write_online
+from feature_repo.definitions import EncoderView, ReleaseService
 from homefeed.artifacts import write_json
 from homefeed.errors import FeatureStoreError, ReleaseError
 
@@ -123,18 +116,6 @@ def test_sequences_come_back_as_they_went_with_their_watermark(store, sequences)
         assert features.sequence.shown_ms == tuple(frame["shown_ms"][2])
         assert features.sequence.earlier_items == ("i:7", "s:ö2")
     assert store.describe_online("s:ü2", "release_old")["sequence"]["earlier_items"] == 2
-
-
-def test_a_row_from_before_the_earlier_items_were_published_is_read_without_them(store, sequences):
-    """What a store of an older version wrote: the same row without that feature."""
-    view = store.connection.view(sequence_view_name(""))
-    rows = sequence_rows(sequences(), NOON_S - 10, 41, 100)
-    (batch,) = rows.batches(10)
-    del batch.columns[EARLIER_ITEMS]
-    write_online(store.connection, view, [batch], NOON_S - 10, NOON_S - 10)
-    features = store.read_online("release_old", "s:ü1")
-    assert (features.watermark, len(features.sequence)) == (41, 4)
-    assert features.sequence.earlier_items == ()
 
 
 def test_an_older_sequence_does_not_take_the_watermark_back(store, sequences):

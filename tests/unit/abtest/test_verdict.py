@@ -261,18 +261,15 @@ def test_a_written_verdict_tells_which_releases_were_tested_against_the_control(
     assert treatment_releases(read) == treatments
 
 
-def test_a_verdict_written_without_its_control_has_its_first_arm_as_control():
-    assert treatment_releases({"releases": {"control": 4, "a": 5, "b": 6}}) == {5, 6}
-
-
 def test_a_release_that_the_control_serves_too_is_no_treatment():
     written = {"control": "a", "releases": {"a": 4, "b": 4, "c": 5}}
     assert treatment_releases(written) == {5}
 
 
-def test_a_verdict_whose_control_is_no_arm_says_so():
-    with pytest.raises(ArtifactError, match="control 'z' is no arm; arms: a, b"):
-        treatment_releases({"control": "z", "releases": {"a": 4, "b": 5}})
+@pytest.mark.parametrize(("named", "said"), [({"control": "z"}, "'z'"), ({}, "None")])
+def test_a_verdict_whose_control_is_no_arm_says_so(named, said):
+    with pytest.raises(ArtifactError, match=f"control {said} is no arm; arms: a, b"):
+        treatment_releases({**named, "releases": {"a": 4, "b": 5}})
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

@@ -28,6 +28,7 @@ def parts():
         "user_encoder_hash": ENCODER,
         "items_hash": "1" * 16,
         "users_hash": "2" * 16,
+        "vocabulary_users": 5,
     }
 
 
@@ -83,6 +84,16 @@ def test_a_missing_file_and_another_version_are_refused(parts, tmp_path):
         Snapshot.open(tmp_path / "s")
     with pytest.raises(ArtifactError, match="does not exist"):
         Snapshot.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("unknown", [{}, {"another": 1}])
+def test_a_description_of_other_fields_is_refused(parts, tmp_path, unknown):
+    write_snapshot(tmp_path / "s", **parts)
+    meta = json.loads((tmp_path / "s" / "snapshot.json").read_text())
+    del meta["vocabulary_users"]
+    (tmp_path / "s" / "snapshot.json").write_text(json.dumps(meta | unknown))
+    with pytest.raises(ArtifactError, match=r"is incomplete .*run `homefeed pipeline run daily`"):
+        Snapshot.open(tmp_path / "s")
 
 
 def test_item_statistics_travel_along_and_must_fit_the_vocabulary(parts, tmp_path):

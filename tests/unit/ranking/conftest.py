@@ -104,6 +104,7 @@ def make_inputs(**changes) -> RankerInputs:
         "item_count": NUM_ITEMS,
         "vector_dim": 8,
         "user_vector_dim": 6,
+        "negative": ("hide",),
     }
     return RankerInputs(**(values | changes))
 

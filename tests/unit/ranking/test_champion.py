@@ -87,7 +87,7 @@ def champion(earlier, holdout, tmp_path):
         inputs = {
             **{"heads": meta.heads, "stats": meta.stats, "surfaces": meta.surfaces},
             **{"action_types": meta.action_types, "item_count": made_from.meta.item_count},
-            **{"vector_dim": 5, "user_vector_dim": WIDTH},
+            **{"vector_dim": 5, "user_vector_dim": WIDTH, "negative": meta.negative},
         }
         torch.manual_seed(4)
         ranker = Ranker(variant("full", user_vector=KIND), RankerInputs(**(inputs | changes)))

@@ -60,13 +60,14 @@ def test_a_fitted_ranker_says_which_action_types_its_log_declares_a_dislike(
     assert describe_ranker(out / "full").inputs.negative == ("hide",)
 
 
-def test_a_ranker_from_before_the_field_is_read_as_one_without_dislikes(ranker, tmp_path):
-    save_ranker(ranker, tmp_path / "old", bound_to={}, training={})
-    description = tmp_path / "old" / "ranker.json"
+def test_a_ranker_that_does_not_tell_its_dislikes_is_refused(ranker, tmp_path):
+    save_ranker(ranker, tmp_path / "cut", bound_to={}, training={})
+    description = tmp_path / "cut" / "ranker.json"
     values = read_json(description)
     del values["inputs"]["negative"]
     write_json(description, values)
-    assert load_ranker(tmp_path / "old").inputs.negative == ()
+    with pytest.raises(ArtifactError, match=r"'negative'\); train it again"):
+        load_ranker(tmp_path / "cut")
 
 
 def test_the_window_hides_actions_from_training(training_set, store, tables):

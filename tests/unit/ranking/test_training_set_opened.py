@@ -31,20 +31,21 @@ def test_changed_labels_are_refused(training_set, store, tmp_path):
         TrainingSet.open(tmp_path / "changed").verify(store)
 
 
+def test_a_set_that_does_not_tell_its_dislikes_is_refused(training_set, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "incomplete")
+    described = read_json(tmp_path / "incomplete/meta.json")
+    del described["negative"]
+    write_json(tmp_path / "incomplete/meta.json", described)
+    with pytest.raises(ArtifactError, match=r"'negative'.*; make the training set again"):
+        TrainingSet.open(tmp_path / "incomplete")
+
+
 def test_a_truncated_set_is_refused(training_set, tmp_path):
     shutil.copytree(training_set.path, tmp_path / "cut")
     path = tmp_path / "cut/actions.npy"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match="actions"):
         TrainingSet.open(tmp_path / "cut")
-
-
-def test_a_set_from_before_it_told_the_dislikes_is_read_as_one_without(training_set, tmp_path):
-    shutil.copytree(training_set.path, tmp_path / "old")
-    values = read_json(tmp_path / "old/meta.json")
-    assert values.pop("negative") == ["hide"]
-    write_json(tmp_path / "old/meta.json", values)
-    assert TrainingSet.open(tmp_path / "old").meta.negative == ()
 
 
 def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set, tmp_path):

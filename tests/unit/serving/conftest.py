@@ -61,6 +61,7 @@ def scorer(item_vectors: np.ndarray) -> Scorer:
         item_count=NUM_ITEMS,
         vector_dim=DIM,
         user_vector_dim=DIM,
+        negative=("hide",),
     )
     ranker = Ranker(variant("full", transact=transact), inputs)
     tables = ItemTables(vectors=item_vectors, match={"pinnerformer": item_vectors})

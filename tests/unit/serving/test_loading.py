@@ -31,6 +31,7 @@ def publish(tmp_path):
             user_encoder_hash=ENCODER,
             items_hash="1" * 16,
             users_hash="2" * 16,
+            vocabulary_users=1,
             created_s=as_of_s + DAY_S,
         )
         return snapshot_key(newest_snapshot(tmp_path, ENCODER))

@@ -64,16 +64,14 @@ class Registry:
         ("b", 1, "rollback"),
         ("a", 1, "hold 1"),
         ("a", 2, "rollback"),
-        ("", 1, "hold 1"),  # written before verdicts named their control
-        ("", 2, "rollback"),
     ],
 )
 def test_roll_back_takes_the_champion_back_where_it_is_a_treatment_and_never_the_control(
     control: str, champion: int, asked: str, tmp_path: Path
 ) -> None:
     verdict = {"kind": "live A/B test", "test": "t", "decision": "rollback", "arm": None}
-    verdict |= {"release": None, "reasons": ["worse"], "live": False, "releases": {"a": 1, "b": 2}}
-    verdict |= {"control": control} if control else {}
+    verdict |= {"release": None, "reasons": ["worse"], "live": False, "control": control}
+    verdict |= {"releases": {"a": 1, "b": 2}}
     registry = Registry(champion)
     said = carry_out(registry, tmp_path, verdict, {}, 0.0)
     assert registry.asked == [asked]
