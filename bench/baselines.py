@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import resolve
 from homefeed.data.items import load_items
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.splits import held_out_users
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
-from homefeed.evaluation.cases import DAY_S, build_cases
+from homefeed.evaluation.cases import build_cases
 from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_all
 from homefeed.evaluation.index import topics_of
 from homefeed.evaluation.scorers import EncoderModel

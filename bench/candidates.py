@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 import polars as pl
-from loop.workspace import DAY_S, Finished, finished
+from loop.workspace import Finished, finished
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.world.live import SimulatedUsers, Visit

@@ -26,11 +26,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.specification import DatasetSpec
 
 CHUNK = 1_000_000
-START_S, DAY_S, DAYS = 1_700_000_000, 86_400, 60
+START_S, DAYS = 1_700_000_000, 60
 USERS, ITEMS = 200_000, 100_000
 
 

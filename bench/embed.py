@@ -31,6 +31,7 @@ import polars as pl
 import torch
 from torch import nn
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import write_dataset
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.sequences.store import SequenceStore
@@ -40,7 +41,7 @@ from homefeed.models.history import read_histories
 from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
 from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 
-END_S, DAY_S = 1_700_000_000, 86_400
+END_S = 1_700_000_000
 ITEMS, ITEM_DIM, HISTORY = 20_000, 64, 256
 PEER_USERS = 512
 SHARES = (0.01, 0.05, 0.2, 0.5, 1.0)

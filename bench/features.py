@@ -36,9 +36,9 @@ from feature_repo.definitions import EncoderView, ReleaseService, sequence_view_
 from feature_repo.rows import Rows, sequence_rows, vector_rows
 from feature_repo.settings import ONLINE_FILE
 from feature_repo.writers import entity_key_bytes
-from homefeed.clock import SimulatedClock
+from homefeed.clock import DAY_S, SimulatedClock
 
-NOW_S, DAY_S = 1_700_000_000, 86_400
+NOW_S = 1_700_000_000
 ENCODER, SERVICE, LENGTH = "ab" * 8, "release_bench", 100
 BATCH = 5_000
 SHOWN = 60  # items that a user was shown lately

@@ -37,6 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from load import Outcome, closed_loop, open_loop
 
+from homefeed.clock import DAY_S
+
 AS_OF_S = 1_700_000_000
 ITEMS, USERS, DIM, ACTIONS = 10_000, 500, 64, 100
 MOST_REQUESTS, MOST_SECONDS = 2_000, 60.0
@@ -191,7 +193,7 @@ _COUNTER = iter(range(10**9))
 def feed(number: int) -> tuple[str, dict]:
     """A feed for one of the users, each request a minute after the last of its kind."""
     turn = next(_COUNTER)
-    at = AS_OF_S + 60 + turn * 60 % (2 * 86_400)
+    at = AS_OF_S + 60 + turn * 60 % (2 * DAY_S)
     return "/v1/feed", {"user_id": 1 + turn * 7 % USERS, "k": 20, "at": at}
 
 

@@ -22,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from homefeed.clock import DAY_MS
+
 USERS, ITEMS = 200_000, 200_000  # the same for every size: what grows is the log
 START_MS = 1_650_000_000_000
 
@@ -41,8 +43,8 @@ def make_log(folder: Path, actions: int) -> None:
         count = min(1_000_000, actions - first)
         users = (USERS * random.random(count) ** 1.5).astype(np.int64)
         items = (ITEMS * random.random(count) ** 2.5).astype(np.int64)
-        steps = random.integers(0, 2 * 28 * 86_400_000 // actions, count)
-        times = START_MS + first * (28 * 86_400_000 // actions) + np.cumsum(steps)
+        steps = random.integers(0, 2 * 28 * DAY_MS // actions, count)
+        times = START_MS + first * (28 * DAY_MS // actions) + np.cumsum(steps)
         types = pl.Series(["click", "like", "watch", "hide"])[
             random.choice(4, count, p=[0.5, 0.1, 0.35, 0.05])
         ]

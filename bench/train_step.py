@@ -35,6 +35,7 @@ from machine import seconds
 from torch import nn
 from torch.nn import functional as F
 
+from homefeed.clock import DAY_S
 from homefeed.models.layers import mlp
 from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.training.batches import Batch
@@ -42,7 +43,7 @@ from homefeed.training.fit_user_encoder import UserEncoderFit
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker
 
-ITEMS, ITEM_DIM, HISTORY, DAY_S = 20_000, 64, 256, 86_400
+ITEMS, ITEM_DIM, HISTORY = 20_000, 64, 256
 
 
 class SyntheticLog:

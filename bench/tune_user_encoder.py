@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from homefeed.clock import DAY_S
 from homefeed.models.history import pack, read_histories
 from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.schema import ActionFlag
@@ -28,7 +29,6 @@ from homefeed.training.sampling import TimelineStore
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker
 
-DAY_S = 86_400
 SALT = 17  # of the draw of held-out users
 Scores = Callable[[np.ndarray], np.ndarray]  # user numbers [n] → scores [n, I + 1]
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
-from homefeed.data.world.config import DAY_S, world_config
+from homefeed.data.world.config import world_config
 from homefeed.data.world.hashing import uniform
 from homefeed.data.world.log import Simulation
 from homefeed.data.world.observed import FIRST_USER, PREFIX

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from homefeed.clock import DAY_S
+
 TEMPLATES = Path(__file__).parent
-DAY_S = 86_400
 ONLINE_FILE = "online.db"
 REGISTRY_FILE = "registry.db"
 

@@ -1,8 +1,14 @@
-"""One injected clock: wall time in production, a set time in simulations and replays."""
+"""One injected clock: wall time in production, a set time in simulations and replays.
+
+And how long a day is: days are UTC's, and Unix times know no leap second.
+"""
 
 import time
 from dataclasses import dataclass
 from typing import Protocol
+
+DAY_S = 86_400
+DAY_MS = 1_000 * DAY_S
 
 
 class Clock(Protocol):

@@ -133,8 +133,9 @@ def _too_small(checked_folder: Path) -> str:
     """What a run will refuse about good rows that are too few, told where it costs nothing."""
     import polars as pl
 
+    from homefeed.clock import DAY_S
     from homefeed.data.contract import Dataset
-    from homefeed.data.splits import DAY_S, SHORTEST_DAYS
+    from homefeed.data.splits import SHORTEST_DAYS
     from homefeed.schema import TIMESTAMP, USER_ID
 
     actions = Dataset.open(checked_folder).scan(ACTIONS)

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from homefeed.clock import DAY_S
 from homefeed.config import Config
 from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.features import as_typed
@@ -25,7 +26,7 @@ next:
       what the champion reads online for one user
   homefeed serve{simulated}{place}
       the same services, for you to ask"""
-FRESH_S = 2 * 86_400  # after it, vectors of the log's last day count as missing on the wall clock
+FRESH_S = 2 * DAY_S  # after it, vectors of the log's last day count as missing on the wall clock
 
 
 def add(parsers: Parsers) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from feature_repo.client import FeatureStore
 from feature_repo.online import OnlineFeatures, OnlineSequence
 from feature_repo.settings import StoreSettings
+from homefeed.clock import DAY_S
 from homefeed.schema import ActionFlag
 from serving.sequence import PastAction
 from serving.settings import Settings
@@ -60,7 +61,7 @@ def _why_no_vector(features: OnlineFeatures) -> str:
         return "the feature store has no vector of this user"
     if features.vector_age_s <= 0:
         return "the user's vector was made after this request's time"
-    return f"the user's vector is {features.vector_age_s / 86_400:.1f} days old"
+    return f"the user's vector is {features.vector_age_s / DAY_S:.1f} days old"
 
 
 def _shown(sequence: OnlineSequence | None) -> dict[str, int]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from homefeed.clock import DAY_MS, DAY_S
 from homefeed.errors import HomefeedError
 from serving.settings import Settings
 
-_DAY_S = 86_400
 MAX_ID_LENGTH = 512
 
 
@@ -148,8 +148,8 @@ def parse_action(value: Any, arrived_ms: int, action_types: frozenset[str]) -> P
         known = ", ".join(sorted(action_types))
         raise RequestError(f"action_type is {action_type!r}; known are {known}")
     duration_s = _number(value, "duration_s", default=0.0)
-    if not 0 <= duration_s <= 7 * _DAY_S:
-        raise RequestError(f"duration_s is {duration_s}; give seconds from 0 to {7 * _DAY_S}")
+    if not 0 <= duration_s <= 7 * DAY_S:
+        raise RequestError(f"duration_s is {duration_s}; give seconds from 0 to {7 * DAY_S}")
     return PostedAction(
         user_id=_id(value, "user_id"),
         item_id=_id(value, "item_id"),
@@ -183,7 +183,7 @@ def _timestamp_ms(value: Mapping[str, Any], arrived_ms: int, duration_s: float) 
     if "timestamp" not in value:
         return max(arrived_ms - round(duration_s * 1000), 0)
     time_s = _number(value, "timestamp")
-    if time_s * 1000 > arrived_ms + _DAY_S * 1000:
+    if time_s * 1000 > arrived_ms + DAY_MS:
         hint = "; are these milliseconds?" if time_s > 1e11 else ""
         raise RequestError(
             f"timestamp is {time_s:.15g}, more than a day after {arrived_ms / 1000:.15g}, when it "

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from homefeed.clock import DAY_S
 from homefeed.errors import ConfigError
 from homefeed.schema import EVENT_LOG_FILE
 
@@ -47,7 +48,7 @@ class Settings:
     history_length: int = 100  # actions the ranker reads (TransAct section 3.2)
     popular_share: float = 0.15  # of the candidates, popular whatever the user's vector says
     recent_share: float = 0.05  # of the candidates, the newest items
-    shown_window_s: float = 86_400.0  # an item shown within this time does not come back
+    shown_window_s: float = float(DAY_S)  # an item shown within this time does not come back
 
     online_store: str = "sqlite"  # of the features: sqlite or redis, as the pipelines publish
     redis: str = "localhost:6379"  # host:port, where online_store is redis

@@ -16,6 +16,7 @@ import torch
 from feature_repo.client import FeatureStore
 from feature_repo.definitions import EncoderView, ReleaseService
 from homefeed.artifacts import write_json
+from homefeed.clock import DAY_S
 from homefeed.data.item_stats import stat_names
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.embedding import UserVectors
@@ -186,7 +187,7 @@ def _publish(
     store.publish_snapshot(snapshot.path, encoder.hash, created_s=sizes.as_of_s)
     length = sizes.actions_per_user
     drawn = random.integers(1, sizes.num_items + 1, size=(sizes.num_users, length))
-    ages = np.sort(random.integers(60, 5 * 86_400, size=(sizes.num_users, length)), axis=1)
+    ages = np.sort(random.integers(60, 5 * DAY_S, size=(sizes.num_users, length)), axis=1)
     shown = random.integers(1, sizes.num_items + 1, size=(sizes.num_users, SHOWN))
     frame = pl.DataFrame(
         {
@@ -199,7 +200,7 @@ def _publish(
             "flags": [[1] * length] * sizes.num_users,
             "shown_items": [[f"i:{sizes.item_id(int(i))}" for i in row] for row in shown],
             "earlier_items": [[]] * sizes.num_users,
-            "shown_ms": [[1000 * (sizes.as_of_s - 3 * 86_400)] * SHOWN] * sizes.num_users,
+            "shown_ms": [[1000 * (sizes.as_of_s - 3 * DAY_S)] * SHOWN] * sizes.num_users,
         }
     )
     log = manifests[0].dataset

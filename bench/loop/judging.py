@@ -9,10 +9,11 @@ import polars as pl
 
 from homefeed.abtest.analysis import Analysis
 from homefeed.abtest.definition import Metric
+from homefeed.clock import DAY_S
 from loop.figures import Lift, aa_share, paired_lift
 from loop.lives import PAGES, SAMPLED
 from loop.logs import METRICS, ArmLog, analysed, definition_of, p_values_of_redrawn_aa
-from loop.workspace import DAY_S, Finished
+from loop.workspace import Finished
 
 PAIRS = (("control", "pinnerformer"), ("pinnerformer", "realtime"), ("control", "realtime"))
 

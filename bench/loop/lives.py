@@ -19,12 +19,13 @@ import numpy as np
 import polars as pl
 
 from homefeed.artifacts import write_json
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.world.live import SimulatedUsers, Visit
 from homefeed.steps.visits import post
 from loop.platform import InProcess, OverHttp, Platform, settings_of
 from loop.refresh import catch_up, refresh
-from loop.workspace import DAY_S, Finished, serving_one_arm
+from loop.workspace import Finished, serving_one_arm
 
 LABELS = ("save", "click", "closeup", "hide", "positive")
 SAMPLE_EVERY = 10  # pages whose candidates are looked at, for where a lift is lost

@@ -16,6 +16,7 @@ from homefeed.abtest.analysis import Analysis, analyze
 from homefeed.abtest.assignment import arm_positions
 from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import outcomes
+from homefeed.clock import DAY_S
 from homefeed.schema import EVENT_LOG_FILE
 
 POSITIVES = Metric(name="positives_per_request", actions=("save", "click"), per="request")
@@ -48,7 +49,7 @@ class ArmLog:
             cursor = connection.execute(EXPOSURES_SQL, (before_s * 1000,))
             exposures = _frame(cursor)
             # A page's actions end before the user's next one, but may pass midnight.
-            actions = _frame(connection.execute(ACTIONS_SQL, ((before_s + 86_400) * 1000,)))
+            actions = _frame(connection.execute(ACTIONS_SQL, ((before_s + DAY_S) * 1000,)))
         finally:
             connection.close()
         return cls(exposures, actions.join(exposures, on="request_id", how="semi"))

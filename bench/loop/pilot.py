@@ -7,9 +7,10 @@ import polars as pl
 from homefeed import schema
 from homefeed.abtest.analysis import estimate
 from homefeed.abtest.definition import Metric
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from loop.figures import Length, length_of
-from loop.workspace import DAY_S, Finished
+from loop.workspace import Finished
 
 
 def planned_length(source: Finished, metric: Metric, effect: float, arms: int) -> Length:

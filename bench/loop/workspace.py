@@ -17,7 +17,6 @@ from homefeed.schema import LEDGER_FILE
 from homefeed.steps.lineage import Day, champions_log, newest_day, write_day
 from homefeed.steps.releases import ARMS
 
-DAY_S = 86_400
 NAME = "world"
 
 

@@ -16,9 +16,10 @@ import polars as pl
 
 from homefeed.abtest.assignment import arm_positions
 from homefeed.abtest.definition import Definition, Metric
+from homefeed.clock import DAY_S
 from homefeed.errors import ArtifactError, DatasetError
 
-OTHER_CLOCK_S = 2 * 86_400  # exposures this far from now were logged by another clock
+OTHER_CLOCK_S = 2 * DAY_S  # exposures this far from now were logged by another clock
 EXPOSURE_COLUMNS = {
     "user_id": pl.String,  # typed id
     "arm": pl.String,

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from homefeed.artifacts import writing
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.familiarity import FEATURES, LAST_ACTIONS, REMEMBERED_S, acted_on, familiarity
-from homefeed.data.item_stats import DAY_S, ItemStats
+from homefeed.data.item_stats import ItemStats
 from homefeed.data.ranking_rows import RankingRows, rows_from_impressions
 from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
 from homefeed.data.sequences import SequenceStore

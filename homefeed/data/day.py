@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from homefeed.artifacts import is_disk_full, writing
+from homefeed.clock import DAY_MS
 from homefeed.data.contract import Dataset
 from homefeed.data.conversion import convert
 from homefeed.data.files import unreadable
@@ -17,8 +18,6 @@ from homefeed.data.specification import FILE_NAME, write_spec
 from homefeed.data.tables import open_table
 from homefeed.errors import DatasetError
 from homefeed.schema import ACTIONS, ARRIVED_AT, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
-
-DAY_MS = 86_400_000
 
 
 def write_day_of(

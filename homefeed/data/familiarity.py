@@ -11,8 +11,9 @@ Shapes: n rows (candidates of requests), R requests, A actions of a request.
 
 import numpy as np
 
+from homefeed.clock import DAY_S
+
 FEATURES = ("acted_on", "shown_lately")
-DAY_S = 86_400
 REMEMBERED_S = 14 * DAY_S  # an older showing counts as none
 FADING_S = 7 * DAY_S  # a showing this old weighs 1/e
 NEVER_MS = -1

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.items import NO_TIME
 from homefeed.data.sequences import SequenceStore
 from homefeed.schema import IMPRESSIONS, ITEM_ID, TIMESTAMP, ActionFlag
 
-DAY_S = 86_400
 WINDOW_DAYS = 7
 LABEL_LAG_S = 3_600  # labels of an impression are settled an hour after it was shown
 PRIOR_EXPOSURES = 20.0  # an item's rate starts as if shown so often at the average rate

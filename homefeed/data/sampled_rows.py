@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homefeed.data.item_stats import DAY_S, ItemStats
+from homefeed.clock import DAY_S
+from homefeed.data.item_stats import ItemStats
 from homefeed.data.ranking_rows import RankingRows, split_of
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.errors import ConfigError, DatasetError
 
-DAY_S = 86_400
 SHORTEST_DAYS = 5 / 3  # of a log, without set days: three fifths of it are a day for the encoders
 
 

@@ -8,8 +8,9 @@ Shapes: B queries, C columns, P positive actions.
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.data.sequences import SequenceStore
-from homefeed.evaluation.cases import DAY_S, rows_of
+from homefeed.evaluation.cases import rows_of
 from homefeed.evaluation.index import Columns
 from homefeed.schema import ActionFlag
 

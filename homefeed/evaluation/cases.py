@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.data.items import NO_TIME, ItemTable
 from homefeed.data.sequences import SequenceStore
 from homefeed.errors import DatasetError
 from homefeed.schema import ActionFlag
 
-DAY_S = 86_400
 CHUNK_USERS = 20_000  # whole histories read at once: bounds memory, not the result
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.data.sequences import SequenceStore
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
-from homefeed.evaluation.cases import DAY_S, VIEWS, Cases
+from homefeed.evaluation.cases import VIEWS, Cases
 from homefeed.evaluation.coverage import coverage_of_lists
 from homefeed.evaluation.index import Columns, Topics, acted_on_items, columns_for, sample_index
 from homefeed.evaluation.refresh import MODES, ONCE, Queries, queries_for

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.errors import ConfigError
-from homefeed.evaluation.cases import DAY_S, Cases
+from homefeed.evaluation.cases import Cases
 
 ONCE = "once"
 MODES = (ONCE, "daily", "realtime")

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from homefeed.clock import DAY_S
 from homefeed.data.familiarity import FEATURES
 from homefeed.models import nearness
 from homefeed.models.dcn import DeepCross
@@ -35,7 +36,7 @@ from homefeed.models.transact_shared import encode_shared
 from homefeed.models.user_level import UserLevel
 from homefeed.plain_values import below, between, one_of
 
-DAY_S, WEEK_S = 86_400, 7 * 86_400
+WEEK_S = 7 * DAY_S
 USER_VECTORS = ("pinnerformer", "mean_recent", "none")
 
 

@@ -15,8 +15,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from homefeed.clock import DAY_S
+
 HOUR_S = 3600.0
-DAY_S = 86400.0
 ABSOLUTE_PERIODS_S = (
     *(h * HOUR_S for h in (0.25, 0.5, 0.75, 1, 2, 4, 8, 16)),
     *(d * DAY_S for d in (1, 7, 28, 365)),

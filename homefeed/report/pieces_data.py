@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from homefeed.clock import DAY_S
 from homefeed.data.checks import CheckReport
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.sequences.layout import NEVER_MIN
@@ -49,7 +50,7 @@ def check_piece(report: CheckReport, checked: Path) -> Piece:
 def sequences_piece(store: SequenceStore) -> Piece:
     """The sequence store: its size and span, and what of the log takes no part."""
     m = store.meta
-    days, items = (m.last_s - m.first_s) / 86_400, len(acted_on_items(store))
+    days, items = (m.last_s - m.first_s) / DAY_S, len(acted_on_items(store))
     size = f"{m.action_count:,} of {m.user_count:,} users on {items:,} items"
     figures = [Figure(name="actions", value=size, note=f"{days:.0f} days")]
     if m.duplicate_count:

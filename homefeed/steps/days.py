@@ -12,12 +12,13 @@ from typing import Protocol
 
 import polars as pl
 
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, resolve
 from homefeed.data.day import days_with_actions, write_day_of
 from homefeed.errors import PipelineError
 from homefeed.schema import ACTIONS, EVENT_LOG_FILE, TIMESTAMP
 from homefeed.steps.events import event_log_day, event_log_days
-from homefeed.steps.lineage import DAY_S, Day, champions_log, end_of, name_of, newest_day
+from homefeed.steps.lineage import Day, champions_log, end_of, name_of, newest_day
 
 EVENT_LOG = "events"  # --data events: the day as the server logged it
 NAMED_DAYS = 3  # of those that were passed over, in an error

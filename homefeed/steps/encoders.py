@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from homefeed.artifacts import read_json, write_json, writing
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline, held_out_users, timeline_for
 from homefeed.errors import ConfigError, DatasetError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
-from homefeed.evaluation.cases import DAY_S, build_cases
+from homefeed.evaluation.cases import build_cases
 from homefeed.evaluation.evaluate import evaluate_all
 from homefeed.evaluation.index import topics_of
 from homefeed.evaluation.scorers import EncoderModel

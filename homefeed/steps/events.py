@@ -14,11 +14,12 @@ from pathlib import Path
 import polars as pl
 
 from homefeed import schema
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.errors import ArtifactError, DatasetError
-from homefeed.steps.lineage import DAY_S, name_of
+from homefeed.steps.lineage import name_of
 
 MINUTE_MS = 60_000
 END_OF_TIME_S = 2**40  # later than any time that a log holds

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from homefeed.artifacts import copy_folder, read_json, write_json, writing
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.errors import PipelineError
@@ -23,7 +24,6 @@ from homefeed.recipes import read_config
 from homefeed.release.registry import ReleaseRegistry
 
 FOLDER = "lineage"
-DAY_S = 86_400
 KEPT_DAYS = 8  # of each log: a week can be repaired, and its first day needs the one before
 CHECKED, STORE = "checked", "store"
 LOCK_TIMEOUT_S = 600.0  # another run may be copying a day to another disk

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from homefeed.artifacts import write_json, writing
+from homefeed.clock import DAY_S
 from homefeed.config import Config
 from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import ItemStats, build_item_stats
@@ -24,7 +25,6 @@ from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
 from homefeed.steps.lineage import log_name, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
-DAY_S = 86_400
 LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of
 
 

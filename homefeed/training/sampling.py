@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.errors import DatasetError
 from homefeed.models.history import ActionColumns
 from homefeed.schema import PADDING, ActionFlag
 from homefeed.training.keyed_random import keyed_bits, keyed_integers, keyed_permutation
 
-DAY_S = 86_400
 _CHUNK_ACTIONS = 1 << 22
 _USER_STRIDE = np.int64(1 << 33)  # above every uint32 time: (user, time) in one sortable integer
 

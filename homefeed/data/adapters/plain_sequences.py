@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homefeed.clock import DAY_S
 from homefeed.data.specification import DatasetSpec
 from homefeed.errors import DatasetError
 from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIME_KNOWN, TIMESTAMP, USER_ID
@@ -15,7 +16,6 @@ from homefeed.schema import ACTION_TYPE, ACTIONS, ITEM_ID, TIME_KNOWN, TIMESTAMP
 NAME = "sequences"
 VERSION = 3  # a header is no action, quotes around a word are no part of an id
 INTERACT = "interact"
-DAY_S = 86_400
 LAST_S = 1_577_836_800  # 2020-01-01 UTC, the nominal time of every user's last action
 _LONGEST_S = LAST_S - DAY_S  # the first action of the longest history stays after 1970
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from homefeed.clock import DAY_MS, DAY_S
 from homefeed.config import ChecksConfig
 from homefeed.data.sequences.layout import MAX_TIME_S
 from homefeed.data.specification import DatasetSpec
@@ -31,9 +32,8 @@ from homefeed.schema import (
 )
 
 DUPLICATE = "duplicate"
-DAY_MS = 86_400_000
 UNKNOWN_ITEM = f"{ITEM_ID} NOT IN (SELECT known FROM known_items)"
-LONGEST_S = 7 * 86_400.0  # nobody watches one item for a week
+LONGEST_S = 7.0 * DAY_S  # nobody watches one item for a week
 
 
 @dataclass(frozen=True, kw_only=True)

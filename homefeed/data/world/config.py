@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 
+from homefeed.clock import DAY_S
 from homefeed.errors import ConfigError
 from homefeed.plain_values import above, between, seed_number
 
-DAY_S = 86_400
 SHARES = (
     *("group_affinity", "category_noise", "pages_continue", "late_joiners", "drift_share"),
     *("project_share", "project_own", "elsewhere_share", "search_share", "revisit_share"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from homefeed.data.world.config import DAY_S
+from homefeed.clock import DAY_S
 from homefeed.data.world.hashing import uniform
 from homefeed.data.world.observed import filed_category
 from homefeed.data.world.policy import LoggingPolicy

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from homefeed import schema
+from homefeed.clock import DAY_MS
 from homefeed.data.contract import Dataset
 
-WINDOW_MS = 14 * 86_400_000
+WINDOW_MS = 14 * DAY_MS
 MINUTE_MS = 60_000
 
 
@@ -44,7 +45,7 @@ def moments(dataset: Dataset) -> Moments:
     return Moments(
         users=len(per_user),
         items=len(per_item),
-        days=(actions[schema.TIMESTAMP].max() - actions[schema.TIMESTAMP].min()) / 86_400_000,
+        days=(actions[schema.TIMESTAMP].max() - actions[schema.TIMESTAMP].min()) / DAY_MS,
         actions_median=median,
         actions_p90_to_median=per_user.quantile(0.9, "nearest") / median,
         actions_p99_to_median=per_user.quantile(0.99, "nearest") / median,

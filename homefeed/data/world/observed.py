@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from homefeed import schema
-from homefeed.data.world.config import DAY_S, WorldConfig
+from homefeed.clock import DAY_S
+from homefeed.data.world.config import WorldConfig
 from homefeed.data.world.hashing import choice, normal, uniform
 from homefeed.data.world.truth import World
 from homefeed.errors import UnknownIdError

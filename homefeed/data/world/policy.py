@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homefeed.clock import DAY_S
 from homefeed.data.world.hashing import choice, uniform
 
 DRAWS = 3  # candidates drawn for each slot, so that duplicates can be skipped
@@ -41,7 +42,7 @@ class LoggingPolicy:
     def start_day(self, day_s: int) -> None:
         """Fix the day's popularity from the days before; items are known once created."""
         known = self.created_s < day_s
-        age_days = np.maximum(day_s - self.created_s, 0) / 86_400
+        age_days = np.maximum(day_s - self.created_s, 0) / DAY_S
         prior = 0.5 + 3.0 * np.exp(-age_days / 4)  # a new item is given a chance
         popular = known * (self.item_count + prior)
         self.popular = popular / popular.sum()

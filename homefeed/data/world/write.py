@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from homefeed import schema
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
-from homefeed.data.world.config import DAY_S, WorldConfig
+from homefeed.data.world.config import WorldConfig
 from homefeed.data.world.hashing import uniform
 from homefeed.data.world.log import SURFACES, LogColumns, Simulation
 from homefeed.data.world.observed import collections_table, item_ids, items_table, user_ids

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homefeed.data.familiarity import DAY_S, LAST_ACTIONS, NEVER_MS, acted_on, familiarity
+from homefeed.clock import DAY_S
+from homefeed.data.familiarity import LAST_ACTIONS, NEVER_MS, acted_on, familiarity
 from homefeed.data.showings import Showings
 
 DAY_MS = 1000 * DAY_S

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from homefeed.clock import DAY_S
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.errors import ArtifactError, CheckRefused, PipelineError
 from homefeed.recipes import config_json
 from homefeed.steps import daily, days
-from homefeed.steps.lineage import DAY_S, Day, write_day
+from homefeed.steps.lineage import Day, write_day
 
 TODAY_S = int(time.time()) // DAY_S * DAY_S  # the midnight that began this day
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from homefeed.clock import DAY_S
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.errors import PipelineError
 from homefeed.recipes import config_json
 from homefeed.steps.daily import check_day_step
 from homefeed.steps.days import day_to_take
-from homefeed.steps.lineage import DAY_S, Day, name_of, newest_day, write_day
+from homefeed.steps.lineage import Day, name_of, newest_day, write_day
 from serving.event_log import EventLog
 from serving.logged import Action
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from homefeed.artifacts import write_json
+from homefeed.clock import DAY_S
 from homefeed.config import Config, StorageConfig
 from homefeed.recipes import config_json
 from homefeed.release.opened import newest_snapshot
 from homefeed.report.piece import Piece, read_piece
-from homefeed.steps.lineage import DAY_S, name_of, newest_day, put_day
+from homefeed.steps.lineage import name_of, newest_day, put_day
 from homefeed.steps.publishing import published_step
 
 ENCODER = "0123456789abcdef"

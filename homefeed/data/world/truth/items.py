@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homefeed.data.world.config import DAY_S, WorldConfig
+from homefeed.clock import DAY_S
+from homefeed.data.world.config import WorldConfig
 from homefeed.data.world.hashing import choice, normal, uniform
 
 STYLES = 4  # taste beyond topics: a small latent vector of items and of users

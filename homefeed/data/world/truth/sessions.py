@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from homefeed.data.world.config import DAY_S, WorldConfig
+from homefeed.clock import DAY_S
+from homefeed.data.world.config import WorldConfig
 from homefeed.data.world.hashing import choice, normal, uniform
 from homefeed.data.world.truth.people import People
 

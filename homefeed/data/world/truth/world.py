@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import ndtri
 
-from homefeed.data.world.config import DAY_S, WorldConfig
+from homefeed.clock import DAY_S
+from homefeed.data.world.config import WorldConfig
 from homefeed.data.world.hashing import choice, uniform
 from homefeed.data.world.truth.items import make_items
 from homefeed.data.world.truth.memory import Memory

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homefeed.data.world.config import DAY_S
+from homefeed.clock import DAY_S
 from homefeed.data.world.truth import ACTION_TYPES, Memory, World
 
 

@@ -2,9 +2,9 @@ import polars as pl
 import pytest
 
 from homefeed.artifacts import fingerprint
+from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, resolve
 from homefeed.data.world import world_config, world_dataset, write_world, write_world_day
-from homefeed.data.world.config import DAY_S
 from homefeed.errors import ConfigError
 
 
