@@ -1,11 +1,11 @@
 """``homefeed features get``: what an arm reads online for one user, with ages and versions."""
 
 import argparse
-import json
 import re
 import shlex
 from typing import Any
 
+from homefeed_cli.online_text import online_text
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of
 from homefeed_cli.waiting import waiting
 
@@ -70,7 +70,7 @@ def _found(args: argparse.Namespace) -> Answer:
             "log (--text-id for text that looks like a number)"
         )
     data = {"release": version, "release_hash": release.release_hash, "arm": args.arm, **found}
-    return Answer(data, json.dumps(data, indent=2, default=str))
+    return Answer(data, online_text(data))
 
 
 def _version(config: Any, registry: Any, arm: str) -> int:
