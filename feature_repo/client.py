@@ -18,6 +18,7 @@ from feature_repo.definitions import JOIN_KEY, EncoderView, ReleaseService, sequ
 from feature_repo.offline import PointInTime, point_in_time_vectors, write_part
 from feature_repo.online import OnlineFeatures, describe, read_online
 from feature_repo.read_back import require_sequences, require_vectors
+from feature_repo.retiring import IsKept, VectorView, retire, vector_views
 from feature_repo.rows import Rows, sequence_rows, vector_rows
 from feature_repo.settings import StoreSettings
 from feature_repo.writers import delete_others, forget_newer, write_online
@@ -58,6 +59,10 @@ class FeatureStore:
 
     # --- declarations ---
 
+    def exists(self) -> bool:
+        """Whether anything was ever declared here."""
+        return self.connection.exists()
+
     def apply(
         self,
         encoders: Sequence[EncoderView],
@@ -71,9 +76,17 @@ class FeatureStore:
         """
         self.connection.apply(list(encoders), list(services), list(logs))
 
-    def retire(self, keep: Iterable[str]) -> list[str]:
-        """Drop the vectors and services of all encoders but those with the hashes ``keep``."""
-        return self.connection.retire(set(keep))
+    def vector_views(self) -> list[VectorView]:
+        """The encoders whose vectors are in the store. FeatureStoreError where there is none."""
+        return vector_views(self.connection)
+
+    def retire(self, is_kept: IsKept) -> list[VectorView]:
+        """Drop the vectors and services of all encoders that are not to be kept; what was dropped.
+
+        ``is_kept`` is asked under the lock of publishing, so nothing newer is dropped than it saw.
+        Again drops nothing. Raises BusyError while another run publishes, FeatureStoreError.
+        """
+        return retire(self.connection, is_kept)
 
     # --- publishing ---
 
@@ -162,6 +175,7 @@ class FeatureStore:
         created_s = int(self.clock.now_s()) if created_s is None else int(created_s)
         settings = self.connection.settings
         with self.connection.lock("publish"):
+            self.connection.require_declared(view.name)  # retired while this waited for the lock?
             folder = self.connection.offline / view.name
             new_part = offline and write_part(folder, rows.frame, rows.as_of_s, created_s)
             written = compared = 0

@@ -20,7 +20,6 @@ from filelock import FileLock, Timeout
 
 from feature_repo.definitions import (
     JOIN_KEY,
-    SEQUENCE_VIEWS,
     EncoderView,
     ReleaseService,
     declarations,
@@ -59,7 +58,7 @@ class FeastConnection:
         logs: Sequence[str],
     ) -> None:
         """Declare encoders, services and logs beside those there are; again is no change."""
-        with self.lock("registry"), self._registry_copy() as store:
+        with self.lock("registry"), self.registry_copy() as store:
             for encoder in encoders:
                 _require_same_encoder(store, encoder)
             ttl_s = self.settings.vector_ttl_s
@@ -68,29 +67,6 @@ class FeastConnection:
         if self.settings.online_store == "sqlite":
             with closing(sqlite3.connect(self.root / ONLINE_FILE)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for writers
-
-    def retire(self, keep: set[str]) -> list[str]:
-        """Drop views and services of encoders that are not in ``keep``; their names."""
-        with self.lock("registry"), self._registry_copy() as store:
-            views = [
-                view
-                for view in store.list_feature_views()
-                if not view.name.startswith(SEQUENCE_VIEWS)
-                and view.tags.get("encoder_hash") not in keep
-            ]
-            names = {view.name for view in views}
-            services = [
-                service
-                for service in store.list_feature_services()
-                if names & {each.name for each in service.feature_view_projections}
-            ]
-            if views:
-                store.apply([], objects_to_delete=[*services, *views], partial=False)
-        for name in names:
-            shutil.rmtree(self.offline / name, ignore_errors=True)
-        self._services.clear()
-        self._views.clear()
-        return sorted(names)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -107,7 +83,8 @@ class FeastConnection:
             ) from None
 
     @contextmanager
-    def _registry_copy(self) -> Iterator["feast.FeatureStore"]:
+    def registry_copy(self) -> Iterator["feast.FeatureStore"]:
+        """Feast over a copy of the registry, which then takes its place; under its lock."""
         if self.settings.registry:  # a database has transactions of its own
             yield self._open()
             self._forget()
@@ -125,13 +102,19 @@ class FeastConnection:
             beside.write_text(yaml.safe_dump(configuration, sort_keys=False))
         if self._store is not None:
             self._store.refresh_registry()
+        self._services.clear()
+        self._views.clear()
 
     # --- reading declarations ---
+
+    def exists(self) -> bool:
+        """Whether a registry is there; one in a database is taken to be."""
+        return bool(self.settings.registry) or (self.root / REGISTRY_FILE).exists()
 
     def store(self) -> "feast.FeatureStore":
         """Feast's own object. Raises FeatureStoreError where nothing was applied yet."""
         if self._store is None:
-            if not self.settings.registry and not (self.root / REGISTRY_FILE).exists():
+            if not self.exists():
                 raise FeatureStoreError(
                     f"there is no feature store in {self.root}; run `homefeed pipeline run "
                     "embeddings`"
@@ -151,7 +134,8 @@ class FeastConnection:
                 names = sorted(each.name for each in self.store().list_feature_services())
                 raise FeatureStoreError(
                     f"there is no feature service {service}; known: {', '.join(names) or 'none'}; "
-                    "publish the release's features first"
+                    "a release that was retired is published again by `homefeed promote`, "
+                    "`homefeed rollback` and `homefeed ab start`, and by the next daily run"
                 ) from None
             found = tuple(self.view(each.name) for each in known.feature_view_projections)
             self._services[service] = found
@@ -163,7 +147,8 @@ class FeastConnection:
         if view.tags.get("encoder_hash") != encoder_hash:
             raise FeatureStoreError(
                 f"feature view {view.name} holds the vectors of user encoder "
-                f"{view.tags.get('encoder_hash')}, not of {encoder_hash}; retire it first"
+                f"{view.tags.get('encoder_hash')}, not of {encoder_hash}; retire it first "
+                "(`homefeed features retire`)"
             )
         return view
 
@@ -179,10 +164,16 @@ class FeastConnection:
                 names = sorted(each.name for each in self.store().list_feature_views())
                 raise FeatureStoreError(
                     f"there is no feature view {name}; known: {', '.join(names) or 'none'}; "
-                    "apply the encoder first"
+                    "run the pipeline again, which declares its encoder"
                 ) from None
             self._views[name] = found
         return found
+
+    def require_declared(self, name: str) -> None:
+        """FeatureStoreError where a view was retired since it was looked up; under the lock."""
+        self._views.pop(name, None)
+        self.store().refresh_registry()
+        self.view(name)
 
     def _refreshed(self, look_up: Any) -> Any:
         """Look in the cached registry, then once more after reading it again."""
@@ -255,5 +246,6 @@ def _require_same_encoder(store: "feast.FeatureStore", encoder: EncoderView) -> 
         if view.name == encoder.name and found != (encoder.hash, str(encoder.dim)):
             raise FeatureStoreError(
                 f"feature view {view.name} belongs to user encoder {found[0]} of width "
-                f"{found[1]}, not to {encoder.hash} of width {encoder.dim}; retire it first"
+                f"{found[1]}, not to {encoder.hash} of width {encoder.dim}; retire it first "
+                "(`homefeed features retire`)"
             )

@@ -23,6 +23,7 @@ JOIN_KEY = "user_id"  # a typed string: "i:17" or "s:anna"
 EVENT_TIME = "event_timestamp"  # as-of time: everything in the row was available before it
 CREATED_TIME = "created_timestamp"  # when the row could be read: repairs come later
 SEQUENCE_VIEWS = "user_sequence_"  # how their names begin
+VECTOR_VIEWS = "user_embedding_"
 
 VECTOR = "vector"
 VECTOR_AS_OF = "vector_as_of_s"
@@ -72,7 +73,7 @@ class ReleaseService:
 
 def view_name(encoder_hash: str) -> str:
     """Feature view of one user encoder's vectors."""
-    return f"user_embedding_{encoder_hash[:SHORT]}"
+    return f"{VECTOR_VIEWS}{encoder_hash[:SHORT]}"
 
 
 def sequence_view_name(log: str) -> str:

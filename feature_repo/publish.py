@@ -1,6 +1,6 @@
 """The pipelines' step *publish*: snapshots and sequences into the feature store, read back."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,16 @@ import numpy as np
 import polars as pl
 
 from feature_repo.client import FeatureStore
-from feature_repo.definitions import EncoderView, ReleaseService
+from feature_repo.definitions import EncoderView, ReleaseService, view_name
 from feature_repo.offline import PointInTime
 from feature_repo.settings import StoreSettings
 from homefeed.artifacts import read_json, write_json
 from homefeed.config import Config
-from homefeed.errors import FeatureStoreError
+from homefeed.errors import FeatureStoreError, ReleaseError
+from homefeed.release.ledger import Ledger
 from homefeed.release.manifest import ReleaseManifest
+from homefeed.release.opened import Release
+from homefeed.schema import LEDGER_FILE
 
 FOLDER = "feast"
 
@@ -43,7 +46,7 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
     store = feature_store(config)
     views = {s["encoder_hash"]: EncoderView(hash=s["encoder_hash"], dim=s["dim"]) for s in found}
     log = read_json(snapshots / "lineage.json")["log"]
-    store.apply(list(views.values()), logs=[log])
+    store.apply(list(views.values()), _services_of(views, config), logs=[log])
     if listed.get("goes_back"):
         store.go_back(views, log, listed["as_of_s"])
     newest = {s["encoder_hash"]: s["as_of_s"] for s in found}  # older days go offline only
@@ -78,6 +81,42 @@ def join_vectors(
     store = feature_store(config)
     for kind, encoder_hash in {s["kind"]: s["encoder_hash"] for s in listed}.items():
         yield kind, store.point_in_time(users, time_ms, encoder_hash, labels=labels), encoder_hash
+
+
+def is_published(encoder_hash: str, config: Config) -> bool:
+    """Whether an encoder's vectors are in the store; without Feast, whose import takes seconds.
+
+    Every publish writes offline rows, and retiring removes them before anything else.
+    """
+    folder = feature_store(config).connection.offline / view_name(encoder_hash)
+    return any(folder.glob("*.parquet"))
+
+
+def publish_release(release: Release, config: Config) -> int:
+    """Publish a release's newest snapshot, with its feature service; its as-of time.
+
+    Raises ReleaseError where its encoder has no snapshot, else as ``publish_snapshot`` does.
+    """
+    snapshot, store = release.newest_snapshot(), feature_store(config)
+    meta = read_json(snapshot / "snapshot.json")
+    views = {release.encoder_hash: EncoderView(hash=release.encoder_hash, dim=meta["dim"])}
+    services = {ReleaseService.of(release.manifest), *_services_of(views, config)}
+    store.apply(list(views.values()), sorted(services, key=lambda service: service.name))
+    store.publish_snapshot(snapshot, release.encoder_hash)
+    return meta["as_of_s"]
+
+
+def _services_of(views: Collection[str], config: Config) -> list[ReleaseService]:
+    """The feature services of all releases of these encoders: they are retired with the views."""
+    ledger, found = Ledger(config.workspace / LEDGER_FILE), []
+    for version in ledger.versions():
+        try:
+            manifest = ledger.manifest(version)
+        except ReleaseError:
+            continue  # of a schema that this program does not read, so nobody serves it
+        if manifest.user_encoder.hash in views:
+            found.append(ReleaseService.of(manifest))
+    return found
 
 
 def declare_services(manifests: list[ReleaseManifest], snapshots: Path, config: Config) -> None:

@@ -25,13 +25,10 @@ end
 
 def keys_at(connection: FeastConnection, view: "FeatureView", as_of_s: int) -> set[bytes]:
     """Feast's key bytes of all users whose row of ``view`` stands at ``as_of_s``."""
-    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
-
     client, project = _client(connection)
     wanted = _stamp(as_of_s)
-    pattern = serialize_entity_key_prefix([JOIN_KEY]) + b"*" + project
     found: set[bytes] = set()
-    for keys in _some_at_once(client.scan_iter(pattern, count=_AT_ONCE)):
+    for keys in _some_at_once(_keys_of_users(client, project)):
         with client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hget(key, f"_ts:{view.name}")
@@ -49,15 +46,43 @@ def delete(
 
     A row that no longer stands at ``as_of_s`` stays: a publish from elsewhere wrote it since.
     """
-    from feast.infra.online_stores.helpers import _mmh3
-
     client, project = _client(connection)
-    fields = [f"_ts:{view.name}", *(_mmh3(f"{view.name}:{each.name}") for each in view.features)]
+    fields = _fields(view)
     for some in _some_at_once(keys):
         with client.pipeline(transaction=False) as pipe:
             for key in some:
                 pipe.eval(_DELETE_AT, 1, key + project, _stamp(as_of_s), *fields)
             pipe.execute()
+
+
+def delete_all(connection: FeastConnection, view: "FeatureView") -> int:
+    """Delete all rows of ``view``, and return how many; other views keep theirs.
+
+    Feast's own deletion would hold every user's key and fields in memory at once, so it is
+    switched off (``full_scan_for_deletion``).
+    """
+    client, project = _client(connection)
+    fields, deleted = _fields(view), 0
+    for keys in _some_at_once(_keys_of_users(client, project)):
+        with client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hdel(key, *fields)
+            deleted += sum(1 for fields_gone in pipe.execute() if fields_gone)
+    return deleted
+
+
+def _fields(view: "FeatureView") -> list[str | bytes]:
+    """The fields of a user's hash that are this view's, the time first (see ``_DELETE_AT``)."""
+    from feast.infra.online_stores.helpers import _mmh3
+
+    return [f"_ts:{view.name}", *(_mmh3(f"{view.name}:{each.name}") for each in view.features)]
+
+
+def _keys_of_users(client: Any, project: bytes) -> Iterator[bytes]:
+    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
+
+    pattern = serialize_entity_key_prefix([JOIN_KEY]) + b"*" + project
+    return client.scan_iter(pattern, count=_AT_ONCE)
 
 
 def _stamp(time_s: int) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homefeed.schema import EVENT_LOG_FILE
+from homefeed_cli.retiring import with_features
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
 from homefeed_cli.waiting import waiting
 
@@ -65,15 +66,16 @@ def start(args: argparse.Namespace) -> Answer:
         releases = [registry.open(arm.release) for arm in definition.arms.values()]
     require_known_actions(definition, {t for release in releases for t in release.action_types})
     began = {"at_s": time.time(), "champion": registry.champion()}
-    if args.no_wait:
-        state = start_test(config.workspace, definition, **began)
-    else:
-        url = serving_url(config)
-        awaited = f"waiting for the server at {url} to report the arms of {definition.name}"
-        with waiting(awaited, quiet=args.json):
-            state = start_and_wait(
-                config.workspace, definition, url, **began, timeout_s=args.timeout
-            )
+    with with_features(config, [arm.release for arm in definition.arms.values()]):
+        if args.no_wait:
+            state = start_test(config.workspace, definition, **began)
+        else:
+            url = serving_url(config)
+            awaited = f"waiting for the server at {url} to report the arms of {definition.name}"
+            with waiting(awaited, quiet=args.json):
+                state = start_and_wait(
+                    config.workspace, definition, url, **began, timeout_s=args.timeout
+                )
     if older := full_tests_before(config.workspace, definition.name):
         print(
             f"homefeed: warning: nobody is left for {definition.name!r}: {', '.join(older)} ran "

@@ -1,4 +1,4 @@
-"""``homefeed features get``: what an arm reads online for one user, with ages and versions."""
+"""``homefeed features``: what an arm reads online for one user, and what nobody reads any more."""
 
 import argparse
 import re
@@ -22,6 +22,12 @@ def add(parsers: Parsers) -> None:
     verb.add_argument("--arm", default="", metavar="ARM", help=ARM_HELP)
     verb.add_argument("--text-id", action="store_true", help="the id is text though it looks whole")
     verb.add_argument("--at", type=seconds, help="as of this time (seconds), for simulated clocks")
+    summary = (
+        "Remove the vectors of encoders that no live release (champion, previous, challenger, "
+        "arm of a running test) serves; a later promotion publishes them again."
+    )
+    verb = add_verb(group, "retire", retire, summary, "homefeed features retire --dry-run")
+    verb.add_argument("--dry-run", action="store_true", help="say what would go, remove nothing")
 
 
 def seconds(text: str) -> float:
@@ -50,6 +56,19 @@ def get(args: argparse.Namespace) -> Answer:
     """Read one user's features through the release's feature service."""
     with waiting(f"reading the features of user {args.user}", quiet=args.json):
         return _found(args)
+
+
+def retire(args: argparse.Namespace) -> Answer:
+    """Remove what no live release reads, while no run of this machine is writing."""
+    from homefeed_cli.retiring import retired
+    from pipelines.local import only_writer
+
+    config = config_of(args)
+    with waiting("looking for encoders that nobody serves", quiet=args.json):
+        if args.dry_run:
+            return retired(config, dry_run=True)
+        with only_writer(config.workspace):
+            return retired(config, dry_run=False)
 
 
 def _found(args: argparse.Namespace) -> Answer:

@@ -22,7 +22,7 @@ Homefeed: raw user actions in, an A/B-tested ranker out, every step a versioned 
   data       look at a data set, import one, check one          homefeed data check my/folder
   pipeline   run, follow, compile and submit pipelines          homefeed pipeline list
   promote    make a release the champion; rollback, history     homefeed promote 3 --reason "..."
-  features   what an arm reads online for one user              homefeed features get alice
+  features   what an arm reads online for one user; retire      homefeed features get alice
   serve      the two services over HTTP                         homefeed serve
   ab         A/B tests: start, status, analyze, stop            homefeed ab status
   config     each value and where it came from                  homefeed config show

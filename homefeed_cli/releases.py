@@ -5,6 +5,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
+from homefeed_cli.retiring import with_features
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, table
 from homefeed_cli.waiting import waiting
 
@@ -52,7 +53,8 @@ def promote(args: argparse.Namespace) -> Answer:
     with waiting(f"promoting release {args.version}", quiet=args.json):
         registry = _registry(args)
         reason = _gated(registry, args.version, args.reason, anyway=args.anyway)
-        entry = registry.promote(args.version, reason, **options)
+        with with_features(config_of(args), [args.version]):
+            entry = registry.promote(args.version, reason, **options)
     return Answer(dataclasses.asdict(entry), f"release {args.version} is the champion")
 
 
@@ -78,7 +80,9 @@ def rollback(args: argparse.Namespace) -> Answer:
     """Return to the previous champion."""
     with waiting("rolling back", quiet=args.json):
         registry = _registry(args)
-        entry = registry.rollback(args.reason)
+        target = [v for v in (registry.previous(),) if v is not None]
+        with with_features(config_of(args), target, must=False):  # nothing stops a rollback
+            entry = registry.rollback(args.reason)
     return Answer(dataclasses.asdict(entry), f"release {registry.champion()} is the champion again")
 
 

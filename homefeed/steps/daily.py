@@ -25,6 +25,7 @@ from homefeed.report.pieces_data import TOO_LATE, check_piece
 from homefeed.snapshots import Snapshot
 from homefeed.steps.days import day_to_take
 from homefeed.steps.lineage import day_in, name_of, put_day
+from homefeed.steps.live import live_encoders
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 from homefeed.steps.snapshots import encoder_snapshots, write_stats
 
@@ -86,38 +87,6 @@ def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:
         tables[table] = rows
     span = known.spec.span and (known.spec.span[0], max(known.spec.span[1], ends_s))
     write_dataset(out, dataclasses.replace(known.spec, span=span), tables)
-
-
-def live_encoders(config: Config, log: str) -> dict[str, Path]:
-    """Hash → folder of every encoder of ``log`` that a champion, a challenger or a test serves.
-
-    One that cannot be opened is told and left out: the champion's users are served meanwhile. Of
-    the champion it is the error that it is (ReleaseError, ArtifactError).
-    """
-    from homefeed.abtest.running import running_definitions
-
-    registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    state = registry.state()
-    versions = {state.champion, state.previous, state.challenger}
-    running = running_definitions(config.workspace)
-    for problem in running.problems:  # nobody is served its arms until it is mended
-        print(f"= its arms get no snapshot: {problem}")
-    for test in running.definitions:
-        versions |= {arm.release for arm in test.arms.values()}
-    live = sorted(version for version in versions if version)
-    if not live:
-        raise PipelineError("no release is live; run `homefeed run` or `homefeed promote` first")
-    encoders = {}
-    for version in live:
-        try:
-            if registry.ledger.manifest(version).dataset == log:  # first: others are not opened
-                release = registry.open(version)
-                encoders[release.encoder_hash] = release.user_encoder_path
-        except (HomefeedError, OSError) as error:
-            if version == state.champion:
-                raise
-            print(f"= keeps its snapshots: release {version}: {error}")
-    return encoders
 
 
 def of_this_vocabulary(encoders: dict[str, Path], store: SequenceStore) -> dict[str, Path]:

@@ -210,16 +210,6 @@ def test_an_open_reader_sees_a_release_that_was_applied_later(store, tmp_path, s
     assert reader.read_online("release_old", "i:1").vector is None  # still there
 
 
-def test_a_retired_encoder_is_gone_and_the_others_stay(store, write_vectors, random_vectors):
-    for encoder in (OLD, NEW):
-        store.publish_user_vectors(encoder, write_vectors(random_vectors(1)), TODAY_S)
-    assert store.retire(keep=[NEW]) == [f"user_embedding_{OLD[:8]}"]
-    with pytest.raises(FeatureStoreError, match="no feature service release_old"):
-        store.read_online("release_old", "i:1")
-    assert store.read_online("release_new", "i:1").vector is not None
-    assert not (store.connection.offline / f"user_embedding_{OLD[:8]}").exists()
-
-
 def test_another_encoder_with_the_same_short_hash_is_refused(store):
     with pytest.raises(FeatureStoreError, match="belongs to user encoder"):
         store.apply([EncoderView(hash=OLD[:8] + "ffffffff", dim=8)])

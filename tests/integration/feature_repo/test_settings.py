@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from feature_repo.client import FeatureStore
-from feature_repo.definitions import EncoderView, ReleaseService
+from feature_repo.definitions import EncoderView, ReleaseService, view_name
 from feature_repo.settings import StoreSettings, feast_configuration
 from homefeed.clock import SimulatedClock
 
@@ -60,4 +60,6 @@ def test_a_registry_in_a_database_works_as_the_file_does(
     store.publish_user_vectors(ENCODER, write_vectors(vectors), TODAY_S)
     reader = FeatureStore(tmp_path / "feast", settings=settings, clock=store.clock)
     assert reader.read_online("release_1", "i:3").vector.tobytes() == vectors[3].tobytes()
-    assert reader.retire(keep=[]) == [f"user_embedding_{ENCODER[:8]}"]
+    (gone,) = reader.retire(is_kept=lambda view: False)
+    assert (gone.name, gone.services, gone.rows) == (view_name(ENCODER), ("release_1",), 120)
+    assert reader.vector_views() == []

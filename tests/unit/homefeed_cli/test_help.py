@@ -27,7 +27,7 @@ VERBS = _verbs(parser())
 
 
 def test_the_verbs_of_the_documentation_are_there() -> None:
-    named = "run|promote|rollback|history|serve|doctor|features get|config show|"
+    named = "run|promote|rollback|history|serve|doctor|features get|features retire|config show|"
     named += "data show|data import|data check|ab start|ab status|ab analyze|ab stop|"
     named += "pipeline run|pipeline list|pipeline status|pipeline logs|pipeline compile|"
     named += "pipeline clean|pipeline upload|pipeline submit|pipeline schedule"

@@ -13,7 +13,7 @@ import pytest
 from homefeed.clock import DAY_S
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import DatasetSpec, write_dataset
-from homefeed.errors import ArtifactError, CheckRefused, PipelineError
+from homefeed.errors import CheckRefused, PipelineError
 from homefeed.recipes import config_json
 from homefeed.steps import daily, days
 from homefeed.steps.lineage import Day, write_day
@@ -94,55 +94,3 @@ def test_a_day_that_was_mended_leaves_no_refusal_behind(check_day, tmp_path):
         check_day("never declared", ended_s=TODAY_S - DAY_S)
     check_day(ended_s=TODAY_S - DAY_S)
     assert [path.name for path in (tmp_path / "step").iterdir()] == ["day"]
-
-
-@pytest.fixture
-def live_of(workspace):
-    """The live encoders of a log, by the folder that holds each."""
-
-    def of(log: str) -> list[str]:
-        config = Config(storage=StorageConfig(root=str(workspace)))
-        return [folder.name for folder in daily.live_encoders(config, log).values()]
-
-    return of
-
-
-def test_a_broken_challenger_is_told_and_the_champion_is_refreshed(
-    live_of, workspace, registry, make_manifest, capsys
-):
-    registry.promote(registry.register(make_manifest("first")), reason="the first")
-    registry.set_challenger(registry.register(make_manifest("second")), "to be tested")
-    (workspace / "rankers" / "second" / "ranker.json").unlink()
-    assert live_of("shop") == ["x"]
-    (told,) = capsys.readouterr().out.splitlines()
-    assert told.startswith("= keeps its snapshots: release 2: ")
-    assert "rankers/second" in told
-
-
-def test_a_broken_predecessor_is_told_and_the_champion_is_refreshed(
-    live_of, workspace, registry, make_manifest, capsys
-):
-    for name in ("first", "second"):
-        registry.promote(registry.register(make_manifest(name)), reason="better")
-    (workspace / "rankers" / "first" / "ranker.json").unlink()
-    assert live_of("shop") == ["x"]
-    assert "= keeps its snapshots: release 1: " in capsys.readouterr().out
-
-
-def test_a_broken_release_of_another_log_is_none_of_this_logs_business(
-    live_of, workspace, registry, make_manifest, capsys
-):
-    registry.promote(registry.register(make_manifest("first")), reason="the first")
-    other = registry.register(make_manifest("second", dataset="films"))
-    registry.set_challenger(other, "to be tested")
-    (workspace / "rankers" / "second" / "ranker.json").unlink()
-    assert live_of("shop") == ["x"]
-    assert capsys.readouterr().out == ""
-
-
-def test_a_broken_champion_is_an_error(live_of, workspace, registry, make_manifest):
-    for name in ("first", "second"):
-        registry.promote(registry.register(make_manifest(name)), reason="better")
-    (workspace / "rankers" / "second" / "ranker.json").unlink()
-    with pytest.raises(ArtifactError, match="rankers/second"):
-        live_of("shop")

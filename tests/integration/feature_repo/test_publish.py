@@ -1,0 +1,79 @@
+"""The pipelines' step *publish*, after encoders were retired."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_repo.publish import feature_store, is_published, publish, publish_release
+from homefeed.artifacts import read_json, write_json
+from homefeed.config import Config, StorageConfig
+from homefeed.release.ledger import Ledger
+from homefeed.release.opened import Release
+from homefeed.schema import LEDGER_FILE
+from serving.synthetic import SyntheticWorkspace, write_workspace
+
+pytestmark = pytest.mark.integration
+
+AS_OF_S = 1_700_000_000
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Path:
+    """Two releases of one encoder, published."""
+    sizes = SyntheticWorkspace(root=tmp_path / "workspace", num_users=20, as_of_s=AS_OF_S)
+    write_workspace(sizes, releases=({"realtime": True}, {"realtime": False}))
+    return sizes.root
+
+
+@pytest.fixture
+def config(workspace) -> Config:
+    return Config(storage=StorageConfig(root=str(workspace)))
+
+
+@pytest.fixture
+def releases(workspace) -> list[Release]:
+    ledger = Ledger(workspace / LEDGER_FILE)
+    return [
+        Release(version=version, manifest=ledger.manifest(version), workspace=workspace)
+        for version in ledger.versions()
+    ]
+
+
+@pytest.fixture
+def embedded(tmp_path, releases, sequences) -> Path:
+    """What the embedding step of a daily run leaves."""
+    folder = releases[0].newest_snapshot()
+    meta = read_json(folder / "snapshot.json")
+    listed = {
+        **{"path": str(folder), "encoder_hash": releases[0].encoder_hash, "dim": meta["dim"]},
+        **{"as_of_s": AS_OF_S, "created_s": AS_OF_S},
+    }
+    out = tmp_path / "embedded"
+    out.mkdir()
+    write_json(out / "snapshots.json", {"snapshots": [listed], "as_of_s": AS_OF_S, "watermark": 7})
+    write_json(out / "lineage.json", {"log": releases[0].manifest.dataset})
+    sequences(newest_s=AS_OF_S - 60).write_parquet(out / "sequences.parquet")
+    return out
+
+
+def test_the_next_daily_run_publishes_a_retired_encoder_with_all_its_services(
+    config, releases, embedded, tmp_path
+):
+    feature_store(config).retire(lambda view: False)
+    assert not is_published(releases[0].encoder_hash, config)
+    publish(embedded, config, tmp_path / "published.json")
+    assert is_published(releases[0].encoder_hash, config)
+    for release in releases:
+        read = feature_store(config).read_online(release.feature_service, "i:3", AS_OF_S + 60)
+        assert read.vector is not None
+
+
+def test_a_release_comes_back_from_its_snapshot_with_the_sequences_of_its_log(config, releases):
+    def read(release: Release) -> tuple[bytes, int]:
+        features = feature_store(config).read_online(release.feature_service, "i:3", AS_OF_S + 60)
+        return features.vector.tobytes(), len(features.sequence)
+
+    before = read(releases[0])
+    feature_store(config).retire(lambda view: False)
+    assert publish_release(releases[1], config) == AS_OF_S
+    assert [read(release) for release in releases] == [before, before]
