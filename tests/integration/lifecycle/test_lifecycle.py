@@ -152,8 +152,10 @@ def test_features_get_prints_vector_and_sequence_with_ages_and_versions(
 ) -> None:
     words = _advised(lived, "features get")
     code, out, _ = homefeed(*words)
-    found = json.loads(out)
     assert code == 0
+    assert out.startswith("release    1 ")
+    assert "values, length 1.000: " in out
+    found = json.loads(homefeed(*words, "--json")[1])
     assert found["release"] == 1
     vector = np.array(found["vector"]["values"])
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-3)
@@ -244,7 +246,7 @@ def test_after_the_daily_run_a_user_of_that_day_is_served_with_it(
             "SELECT user_id, max(time_ms) FROM actions GROUP BY user_id LIMIT 1"
         ).fetchone()
     words = ("features", "get", user.partition(":")[2], "--at", str(ITS_END_S + 3600))
-    found = json.loads(homefeed(*words)[1])
+    found = json.loads(homefeed(*words, "--json")[1])
     assert found["vector"]["as_of_s"] == ITS_END_S
     assert found["sequence"]["watermark"] == twice[1]["day"]["watermark"]
     assert max(a["time_s"] for a in found["sequence"]["actions"]) == last_ms // 1000
