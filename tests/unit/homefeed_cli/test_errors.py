@@ -13,6 +13,12 @@ from homefeed_cli.main import run_verb
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ("pipelin", "there is no 'pipelin'; did you mean 'pipeline'?; see `homefeed --help`"),
+        ("pipeline lst", "'lst'; did you mean 'list'?; see `homefeed pipeline --help`"),
+        ("pipeline", "required: VERB; see `homefeed pipeline --help`"),
+        ("promote 3", "required: --reason; see `homefeed promote --help`"),
+        ("promote three --reason x", "invalid int value: 'three'"),
+        ("history --sinse 2025", "unrecognized arguments: --sinse 2025"),
         ("pipeline run lifecyle", "unknown pipeline 'lifecyle'; did you mean 'lifecycle'?"),
         ("pipeline compile dayly", "unknown pipeline 'dayly'; did you mean 'daily'?"),
         ("pipeline compile --out all.yaml", "--out all.yaml is one file, for 5 pipelines; give"),
@@ -29,7 +35,7 @@ from homefeed_cli.main import run_verb
         ("config show --set training.num_workers=two", "must be of type int, found 'two'"),
         ("config show --config none.yaml", "configuration file none.yaml does not exist"),
         ("config show --profile mine", "unknown profile 'mine'"),
-        ("promote 3 --reason won", "3"),
+        ("promote 3 --reason won", "there is no release version 3; known: none; make one with"),
         ("rollback --reason lost", "no champion yet; make one with `homefeed run`"),
         ("config show --set foo.bar=1", "known: checks.*, gate.*, pipelines.*, profile, serving.*"),
         (
@@ -51,9 +57,9 @@ from homefeed_cli.main import run_verb
         ("features get alice", "there is no champion yet"),
         ("features get alice --arm blue", "no running A/B test has an arm 'blue'"),
         ("ab analyze blue", "there is no test 'blue'; known: none"),
-        ("ab start none.yaml", "none.yaml"),
+        ("ab start none.yaml", "test definition none.yaml does not exist"),
         ("ab start .", "test definition . is a folder; give its YAML file"),
-        ("ab stop blue --reason bored", "blue"),
+        ("ab stop blue --reason bored", "there is no test 'blue'; known: none"),
     ],
 )
 def test_what_a_person_got_wrong_is_one_line_and_exit_code_two(

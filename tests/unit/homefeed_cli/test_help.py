@@ -72,26 +72,6 @@ def test_no_words_print_the_first_page(homefeed: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("pipelin", "there is no 'pipelin'; did you mean 'pipeline'?; see `homefeed --help`"),
-        ("pipeline lst", "'lst'; did you mean 'list'?; see `homefeed pipeline --help`"),
-        ("pipeline", "required: VERB; see `homefeed pipeline --help`"),
-        ("promote 3", "required: --reason; see `homefeed promote --help`"),
-        ("promote three --reason x", "invalid int value: 'three'"),
-        ("history --sinse 2025", "unrecognized arguments: --sinse 2025"),
-    ],
-)
-def test_wrong_words_are_one_line_with_what_to_do(words: str, expected: str, homefeed: Any) -> None:
-    said = homefeed(*words.split())
-    assert said.code == 2
-    assert said.err.startswith("homefeed: ")
-    assert expected in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
         ("pipeline lst --json", "'lst'; did you mean 'list'?"),
         ("promote --json 3", "required: --reason"),
         ("history --json --sinse 2025", "unrecognized arguments: --sinse 2025"),
