@@ -1,13 +1,18 @@
 """A release as its users see it: verified paths, and the newest snapshot of its own encoder."""
 
+import json
+import math
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import read_json
-from homefeed.errors import ReleaseError
+from homefeed.errors import ArtifactError, ReleaseError
 from homefeed.release.manifest import SHORT, ReleaseManifest
+
+META = "snapshot.json"  # a snapshot's description: a folder with it is whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ def snapshots_folder(workspace: Path, encoder_hash: str) -> Path:
 
 def forget_snapshots(workspace: Path, encoder_hash: str, *, after_s: int) -> None:
     """Remove an encoder's snapshots of later days: its log went back to ``after_s``."""
-    for file in snapshots_folder(workspace, encoder_hash).glob("*/snapshot.json"):
+    for file in snapshots_folder(workspace, encoder_hash).glob(f"*/{META}"):
         if read_json(file)["as_of_s"] > after_s:
             file.unlink()  # first: a folder with it is whole
             shutil.rmtree(file.parent, ignore_errors=True)
@@ -88,19 +93,47 @@ def find_snapshot(
 ) -> Path | None:
     """The newest snapshot folder of an encoder, of those with an as-of time before ``before_s``.
 
-    None where there is none. Raises ReleaseError where one is bound to another encoder,
-    ArtifactError where one cannot be read.
+    Looks from the newest day backwards: a damaged one matters only where it would be the answer.
+    None where there is none. Raises ReleaseError where the answer is bound to another encoder,
+    ArtifactError where it cannot be read.
     """
-    folder = snapshots_folder(workspace, encoder_hash)
-    found = []
-    for file in sorted(folder.glob("*/snapshot.json")):
-        if file.parent.name.startswith("."):
+    folders = (file.parent for file in snapshots_folder(workspace, encoder_hash).glob(f"*/{META}"))
+    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+        if folder.name.startswith("."):
             continue  # being written beside its place
-        meta = read_json(file)
-        require_bound(file.parent, meta, encoder_hash)
+        try:
+            meta = _read_meta(folder)
+        except ArtifactError:
+            if before_s is not None and _earliest_s(folder.name) >= before_s:
+                continue  # too late, whatever it held
+            raise
         if before_s is None or meta["as_of_s"] < before_s:
-            found.append((meta["as_of_s"], file.parent))
-    return max(found)[1] if found else None
+            require_bound(folder, meta, encoder_hash)
+            return folder
+    return None
+
+
+def _earliest_s(day: str) -> float:
+    """The earliest as-of time of a snapshot's folder; minus infinity where it names no day."""
+    try:
+        return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() + 1
+    except ValueError:
+        return -math.inf
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    """What a snapshot says of itself. Raises ArtifactError where it cannot be read."""
+    try:
+        meta = json.loads((folder / META).read_text())
+        if not isinstance(meta, dict) or not isinstance(meta.get("as_of_s"), int | float):
+            raise ValueError("no number under as_of_s")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(
+            f"{folder / META} of the newest snapshot cannot be read ({reason}); restore it, or "
+            f"remove {folder} and run `homefeed pipeline run daily`"
+        ) from None
+    return meta
 
 
 def require_bound(snapshot: Path, meta: dict[str, Any], encoder_hash: str) -> None:

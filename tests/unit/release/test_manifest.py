@@ -6,7 +6,8 @@ import json
 import pytest
 
 from homefeed.artifacts import write_json
-from homefeed.errors import ReleaseError
+from homefeed.clock import DAY_S
+from homefeed.errors import ArtifactError, ReleaseError
 from homefeed.release import ReleaseManifest, newest_snapshot
 from homefeed.release.manifest import Part
 
@@ -95,6 +96,24 @@ def test_a_snapshot_bound_to_another_encoder_is_refused(workspace):
     _snapshot(workspace, "2025-01-01", 100, impostor)
     with pytest.raises(ReleaseError, match=f"made with user encoder {impostor}"):
         newest_snapshot(workspace, encoder)
+
+
+@pytest.mark.parametrize("text", ["", '{"as_of_s": 1', "[]", "{}", '{"as_of_s": "soon"}'])
+def test_a_damaged_snapshot_matters_only_where_it_would_be_the_answer(workspace, text):
+    encoder = "b" * 16
+    for day in (1, 2, 3):
+        _snapshot(workspace, f"1970-01-0{day}", day * DAY_S, encoder)
+    files = sorted((workspace / "snapshots" / encoder[:8]).glob("*/snapshot.json"))
+    files[0].write_text(text)
+    assert newest_snapshot(workspace, encoder).name == "1970-01-03"
+    assert newest_snapshot(workspace, encoder, before_s=3 * DAY_S).name == "1970-01-02"
+    files[2].write_text(text)
+    for before_s in (None, 3 * DAY_S + 1):
+        with pytest.raises(ArtifactError) as refused:
+            newest_snapshot(workspace, encoder, before_s=before_s)
+        assert str(refused.value).startswith(f"{files[2]} of the newest snapshot cannot be read (")
+        assert f"remove {files[2].parent} and run" in str(refused.value)
+    assert newest_snapshot(workspace, encoder, before_s=2 * DAY_S + 1).name == "1970-01-02"
 
 
 def test_an_encoder_without_a_snapshot_says_what_to_run(workspace):
