@@ -23,6 +23,10 @@ DTYPES: Mapping[str, pl.DataType] = {
 _TO_MS: Mapping[str, tuple[int, int]] = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000)}
 _LARGEST_S = 2**53  # no such time exists, and beyond it times 1,000 would wrap around
 _LOCAL_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+DATETIME_FORMS = (  # of datetimes as text, by an example each
+    *("2024-01-31", "2024-01-31 09:05", "2024-01-31T09:05:00.5Z"),
+    *("2024-01-31T10:05+01:00", "2024-01-31 09:05:00 UTC"),
+)
 _FORM_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%#z"
 _AS_TEXT = ", so write UUIDs and bytes as text"
 _NAMED_UTC = r" ?(?:\+00:?00 ?)?(?:UTC|GMT)$"  # as BigQuery, Ruby and Go write it

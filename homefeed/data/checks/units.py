@@ -6,6 +6,7 @@ import polars as pl
 
 from homefeed.data.checks.marking import Marks
 from homefeed.data.contract import Dataset
+from homefeed.data.conversion import DATETIME_FORMS, convert
 from homefeed.data.tables import open_table
 from homefeed.errors import DatasetError
 from homefeed.schema import TIMESTAMP
@@ -20,6 +21,7 @@ _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nan
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?")
 _NUMBER = re.compile(r"-?\d+(\.\d*)?")
 _LOOKED_AT = 1000  # values in the file, where too few could be read
+_SHOWN = 40  # letters of a value
 
 
 def require_plausible_times(
@@ -50,6 +52,21 @@ def _require_readable(dataset: Dataset, table: str, column: str) -> None:
         raise _looks_like(dataset, table, column, "dates", repr(dates[0]), advice)
     if 2 * len(numbers) > len(texts):
         _require_unit(dataset, table, column, numbers[len(numbers) // 2])
+    elif dataset.spec.timestamp_unit == "datetime":
+        _require_known_form(dataset, table, column, texts)
+
+
+def _require_known_form(dataset: Dataset, table: str, column: str, texts: list[str]) -> None:
+    """Datetimes as text: say which forms are known, where most have another."""
+    values = pl.DataFrame({column: [text for text in texts if text]}, {column: pl.String})
+    read = convert(column, "time", pl.String(), dataset.spec)
+    unknown = values.filter(read.is_null()).to_series()
+    if 2 * len(unknown) > len(values):
+        known = f"{', '.join(DATETIME_FORMS[:-1])} or {DATETIME_FORMS[-1]}"
+        raise DatasetError(
+            f"{dataset.root / dataset.spec.files[table]}: {_subject(column)} have an unknown form "
+            f"({unknown[0][:_SHOWN]!r}); write them as {known}"
+        )
 
 
 def _require_unit(dataset: Dataset, table: str, column: str, typical: float) -> None:
@@ -66,8 +83,11 @@ def _looks_like(
     dataset: Dataset, table: str, column: str, found: str, typical: str, advice: str
 ) -> DatasetError:
     declared = _NAMES.get(dataset.spec.timestamp_unit, "datetimes")
-    subject = "timestamps" if column == TIMESTAMP else f"values of {column}"
     return DatasetError(
-        f"{dataset.root / dataset.spec.files[table]}: {subject} look like {found} "
+        f"{dataset.root / dataset.spec.files[table]}: {_subject(column)} look like {found} "
         f"(typical value {typical}) but {declared} were declared; {advice}"
     )
+
+
+def _subject(column: str) -> str:
+    return "timestamps" if column == TIMESTAMP else f"values of {column}"

@@ -5,7 +5,8 @@ import pytest
 
 from homefeed.config import ChecksConfig
 from homefeed.data.checks import check
-from homefeed.errors import DatasetError
+from homefeed.data.conversion import DATETIME_FORMS
+from homefeed.errors import CheckRefused, DatasetError
 
 NOW_S = 1_750_000_000
 NANOSECONDS = "look like nanoseconds .* but seconds were declared; divide them by 1,000"
@@ -37,6 +38,37 @@ def test_times_that_cannot_be_read_as_declared_are_named(
     rows = actions.with_columns(times.alias("timestamp"))
     dataset = open_set(tables={"actions": rows}, ending=ending, timestamp_unit=unit)
     with pytest.raises(DatasetError, match=message):
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_datetimes_of_an_unknown_form_are_refused_with_the_known_ones(
+    open_set, actions, tmp_path, ending
+):
+    rows = actions.with_columns(timestamp=pl.lit("13/02/2024"))
+    dataset = open_set(tables={"actions": rows}, ending=ending, timestamp_unit="datetime")
+    with pytest.raises(DatasetError) as refused:
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
+    assert str(refused.value) == (
+        f"{dataset.root / 'actions'}.{ending}: timestamps have an unknown form ('13/02/2024'); "
+        "write them as 2024-01-31, 2024-01-31 09:05, 2024-01-31T09:05:00.5Z, "
+        "2024-01-31T10:05+01:00 or 2024-01-31 09:05:00 UTC"
+    )
+
+
+@pytest.mark.parametrize("form", DATETIME_FORMS)
+def test_the_forms_that_are_named_can_be_read(open_set, actions, tmp_path, form):
+    rows = actions.with_columns(timestamp=pl.lit(form), item_id=pl.int_range(pl.len()) + 1)
+    dataset = open_set(tables={"actions": rows}, timestamp_unit="datetime")
+    report = check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
+    assert report.tables["actions"].kept == len(rows)
+
+
+def test_where_most_times_are_missing_the_others_form_is_not_blamed(open_set, actions, tmp_path):
+    times = ["2024-01-31 09:05", "13/02/2024", *[None] * (len(actions) - 2)]
+    rows = actions.with_columns(timestamp=pl.Series(times, dtype=pl.String))
+    dataset = open_set(tables={"actions": rows}, timestamp_unit="datetime")
+    with pytest.raises(CheckRefused, match="timestamp is present"):
         check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
 
 
