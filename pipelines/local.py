@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from homefeed import errors
 from homefeed.config import RUN_VARIABLE, Config
 from homefeed.errors import BusyError, GateRefused, PipelineError
+from homefeed.training.ray_head import exit_code_file
 from pipelines.runs import LogReader, Run, Step, new_run
 
 Listener = Callable[[str, Step | None], None]
@@ -69,8 +71,10 @@ def run_pipeline(
         environment[RUN_VARIABLE] = run.run_id
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
-            address = stack.enter_context(_ray_head(config, temporary, environment))
+            log = runs.resolve() / run.run_id / "ray-head.log"
+            address = stack.enter_context(_ray_head(config, temporary, environment, log))
             environment["HOMEFEED_RAY_ADDRESS_FILE"] = str(address)
+            environment["HOMEFEED_RAY_HEAD_LOG"] = str(log)
         command = [*child, str(runs / run.run_id)]
         return _follow(run, runs, command, environment, config.pipelines.run_timeout_s, listen)
 
@@ -90,8 +94,10 @@ def only_writer(workspace: Path) -> AcquireReturnProxy:
 class _ray_head:  # noqa: N801 - used as a context manager, like a function
     """One Ray head for the whole run, started beside the first steps (they do not need it)."""
 
-    def __init__(self, config: Config, temporary: Path, environment: dict[str, str]) -> None:
-        self.address = temporary / "ray-address"
+    def __init__(
+        self, config: Config, temporary: Path, environment: dict[str, str], log: Path
+    ) -> None:
+        self.address, self.log = temporary / "ray-address", log
         self.command = [
             *(sys.executable, "-m", "homefeed.training.ray_head", str(self.address)),
             *(str(config.training.ray_cpus), str(config.training.object_store_mb)),
@@ -99,11 +105,22 @@ class _ray_head:  # noqa: N801 - used as a context manager, like a function
         self.environment = environment
 
     def __enter__(self) -> Path:
-        log = self.address.with_name("ray-head.log").open("w")
-        self.process = subprocess.Popen(
-            self.command, env=self.environment, stdin=subprocess.PIPE, stdout=log, stderr=log
-        )
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+            )
+        self.watcher = threading.Thread(target=self._tell_its_end, daemon=True)
+        self.watcher.start()
         return self.address
+
+    def _tell_its_end(self) -> None:
+        """Steps that wait for a head that has ended are told so (they are not its parent)."""
+        code = self.process.wait()
+        ended = exit_code_file(self.address)
+        beside = ended.with_suffix(".partial-end")
+        with suppress(OSError):  # a full disk: then they wait for as long as they do
+            beside.write_text(str(code))
+            beside.rename(ended)
 
     def __exit__(self, *_: object) -> None:
         assert self.process.stdin is not None
@@ -112,6 +129,7 @@ class _ray_head:  # noqa: N801 - used as a context manager, like a function
             self.process.wait(15)
         except subprocess.TimeoutExpired:
             self.process.kill()
+        self.watcher.join()  # it writes to a folder that is removed next
 
 
 def _follow(
@@ -193,8 +211,6 @@ class _Watchdog:
     """Ends the run's process group when its time is up."""
 
     def __init__(self, process: subprocess.Popen[str], deadline: float) -> None:
-        import threading
-
         self.fired = False
         self.process = process
         self.timer = threading.Timer(max(deadline - time.monotonic(), 0.0), self._fire)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from homefeed.errors import HomefeedError
 
-WAIT_S = 90.0
+WAIT_S = 180.0
 
 
 def main(address_file: Path, num_cpus: int, object_store_mb: int) -> None:
@@ -36,7 +36,8 @@ def main(address_file: Path, num_cpus: int, object_store_mb: int) -> None:
 def ray_address() -> str | None:
     """The address of the run's head, waiting until it is up; None where there is no head.
 
-    Raises HomefeedError where a head was promised and did not come.
+    Raises HomefeedError where a head was promised and did not come, or has ended (at once: its
+    starter writes the exit code beside the address).
     """
     if "RAY_ADDRESS" in os.environ:
         return os.environ["RAY_ADDRESS"]
@@ -44,14 +45,27 @@ def ray_address() -> str | None:
     if not promised:
         return None
     deadline = time.monotonic() + WAIT_S
-    while not Path(promised).exists():
+    ended = exit_code_file(Path(promised))
+    while not Path(promised).exists() or ended.exists():
+        if ended.exists():
+            raise _no_head(f"ended with code {ended.read_text()}")
         if time.monotonic() > deadline:
-            raise HomefeedError(
-                f"the Ray head did not start within {WAIT_S:.0f} s; see {promised}'s folder, "
-                "or train without Ray with --set training.num_workers=0"
-            )
+            raise _no_head(f"did not start within {WAIT_S:.0f} s")
         time.sleep(0.1)
     return Path(promised).read_text()
+
+
+def exit_code_file(address_file: Path) -> Path:
+    """Where the starter of a head says with which code it ended."""
+    return address_file.with_suffix(".ended")
+
+
+def _no_head(what: str) -> HomefeedError:
+    log = os.environ.get("HOMEFEED_RAY_HEAD_LOG", "ray-head.log in the run's folder")
+    return HomefeedError(
+        f"the Ray head {what}; see its log {log}, or train without Ray with "
+        "--set training.num_workers=0"
+    )
 
 
 if __name__ == "__main__":

@@ -49,12 +49,21 @@ def test_an_unknown_scorer_is_refused(tmp_path):
 
 
 @pytest.mark.usefixtures("over_once_told")
-def test_a_workspace_without_a_champion_is_told_with_the_end_of_the_log(tmp_path):
+def test_a_workspace_without_a_champion_is_told_in_one_line_with_its_log(tmp_path):
     with pytest.raises(ServerError) as refused:
         start_server(tmp_path, scorer="in_process", wait_s=WAIT_S)
     assert "is not ready after 25 s" in str(refused.value)
     assert "the ledger names no champion" in str(refused.value)
-    assert "its log" in str(refused.value)
+    assert str(refused.value).endswith(f"see its log {next(tmp_path.glob('runs/server-*.log'))}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_server_that_ended_is_told_at_once_with_the_end_of_its_log(tmp_path, monkeypatch):
+    monkeypatch.setitem(run._SERVICES, "in_process", "serving.nothing:Here")
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=time.sleep)  # the wait is never over
+    monkeypatch.setattr(run, "time", clock)
+    with pytest.raises(ServerError, match=r"the server ended with code \d+ while it started"):
+        start_server(tmp_path, scorer="in_process")
 
 
 def test_a_workspace_that_is_a_file_is_refused_in_one_line(tmp_path):
