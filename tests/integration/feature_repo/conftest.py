@@ -1,8 +1,6 @@
 """A feature store per test, on SQLite and, where the machine has one, on Redis."""
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,38 +18,6 @@ OLD, NEW = "aaaa1111" * 2, "bbbb2222" * 2
 DIM = 8
 
 
-@pytest.fixture(scope="session")
-def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("redis-server is not installed on this machine")
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen(
-        [server, "--port", str(port), "--save", "", "--dir", str(folder), "--bind", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(port: int) -> None:
-    import redis
-    from redis.backoff import ConstantBackoff
-    from redis.retry import Retry
-
-    retry = Retry(ConstantBackoff(0.1), 100)
-    redis.Redis("127.0.0.1", port, retry=retry, retry_on_error=[redis.ConnectionError]).ping()
-
-
 @pytest.fixture
 def clock() -> SimulatedClock:
     return SimulatedClock(NOON_S)
@@ -61,11 +27,7 @@ def clock() -> SimulatedClock:
 def settings(request: pytest.FixtureRequest) -> StoreSettings:
     if request.param == "sqlite":
         return StoreSettings(batch_rows=50)
-    address = request.getfixturevalue("redis_address")
-    import redis
-
-    host, port = address.split(":")
-    redis.Redis(host, int(port)).flushall()
+    address = request.getfixturevalue("empty_redis")
     return StoreSettings(online_store="redis", redis=address, batch_rows=50)
 
 

@@ -1,6 +1,5 @@
 """``homefeed features retire`` over a real store, and the way back of what was retired."""
 
-import dataclasses
 import json
 import shutil
 import sqlite3
@@ -16,79 +15,20 @@ from filelock import FileLock
 
 from feature_repo.client import FeatureStore
 from feature_repo.definitions import view_name
-from feature_repo.publish import publish_release
 from homefeed.abtest.definition import parse_definition, write_definition
 from homefeed.abtest.running import start_test, stop_test
 from homefeed.clock import DAY_S
-from homefeed.config import Config, StorageConfig
 from homefeed.errors import FeatureStoreError
 from homefeed.release.entries import Action
-from homefeed.release.ledger import Ledger
 from homefeed.release.manifest import ReleaseManifest
-from homefeed.release.opened import Release
 from homefeed.schema import LEDGER_FILE
 from homefeed_cli import retiring
-from homefeed_cli.main import main
 from serving.features import OnlineReader
-from serving.synthetic import SyntheticWorkspace, write_workspace
 
 pytestmark = pytest.mark.integration
 
 AS_OF_S = 1_700_000_000
 NOW_S = AS_OF_S + 60
-
-
-@pytest.fixture(scope="session")
-def two_encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Release 1, the champion, and release 2 of another encoder that the gate refused."""
-    root = tmp_path_factory.mktemp("retiring")
-    ours, other = (
-        SyntheticWorkspace(root=root / name, num_users=20, as_of_s=AS_OF_S, seed=seed)
-        for seed, name in enumerate(("ours", "other"))
-    )
-    for each in (ours, other):
-        write_workspace(each)
-    manifest = Ledger(other.root / LEDGER_FILE).manifest(1)
-    parts = {
-        name: dataclasses.replace(part, uri=str(part.path(other.root)))
-        for name, part in manifest.parts.items()
-    }
-    manifest = dataclasses.replace(manifest, **parts)
-    ledger = Ledger(ours.root / LEDGER_FILE)
-    ledger.add_release(2, manifest, at_s=AS_OF_S)
-    ledger.append(Action.REFUSE, lambda _: 2, at_s=AS_OF_S, who="gate", reason="worse")
-    shutil.copytree(other.root / "snapshots", ours.root / "snapshots", dirs_exist_ok=True)
-    return ours.root
-
-
-@pytest.fixture
-def place(two_encoders: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> SimpleNamespace:
-    """A copy of that workspace in whose store both encoders are published, and its commands."""
-    monkeypatch.setattr(
-        "homefeed.release.registered_model.RegisteredModel.project", lambda *_: None
-    )
-    workspace = tmp_path / "workspace"
-    shutil.copytree(two_encoders, workspace, ignore=shutil.ignore_patterns("feast"))
-    config = Config(storage=StorageConfig(root=str(workspace)))
-    ledger = Ledger(workspace / LEDGER_FILE)
-    manifests = {version: ledger.manifest(version) for version in (1, 2)}
-    for version, manifest in manifests.items():
-        publish_release(Release(version=version, manifest=manifest, workspace=workspace), config)
-
-    def homefeed(*words: str) -> SimpleNamespace:
-        code = main([*words, "--set", f"storage.root={workspace}"])
-        said = capsys.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
-
-    def read(version: int) -> list[Any]:
-        users = [f"i:{user}" for user in range(1, 21)]
-        store = FeatureStore(workspace / "feast")
-        service = manifests[version].feature_service
-        return [each.vector for each in store.read_online_many(service, users, NOW_S)]
-
-    return SimpleNamespace(
-        workspace=workspace, ledger=ledger, manifests=manifests, homefeed=homefeed, read=read
-    )
 
 
 def _view(manifest: ReleaseManifest) -> str:
@@ -255,6 +195,32 @@ def test_a_test_that_is_started_brings_back_its_arms(place, tmp_path):
     said = place.homefeed("ab", "start", str(tmp_path / "t.yaml"), "--no-wait")
     assert said.code == 0, said.err
     assert len(place.read(2)) == 20
+
+
+@pytest.mark.parametrize("online", ["redis"], indirect=True)
+def test_on_redis_too_every_way_to_serve_it_again_brings_back_what_was_retired(place, tmp_path):
+    assert not (place.workspace / "feast" / "online.db").exists()
+    before = {version: _bytes(place.read(version)) for version in (1, 2)}
+    write_definition(tmp_path / "t.yaml", _definition())
+    again = (
+        (2, ("ab", "start", str(tmp_path / "t.yaml"), "--no-wait")),
+        (2, ("promote", "2", "--reason", "wanted after all", "--anyway")),
+        (1, ("rollback", "--reason", "it was better")),
+    )
+    for version, words in again:
+        if words[0] == "rollback":  # what it would go back to, the command keeps
+            view = _view(place.manifests[version])
+            place.store.retire(lambda each, view=view: each.name != view)
+        else:
+            assert len(_retire(place)["removed"]) == 1
+        with pytest.raises(FeatureStoreError, match="a release that was retired"):
+            place.read(version)
+        said = place.homefeed(*words)
+        assert said.code == 0, said.err
+        assert f"the features of release {version} were retired; published again" in said.err
+        assert {each: _bytes(place.read(each)) for each in (1, 2)} == before
+        if words[0] == "ab":
+            stop_test(place.workspace, "t", at_s=NOW_S, reason="over")
 
 
 def test_what_became_live_while_it_was_removed_is_published_again(place, monkeypatch):

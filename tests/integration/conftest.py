@@ -1,0 +1,49 @@
+"""A Redis server for the tests that need one, where the machine has it."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("redis-server is not installed on this machine")
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("redis")
+    process = subprocess.Popen(
+        [server, "--port", str(port), "--save", "", "--dir", str(folder), "--bind", "127.0.0.1"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(port: int) -> None:
+    import redis
+    from redis.backoff import ConstantBackoff
+    from redis.retry import Retry
+
+    retry = Retry(ConstantBackoff(0.1), 100)
+    redis.Redis("127.0.0.1", port, retry=retry, retry_on_error=[redis.ConnectionError]).ping()
+
+
+@pytest.fixture
+def empty_redis(redis_address: str) -> str:
+    """The address of a Redis that holds nothing."""
+    import redis
+
+    host, port = redis_address.split(":")
+    redis.Redis(host, int(port)).flushall()
+    return redis_address
