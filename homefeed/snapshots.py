@@ -12,7 +12,6 @@ snapshot.json     as_of_s, user_encoder_hash, items_hash, counts and hashes of t
 Shapes: I items, D dim, U users, S statistics.
 """
 
-import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from homefeed.artifacts import fingerprint, read_json, write_json, writing
+from homefeed.clock import WallClock
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.embedding import UserVectors
 from homefeed.errors import ArtifactError, ReleaseError
@@ -168,7 +168,7 @@ def write_snapshot(
     """
     item_vectors = np.ascontiguousarray(item_vectors, np.float32)
     index = ItemIndex.build(item_vectors, index_items, index_config)
-    created_s = int(time.time()) if created_s is None else created_s
+    created_s = int(WallClock().now_s()) if created_s is None else created_s
     with writing(Path(path)) as beside:
         beside.mkdir()
         _write_users(beside / USERS, users, typed_users, created_s)

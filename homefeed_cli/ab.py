@@ -3,11 +3,11 @@
 import argparse
 import dataclasses
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homefeed.clock import WallClock
 from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.retiring import with_features
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
@@ -65,7 +65,7 @@ def start(args: argparse.Namespace) -> Answer:
         registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
         releases = [registry.open(arm.release) for arm in definition.arms.values()]
     require_known_actions(definition, {t for release in releases for t in release.action_types})
-    began = {"at_s": time.time(), "champion": registry.champion()}
+    began = {"at_s": WallClock().now_s(), "champion": registry.champion()}
     with with_features(config, [arm.release for arm in definition.arms.values()]):
         if args.no_wait:
             state = start_test(config.workspace, definition, **began)
@@ -185,7 +185,7 @@ def _carry_out(config: Any, definition: Any, verdict: Any, champion: int | None)
 
     written = verdict_json(verdict, definition, kind="live A/B test", live=True, champion=champion)
     registry = ReleaseRegistry(config.workspace, tracking_uri=config.tracking_uri)
-    ended_s = end_of_test_s(config.workspace / EVENT_LOG_FILE, definition.name, time.time())
+    ended_s = end_of_test_s(config.workspace / EVENT_LOG_FILE, definition.name, WallClock().now_s())
     return carry_out(registry, config.workspace, written, {}, ended_s)
 
 
@@ -196,7 +196,7 @@ def stop(args: argparse.Namespace) -> Answer:
 
     workspace = config_of(args).workspace
     was = state_of(workspace, args.name).status
-    at_s = end_of_test_s(workspace / EVENT_LOG_FILE, args.name, time.time())
+    at_s = end_of_test_s(workspace / EVENT_LOG_FILE, args.name, WallClock().now_s())
     state = stop_test(workspace, args.name, at_s=at_s, reason=args.reason)
     text = f"{args.name} is stopped; its users see the champion"
     if state.stopped_s is not None and was == STOPPED:

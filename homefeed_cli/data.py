@@ -1,11 +1,11 @@
 """``homefeed data``: look at a data set, import one, check one."""
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, writing
+from homefeed.clock import WallClock
 from homefeed.errors import ArtifactError, CheckRefused, ConfigError
 from homefeed.schema import ACTIONS, TIME_KNOWN
 from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
@@ -114,7 +114,7 @@ def _checked(args: argparse.Namespace) -> Answer:
         _require_apart(place, args.data, dataset)
         if args.out is not None:
             _require_replaceable(place, "check")
-    now_s = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else time.time()
+    now_s = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else WallClock().now_s()
     try:
         report = check(dataset, out, config.checks, now_s)
     except CheckRefused:

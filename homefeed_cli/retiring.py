@@ -1,14 +1,13 @@
 """Which encoders' vectors may go, and the way back for a release that is wanted again."""
 
 import sys
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from homefeed.clock import DAY_S
+from homefeed.clock import DAY_S, WallClock
 from homefeed.config import Config
 from homefeed_cli.verb import Answer, table
 
@@ -53,7 +52,7 @@ def _why_kept(view: "VectorView", live: dict[str, list[str]], judged: set[str]) 
         return "; ".join(live[view.encoder_hash])
     if not view.is_ours:
         return "another workspace declared it in the registry that both use"
-    age_s = time.time() - view.published_s
+    age_s = WallClock().now_s() - view.published_s
     if view.encoder_hash not in judged and age_s < DAY_S:  # a cluster's runs hold no lock here
         return (
             f"published {age_s / 3600:.1f} h ago, and the ledger has no entry about a release of "

@@ -5,13 +5,12 @@ import dataclasses
 import shlex
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from homefeed.clock import DAY_S
+from homefeed.clock import DAY_S, WallClock
 from homefeed.config import Config
 from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.features import as_typed
@@ -153,7 +152,7 @@ def _next(workspace: Path, place: str) -> str:
 
     day = newest_day(workspace, champions_log(workspace))
     user = SequenceStore.open(Path(day.store)).users.ids([1])[0]
-    is_past = day.as_of_s + FRESH_S < time.time()
+    is_past = day.as_of_s + FRESH_S < WallClock().now_s()
     return NEXT.format(
         user=as_typed(user),
         at=f" --at {day.as_of_s + 3600}" if is_past else "",

@@ -1,12 +1,12 @@
 """One more day: check it, append it, embed who was active, say how fresh everything is."""
 
 import dataclasses
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from homefeed import schema
 from homefeed.artifacts import read_json, write_json, writing
+from homefeed.clock import WallClock
 from homefeed.config import Config
 from homefeed.data.checks import check
 from homefeed.data.contract import Dataset, write_dataset
@@ -44,7 +44,7 @@ def check_day_step(data: str, date: str, config: str, out: Path, piece: Path) ->
     with writing(out) as beside:
         beside.mkdir()
         raw, watermark = source.take(known, ends_s, beside / "raw")
-        now_s = max(ends_s, time.time())
+        now_s = max(ends_s, WallClock().now_s())
         report = check(
             raw, beside / "day", where.checks, now_s, known_items=[known], refused=refused
         )
@@ -217,7 +217,7 @@ def freshness_step(snapshots: Path, config: str, out: Path) -> None:
     day = day_in(snapshots)
     # The world lives in a year of its own: there, now is when the day ended.
     is_world = Dataset.open(Path(day.checked)).spec.live
-    now_s = day.as_of_s if is_world else max(time.time(), day.as_of_s)
+    now_s = day.as_of_s if is_world else max(WallClock().now_s(), day.as_of_s)
     rows, champions = [], _champions_encoder(where)
     for encoder_hash in live_encoders(where, day.log):
         try:

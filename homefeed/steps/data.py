@@ -1,9 +1,9 @@
 """Check a data set, and build its sequence store."""
 
 import dataclasses
-import time
 from pathlib import Path
 
+from homefeed.clock import WallClock
 from homefeed.data.checks import check
 from homefeed.data.contract import WORLD, Dataset, resolve
 from homefeed.data.sequences import build_sequences
@@ -37,7 +37,7 @@ def check_step(data: str, world: str, config: str, checked: Path, piece: Path) -
     settings = read_config(config)
     dataset = open_dataset(data, world, settings.workspace)
     # The world lives in a year of its own; for it, now is when its log ends.
-    ends = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else time.time()
+    ends = dataset.spec.span[1] if dataset.spec.live and dataset.spec.span else WallClock().now_s()
     report = check(dataset, checked, settings.checks, ends)
     found = check_piece(report, checked)
     found.save(piece)

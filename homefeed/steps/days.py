@@ -4,7 +4,6 @@ No day is passed over: what happened on it would be in no later one.
 """
 
 import shlex
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 
 import polars as pl
 
-from homefeed.clock import DAY_S
+from homefeed.clock import DAY_S, WallClock
 from homefeed.data.contract import Dataset, resolve
 from homefeed.data.day import days_with_actions, write_day_of
 from homefeed.errors import PipelineError
@@ -132,7 +131,7 @@ def _require_over(known: Dataset, ends_s: int) -> None:
 
     A simulated world has no such day: its clock is its own, and its log is written a day at once.
     """
-    now_s = time.time()
+    now_s = WallClock().now_s()
     if known.spec.live or ends_s <= now_s:
         return
     ends, now = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d %H:%M}" for s in (ends_s, now_s))

@@ -17,7 +17,7 @@ from feature_repo.client import FeatureStore
 from feature_repo.definitions import view_name
 from homefeed.abtest.definition import parse_definition, write_definition
 from homefeed.abtest.running import start_test, stop_test
-from homefeed.clock import DAY_S
+from homefeed.clock import DAY_S, SimulatedClock
 from homefeed.errors import FeatureStoreError
 from homefeed.release.entries import Action
 from homefeed.release.manifest import ReleaseManifest
@@ -137,8 +137,8 @@ def test_an_encoder_about_which_nothing_was_decided_is_kept_for_a_day(place, mon
     told = _retire(place)
     assert told["removed"] == []
     assert any("a run may be under way" in each["why"] for each in told["kept"])
-    tomorrow = SimpleNamespace(time=lambda: time.time() + DAY_S)
-    monkeypatch.setattr(retiring, "time", tomorrow)
+    tomorrow = SimulatedClock(time.time() + DAY_S)
+    monkeypatch.setattr(retiring, "WallClock", lambda: tomorrow)
     assert [each["view"] for each in _retire(place)["removed"]] == [_view(place.manifests[2])]
 
 

@@ -5,12 +5,11 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
-from homefeed.clock import DAY_S
+from homefeed.clock import DAY_S, SimulatedClock
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.errors import CheckRefused, PipelineError
@@ -24,7 +23,7 @@ TODAY_S = int(time.time()) // DAY_S * DAY_S  # the midnight that began this day
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is noon of the day on which this file was read: the tests may run across midnight."""
-    monkeypatch.setattr(days, "time", SimpleNamespace(time=lambda: TODAY_S + DAY_S / 2))
+    monkeypatch.setattr(days, "WallClock", lambda: SimulatedClock(TODAY_S + DAY_S / 2))
 
 
 def _log(folder: Path, times_s: list[int], kind: str = "like", *, live: bool = False):
