@@ -6,7 +6,7 @@ the number of workers nor a resumed run changes what is drawn.
 
 import numpy as np
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from homefeed.data.splitmix import GOLDEN, mix
 
 
 def keyed_bits(*keys: int | np.ndarray) -> np.ndarray:
@@ -14,7 +14,7 @@ def keyed_bits(*keys: int | np.ndarray) -> np.ndarray:
     state = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for key in keys:
-            state = _mix((state ^ np.asarray(key).astype(np.uint64)) + _GOLDEN)
+            state = mix((state ^ np.asarray(key).astype(np.uint64)) + GOLDEN)
     return state
 
 
@@ -38,9 +38,3 @@ def dropout_keys(seed: int, step: int, user_T: np.ndarray, place_T: np.ndarray) 
     return (
         (keyed_bits(seed, step, user_T, place_T) >> np.uint64(32)).astype(np.uint32).view("int32")
     )
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

@@ -7,16 +7,7 @@ depend on the arm, on the order of requests, or on how many requests there were.
 import numpy as np
 from scipy.special import ndtri
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_ONE = np.uint64(0xBF58476D1CE4E5B9)
-_TWO = np.uint64(0x94D049BB133111EB)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser (Steele, Lea, Flood 2014); wraps on purpose."""
-    x = (x ^ (x >> np.uint64(30))) * _ONE
-    x = (x ^ (x >> np.uint64(27))) * _TWO
-    return x ^ (x >> np.uint64(31))
+from homefeed.data.splitmix import GOLDEN, mix
 
 
 def stream(name: str) -> int:
@@ -30,9 +21,9 @@ def stream(name: str) -> int:
 def bits(seed: int, name: str, *keys: np.ndarray | int) -> np.ndarray:
     """64 random bits for each broadcast combination of integer ``keys`` in stream ``name``."""
     with np.errstate(over="ignore"):
-        state = _mix(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * GOLDEN ^ np.uint64(stream(name)))
+        state = mix(np.uint64(seed & 0xFFFFFFFFFFFFFFFF) * GOLDEN ^ np.uint64(stream(name)))
         for key in keys:
-            state = _mix(state ^ (np.asarray(key).astype(np.uint64) + GOLDEN) * GOLDEN)
+            state = mix(state ^ (np.asarray(key).astype(np.uint64) + GOLDEN) * GOLDEN)
     return state
 
 
