@@ -36,7 +36,8 @@ def add(parsers: Parsers) -> None:
     summary = "Show all tests and how many users each arm has by now."
     add_verb(group, "status", status, summary, "homefeed ab status --json")
     summary = "Lift per metric with its interval, sample-ratio check, verdict."
-    verb = add_verb(group, "analyze", analyse, summary, "homefeed ab analyze realtime --promote")
+    example = "homefeed ab analyze realtime --promote"
+    verb = add_verb(group, "analyze", analyze_test, summary, example)
     verb.add_argument("name", help="as `homefeed ab status` shows")
     verb.add_argument("--interim", action="store_true", help="before the planned end: never ships")
     verb.add_argument(
@@ -128,7 +129,7 @@ def _arms(workspace: Path, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def analyse(args: argparse.Namespace) -> Answer:
+def analyze_test(args: argparse.Namespace) -> Answer:
     """Analyse one test; with --promote also carry its verdict out."""
     from homefeed.errors import ConfigError
 
@@ -138,10 +139,10 @@ def analyse(args: argparse.Namespace) -> Answer:
             'harm ends with `homefeed ab stop NAME --reason "…"`'
         )
     with waiting(f"analysing {args.name}", quiet=args.json):
-        return _analysed(args)
+        return _analyzed(args)
 
 
-def _analysed(args: argparse.Namespace) -> Answer:
+def _analyzed(args: argparse.Namespace) -> Answer:
     from homefeed.abtest.analysis import analyze
     from homefeed.abtest.exposure import outcomes, read_log
     from homefeed.abtest.running import definition_of, state_of

@@ -12,7 +12,7 @@ from homefeed.abtest.definition import Metric
 from homefeed.clock import DAY_S
 from loop.figures import Lift, aa_share, paired_lift
 from loop.lives import PAGES, SAMPLED
-from loop.logs import METRICS, ArmLog, analysed, definition_of, p_values_of_redrawn_aa
+from loop.logs import METRICS, ArmLog, analyzed, definition_of, p_values_of_redrawn_aa
 from loop.workspace import Finished
 
 PAIRS = (("control", "pinnerformer"), ("pinnerformer", "realtime"), ("control", "realtime"))
@@ -108,7 +108,7 @@ def test_rows(
 ) -> list[dict[str, Any]]:
     """The A/B test of the two arms over all users, split by their assignment."""
     split = {control: releases[control], arm: releases[arm]}
-    found = analysed(definition_of(split, f"{salt}-{control}-{arm}", METRICS), logs)
+    found = analyzed(definition_of(split, f"{salt}-{control}-{arm}", METRICS), logs)
     return [
         {
             **asdict(comparison),

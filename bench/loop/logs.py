@@ -76,7 +76,7 @@ def definition_of(releases: dict[str, int], salt: str, metrics: tuple[Metric, ..
     )
 
 
-def analysed(definition: Definition, logs: dict[str, ArmLog]) -> Analysis:
+def analyzed(definition: Definition, logs: dict[str, ArmLog]) -> Analysis:
     """The A/B test that ``definition`` would have been: users split by its own assignment."""
     users = pl.concat([log.exposures["user_id"] for log in logs.values()]).unique().sort()
     position = arm_positions(definition, users.to_list())
@@ -97,7 +97,7 @@ def p_values_of_redrawn_aa(log: ArmLog, draws: int, metrics: tuple[Metric, ...])
     values = np.empty((draws, len(metrics)))
     for draw in range(draws):
         definition = definition_of({"a": 1, "b": 1}, f"redrawn-{draw}", metrics)
-        analysis = analysed(definition, {"a": log, "b": log})
+        analysis = analyzed(definition, {"a": log, "b": log})
         found = (*analysis.primary, *analysis.guardrails)
         values[draw] = [comparison.p_value for comparison in found]
     return values

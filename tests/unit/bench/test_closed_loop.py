@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from loop.figures import aa_share, binomial_interval, length_of, paired_lift
-from loop.logs import METRICS, POSITIVES, ArmLog, analysed, definition_of, p_values_of_redrawn_aa
+from loop.logs import METRICS, POSITIVES, ArmLog, analyzed, definition_of, p_values_of_redrawn_aa
 
 from homefeed.abtest.assignment import arm_positions
 
@@ -75,7 +75,7 @@ def test_a_world_that_is_too_small_says_so():
 def test_a_drawn_test_takes_each_user_from_the_log_of_the_arm_assigned():
     never, always = log_of(300, 1, chance=0.0), log_of(300, 2, chance=1.0)
     definition = definition_of({"never": 1, "always": 1}, "salt", (POSITIVES,))
-    comparison = analysed(definition, {"never": never, "always": always}).primary[0]
+    comparison = analyzed(definition, {"never": never, "always": always}).primary[0]
     position = arm_positions(definition, [f"i:{user}" for user in range(300)])
     assert (comparison.control_value, comparison.value) == (0.0, 1.0)
     assert comparison.users == int((position == 1).sum())

@@ -165,7 +165,7 @@ def test_a_look_before_the_end_does_not_end_the_test(homefeed: Any, workspace: P
 
 
 @pytest.mark.usefixtures("lost")
-def test_a_definition_that_was_edited_is_not_analysed(homefeed: Any, workspace: Path) -> None:
+def test_a_definition_that_was_edited_is_not_analyzed(homefeed: Any, workspace: Path) -> None:
     path = definition_path(workspace, "t")
     path.write_text(path.read_text().replace("control: b", "control: a"))
     said = homefeed("ab", "analyze", "t")
@@ -194,7 +194,7 @@ def test_the_status_names_a_test_that_was_edited_and_shows_the_others(
 
 
 @pytest.mark.usefixtures("lost")
-def test_a_test_is_analysed_though_the_state_of_another_cannot_be_read(
+def test_a_test_is_analyzed_though_the_state_of_another_cannot_be_read(
     homefeed: Any, workspace: Path
 ) -> None:
     (workspace / "abtests" / "other.state.json").write_text("{")
