@@ -1,4 +1,4 @@
-"""Rankers under Ray Train: two workers give what one process gives, and a fit goes on."""
+"""Rankers under Ray Train: two workers give what one process gives."""
 
 from collections.abc import Iterator
 from pathlib import Path
