@@ -196,6 +196,8 @@ def summary(values: list[tuple[float, float]]) -> dict[str, float]:
         "spent_s_min": min(counted),
         "spent_s_max": max(counted),
         "wall_s": statistics.median(wall),
+        "wall_s_min": min(wall),
+        "wall_s_max": max(wall),
     }
 
 
@@ -244,6 +246,10 @@ def daily(
     return {**found, "embedded": embedded}
 
 
+def walls(row: dict) -> str:
+    return f"{row['wall_s_min']:.2f} to {row['wall_s_max']:.2f}"
+
+
 def show(result: dict) -> None:
     users = result["users"]
     network, on_cpu = result["network"], result["device"] == "cpu"
@@ -254,7 +260,8 @@ def show(result: dict) -> None:
         f"{network['layers']} layers, the newest {network['history']} actions; {where}, float32"
     )
     print(
-        f"{'':8}{'users':>8}{unit:>8}{'spread':>16}{'wall s':>8}{'users/' + unit:>13}{'limit':>8}"
+        f"{'':8}{'users':>8}{unit:>8}{'spread':>16}{'wall s':>8}{'spread':>16}"
+        f"{'users/' + unit:>13}{'limit':>8}"
     )
     limit = users / result["limit_s"]
     rates = {}
@@ -263,7 +270,7 @@ def show(result: dict) -> None:
         rates[name] = row["users"] / row["spent_s"]
         spread = f"{row['spent_s_min']:.2f} to {row['spent_s_max']:.2f}"
         print(
-            f"{name:8}{row['users']:8,}{row['spent_s']:8.2f}{spread:>16}{row['wall_s']:8.2f}"
+            f"{name:8}{row['users']:8,}{row['spent_s']:8.2f}{spread:>16}{row['wall_s']:8.2f}{walls(row):>16}"
             f"{rates[name]:13,.0f}{rates[name] / limit:8.0%}"
         )
     rate = result["gemm_gflop_per_s"]
@@ -271,14 +278,15 @@ def show(result: dict) -> None:
     print(f"  at {rate:.0f} GFLOP/s")
     print(f"ours / peer: {rates['ours'] / rates['peer']:.1f}x")
     print(
-        f"\n{'active':>8}{'embedded':>10}{unit:>8}{'spread':>16}{'wall s':>8}{'of a full run':>15}"
+        f"\n{'active':>8}{'embedded':>10}{unit:>8}{'spread':>16}{'wall s':>8}{'spread':>16}"
+        f"{'of a full run':>15}"
     )
     full = result["ours"]["spent_s"]
     for share, row in result["daily"].items():
         spread = f"{row['spent_s_min']:.2f} to {row['spent_s_max']:.2f}"
         print(
             f"{share:8.0%}{row['embedded']:10,}{row['spent_s']:8.2f}{spread:>16}"
-            f"{row['wall_s']:8.2f}{row['spent_s'] / full:15.0%}"
+            f"{row['wall_s']:8.2f}{walls(row):>16}{row['spent_s'] / full:15.0%}"
         )
 
 

@@ -11,8 +11,8 @@ request was due: a round. Told are the median and the lowest and highest of the 
 time of a feed, of all the server's processes and of the load's own. Only full answers are capacity:
 refused (429) and degraded ones are told apart; latency is of everything that was answered. In the
 same run: the limit, which is the ranker alone called in one process, and the smallest answer of the
-same server. The machine's load is printed beside each case: above the number of cores, wall times
-say little.
+same server. Nothing installs that answers a whole feed, so there is no peer. The machine's load is
+printed beside each case: above the number of cores, wall times say little.
 
 Aim at 100 candidates: p50 40 ms, p99 120 ms. Bounded: 2,000 requests and 60 s a load.
 """

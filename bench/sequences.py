@@ -210,10 +210,11 @@ def measure(sizes: list[int], repeats: int, memory_mb: int) -> list[dict]:
 def show(row: dict) -> None:
     runs = row["runs"]
     cpu = sorted(r["cpu_s"] for r in runs)
-    wall = statistics.median(r["wall_s"] for r in runs)
+    wall = sorted(r["wall_s"] for r in runs)
     peak = max(r["peak_mb"] for r in runs)
     text = f"{row['size']:>11,}  {row['program']:<8} cpu {statistics.median(cpu):7.2f} s"
-    text += f" [{cpu[0]:.2f}–{cpu[-1]:.2f}]  wall {wall:6.2f} s  peak {peak:6.0f} MB"
+    text += f" [{cpu[0]:.2f}–{cpu[-1]:.2f}]  wall {statistics.median(wall):6.2f} s"
+    text += f" [{wall[0]:.2f}–{wall[-1]:.2f}]  peak {peak:6.0f} MB"
     if "actions" in runs[0]:
         text += (
             f"  {runs[0]['actions'] / statistics.median(cpu) / 1e6:5.2f} M actions per CPU-second"

@@ -194,6 +194,8 @@ def main() -> None:
             "step_s": spent,
             "spread_s": float(np.subtract(*np.percentile(counted, [75, 25])) / 2),
             "wall_s": statistics.median(wall),
+            "wall_s_min": min(wall),
+            "wall_s_max": max(wall),
             "of_peak": mean_flop / spent / 1e9 / rate,
         }
     print(f"{options.rows} rows a step, {options.per_request} a request; limit {rate:.0f} GFLOP/s")
@@ -201,7 +203,8 @@ def main() -> None:
     for name, r in rows.items():
         print(
             f"{name:8} {r['rows_per_s']:8.0f} rows per {unit}  step {r['step_s']:.3f} "
-            f"± {r['spread_s']:.3f}, {r['wall_s']:.3f} s wall  {r['of_peak']:.0%} of peak"
+            f"± {r['spread_s']:.3f}, {r['wall_s']:.3f} s wall "
+            f"[{r['wall_s_min']:.3f}–{r['wall_s_max']:.3f}]  {r['of_peak']:.0%} of peak"
         )
     if options.json:
         options.json.write_text(json.dumps(rows))
