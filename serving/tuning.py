@@ -1,7 +1,8 @@
 """What a worker tells its runtime once: the collector, and malloc.
 
 Python's garbage collector owns the p99 of a service that holds much and allocates little: a full
-collection walks everything that was loaded. Frozen objects are walked no more.
+collection walks everything that was loaded, some 300 ms in which no thread answers. Frozen objects
+are walked no more.
 
 glibc's malloc gives freed memory back to the kernel, and whoever scores asks for it again with
 every request: 6,466 page faults and 10 ms a request of 100 candidates, or none, as the heap
@@ -18,8 +19,12 @@ _LARGEST_FROM_HEAP = 32 << 20  # the most that glibc takes
 
 
 def freeze_garbage() -> None:
-    """Collect once, freeze what is left, and make collections rare. Call it after each load."""
-    gc.unfreeze()
+    """Collect what came since the last call, freeze it, and make collections rare.
+
+    Call it after each load. What is frozen stays so: unfrozen for a collection, every load would
+    stop a worker for as long as its start, and requests would run out of their budgets. A release
+    that is left has no cycles, its last reference frees it.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GENERATIONS)

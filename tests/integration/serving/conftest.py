@@ -7,9 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from serving.run import start_server
+from serving.settings import Settings
 from serving.synthetic import SyntheticWorkspace, write_workspace
 
 AS_OF_S = 1_700_000_000
+# On a machine under load a read takes longer than serving allows; these tests are not of time.
+PATIENT = Settings(features_budget_ms=20_000, log_budget_ms=20_000, scorer_budget_ms=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +33,7 @@ def make_workspace(tmp_path_factory):
 def server(make_workspace):
     """A server with the simulated clock; tests share it, each with users of its own."""
     workspace = make_workspace()
-    with start_server(workspace, simulated_clock=True, wait_s=180) as handle:
+    with start_server(workspace, simulated_clock=True, settings=PATIENT, wait_s=180) as handle:
         yield SimpleNamespace(handle=handle, workspace=workspace, url=handle.url)
 
 

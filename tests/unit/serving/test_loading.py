@@ -1,5 +1,8 @@
 """What tells a running server to load a release again, and how it weighs the heads."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +101,15 @@ def test_a_mistyped_head_is_a_problem_of_loading_and_not_a_feed_without_order(tm
         "release version 1: HOMEFEED_UTILITY weighs 'clik', and the release has no such head; "
         "did you mean 'click'?"
     )
+
+
+def test_what_a_server_leaves_is_freed_though_the_collector_no_longer_looks_at_it(tmp_path):
+    synthetic.write_workspace(synthetic.SyntheticWorkspace(root=tmp_path, num_users=3))
+    loaded = [load(Settings(workspace=tmp_path), 1) for load in (load_served, load_scorer)]
+    alive = [weakref.ref(each) for each in loaded]
+    gc.disable()  # as if all of it were frozen: `serving.tuning.freeze_garbage`
+    try:
+        loaded.clear()
+        assert [each() for each in alive] == [None, None]
+    finally:
+        gc.enable()
