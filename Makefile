@@ -23,9 +23,13 @@ setup: $(VENV)/.ready ## virtual environment, pinned dependencies, bytecode
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Homefeed needs Python 3.11 or 3.12; found: $$(python3 --version 2>&1). Install one, or name it: make run PYTHON=/path/to/python3.12"; exit 2; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (a few minutes, once)"
+	@echo "  1/4 the environment"
 	@$(PYTHON) -m venv $(VENV)
+	@echo "  2/4 torch"
 	@$(PIP) install -q --no-compile -c constraints.txt torch==2.13.0
+	@echo "  3/4 all other libraries ($$(grep -c '==' constraints.txt) are pinned): the longest part"
 	@$(PIP) install -q --no-compile -c constraints.txt -e '.[dev]'
+	@echo "  4/4 bytecode"
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@$(BIN)/python -m compileall -q homefeed homefeed_cli components pipelines feature_repo serving
 	@touch $@

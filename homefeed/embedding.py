@@ -11,7 +11,7 @@ Shapes: U users, B users of a batch, D dim, A actions.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,13 @@ class EmbeddingConfig:
     threads: int = 1  # of torch in one worker
     device: str = "cpu"
     object_store_mb: int = 200  # of a Ray that is started for this alone
+    actors_from: int = 20_000  # users of a continued day: fewer are done before actors have started
+
+    def for_day(self, changed: int) -> "EmbeddingConfig":
+        """How to embed the ``changed`` users of a day that continues yesterday's table."""
+        if self.num_workers > 1 and changed >= self.actors_from:
+            return self
+        return replace(self, num_workers=0, gpus_per_worker=0)
 
 
 def embed_users(
@@ -112,10 +119,14 @@ def embed_day(
     """Today's whole table, and how many users had to be embedded for it.
 
     Those are the users with an action that became available since ``yesterday`` was made (all
-    users, without one).
+    users, without one). A day that continues yesterday's table asks ``config.for_day`` whether its
+    users are worth the actors.
     """
+    config = config or EmbeddingConfig()
     from_s = -1 if yesterday is None else yesterday.as_of_s
     changed = users_with_new_actions(store, from_s, as_of_s)
+    if yesterday is not None:
+        config = config.for_day(len(changed))
     embedded = embed_users(encoder_path, store, changed, as_of_s, config)
     return (embedded if yesterday is None else merge(yesterday, embedded)), len(changed)
 

@@ -101,9 +101,8 @@ def encoder_snapshots(
     encoder = load_user_encoder(encoder_path)
     vectors = item_vectors_for(encoder, store)  # the store may have gained items since the fit
     has_vector = np.any(vectors != 0, axis=1)
-    # Ray pays for a network and everybody; a mean of vectors is done before it has started.
-    is_worth_it = yesterday is None and encoder.kind == PINNERFORMER
-    workers = config.training.embed_workers if is_worth_it else 0
+    # Ray pays for a network; a mean of vectors is done before it has started.
+    workers = config.training.embed_workers if encoder.kind == PINNERFORMER else 0
     on_cuda = config.training.device == "cuda"
     embedding = EmbeddingConfig(
         num_workers=workers,
@@ -132,8 +131,6 @@ def encoder_snapshots(
         )
         without = int((known & ~has_vector).sum())
         yield {**_described(snapshot, embedded), "items_without_vector": without}
-        # Only the first day embeds everybody; the others are too small to be worth an actor.
-        embedding = EmbeddingConfig(device=config.training.device)
         yesterday = users
         progress.advance()
     progress.close()

@@ -11,7 +11,7 @@ from homefeed.data.contract import write_dataset
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.specification import DatasetSpec
-from homefeed.embedding import EmbeddingConfig, embed_users
+from homefeed.embedding import EmbeddingConfig, embed_day, embed_users
 from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
 from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.training.ray import ray_session
@@ -62,6 +62,18 @@ def test_ray_data_embeds_what_the_plain_loop_embeds_bit_for_bit(store, encoder):
             found = embed_users(encoder, store, users, 300_000, config)
             assert np.array_equal(found.user, loop.user)
             assert np.array_equal(found.vector, loop.vector)
+
+
+def test_a_day_with_many_active_users_goes_to_the_actors_and_is_the_same_table(store, encoder):
+    yesterday, _ = embed_day(encoder, store, None, 300_000)
+    here, count = embed_day(encoder, store, yesterday, 400_000, EmbeddingConfig(batch_size=6))
+    assert count > 12  # batches for both actors
+    with ray_session(num_cpus=2, object_store_mb=200):
+        config = EmbeddingConfig(batch_size=6, num_workers=2, actors_from=count)
+        assert config.for_day(count).num_workers == 2
+        there, _ = embed_day(encoder, store, yesterday, 400_000, config)
+    assert np.array_equal(there.user, here.user)
+    assert np.array_equal(there.vector, here.vector)
 
 
 @pytest.mark.gpu

@@ -192,3 +192,13 @@ def test_an_action_that_is_there_at_the_as_of_itself_is_in_the_vector(store, mak
         told += bool(at.any())
         assert not before.any()
     assert told == len(everybody(store))
+
+
+@pytest.mark.parametrize(
+    ("actors", "changed", "used"), [(4, 20_000, 4), (4, 19_999, 0), (1, 10**6, 0), (0, 10**6, 0)]
+)
+def test_a_continued_day_takes_actors_where_there_are_several_and_many_users(actors, changed, used):
+    config = EmbeddingConfig(num_workers=actors, gpus_per_worker=0.25, device="cuda")
+    today = config.for_day(changed)
+    assert (today.num_workers, today.device) == (used, "cuda")
+    assert today.gpus_per_worker == (0.25 if used else 0)
