@@ -1,6 +1,6 @@
 """The check step on a large log: wall, CPU-seconds and peak memory, split by stage.
 
-    python bench/check.py [--rows 10000000] [--memory-mb 1024] [--repeats 1] [--json out.json]
+    python bench/check.py [--rows 10000000] [--memory-mb 1024] [--repeats 3] [--json out.json]
 
 A synthetic log of ``rows`` actions (200,000 users, 100,000 items, one row in a thousand a copy,
 one in two thousand broken) in Parquet, in a temporary folder that is removed in the end. Every
@@ -134,15 +134,13 @@ def spent(start: float, cpu: float) -> dict:
 
 def report(runs: dict[str, list[dict]], options: argparse.Namespace, size_mb: float) -> None:
     print(f"check of {options.rows:,} actions ({size_mb:.0f} MiB of Parquet)")
-    print(f"{'':8}{'wall s':>10}{'spread':>14}{'CPU s':>10}{'peak MiB':>10}{'M rows/s':>10}")
+    columns = f"{'wall s':>8}{'spread':>14}{'CPU s':>8}{'spread':>14}"
+    print(f"{'':8}{columns}{'peak MiB':>10}{'M rows/s':>10}")
     for name, measured in runs.items():
-        wall = [run["wall_s"] for run in measured]
-        middle = statistics.median(wall)
-        cpu = statistics.median(run["cpu_s"] for run in measured)
+        wall, cpu = ([run[kind] for run in measured] for kind in ("wall_s", "cpu_s"))
         peak = max(run["peak_mb"] for run in measured)
-        spread = f"{min(wall):.1f}–{max(wall):.1f}"
-        rate = options.rows / middle / 1e6
-        print(f"{name:8}{middle:>10.1f}{spread:>14}{cpu:>10.1f}{peak:>10.0f}{rate:>10.2f}")
+        rate = options.rows / statistics.median(wall) / 1e6
+        print(f"{name:8}{in_seconds(wall)}{in_seconds(cpu)}{peak:>10.0f}{rate:>10.2f}")
     first = runs["ours"][0]
     print(f"import of Great Expectations {first['import_s']:.1f} s, in ours; ", end="")
     print(f"set aside {first['read'] - first['kept']:,} rows")
@@ -150,11 +148,17 @@ def report(runs: dict[str, list[dict]], options: argparse.Namespace, size_mb: fl
         Path(options.json).write_text(json.dumps({"rows": options.rows, **runs}, indent=2))
 
 
+def in_seconds(measured: list[float]) -> str:
+    """Median and spread, as two columns."""
+    spread = f"{min(measured):.1f}–{max(measured):.1f}"
+    return f"{statistics.median(measured):>8.1f}{spread:>14}"
+
+
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--memory-mb", type=int, default=1024)
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
