@@ -18,8 +18,12 @@ from homefeed.data.items import ItemTable
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.embedding import embed_day
 from homefeed.errors import ReleaseError
-from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder, load_user_encoder
+from homefeed.models.item_encoders import ItemEncoder
+from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.ranker_artifact import save_ranker
+from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.recipes import config_json
+from homefeed.release import Action, Part, Release, ReleaseManifest, ReleaseRegistry
 from homefeed.release.opened import newest_snapshot, snapshots_folder
 from homefeed.steps import daily
 from homefeed.steps.snapshots import encoder_snapshots, write_stats
@@ -53,14 +57,13 @@ def config(tmp_path) -> Config:
 
 
 @pytest.fixture
-def embed_today(tmp_path, log, config, monkeypatch) -> Callable[..., tuple[dict, dict]]:
+def embed_today(tmp_path, log, config) -> Callable[..., tuple[dict, dict]]:
     """Publish yesterday from ``OLD``, then embed today from ``rows`` so far and those of today.
 
     Returns the vectors by typed user id, and those that the encoder makes from scratch.
     """
-    (folder,) = _yesterday(tmp_path, log("old", OLD), config, "encoder")
-    encoder_hash = load_user_encoder(folder).hash
-    monkeypatch.setattr(daily, "live_encoders", lambda *_: {encoder_hash: folder})
+    (release,) = _yesterday(tmp_path, log("old", OLD), config, encoder=Action.PROMOTE)
+    folder, encoder_hash = release.user_encoder_path, release.encoder_hash
 
     def run(rows: Rows, new: Rows = NEW) -> tuple[dict, dict]:
         known = log("known", rows)
@@ -79,13 +82,14 @@ def embed_today(tmp_path, log, config, monkeypatch) -> Callable[..., tuple[dict,
 
 
 @pytest.fixture
-def champion_and_challenger(tmp_path, log, config, monkeypatch) -> SimpleNamespace:
-    """Two live encoders with a snapshot of yesterday each, and today's log that awaits them."""
-    folders = _yesterday(tmp_path, log("old", OLD), config, "challenger", "champion")
-    challenger, champion = (load_user_encoder(folder).hash for folder in folders)
-    live = dict(zip((challenger, champion), folders, strict=True))
-    monkeypatch.setattr(daily, "live_encoders", lambda *_: live)
-    monkeypatch.setattr(daily, "_champions_encoder", lambda *_: champion)
+def champion_and_challenger(tmp_path, log, config) -> SimpleNamespace:
+    """Two live encoders with a snapshot of yesterday each, and today's log that awaits them.
+
+    The challenger's release has the lower version, so it is embedded first.
+    """
+    moves = {"challenger": Action.CHALLENGE, "champion": Action.PROMOTE}
+    releases = _yesterday(tmp_path, log("old", OLD), config, **moves)
+    challenger, champion = (release.encoder_hash for release in releases)
     known = log("known", OLD)
     build_sequences(known, tmp_path / "known-store")
     _append(tmp_path, known, log("day", NEW))
@@ -106,29 +110,76 @@ def champion_and_challenger(tmp_path, log, config, monkeypatch) -> SimpleNamespa
     )
 
 
-def _yesterday(folder: Path, dataset: Dataset, config: Config, *encoders: str) -> list[Path]:
-    """Encoders of a log, each with its snapshot of yesterday; the folders that hold them."""
+def _yesterday(folder: Path, dataset: Dataset, config: Config, **moves: Action) -> list[Release]:
+    """A release of a log for each name, in the ledger, and its encoder's snapshot of yesterday.
+
+    ``moves`` says as what each is live. Only the ledger is asked, so MLflow knows none of them.
+    """
     store = build_sequences(dataset, folder / "old-store")
     table = ItemTable.empty(store.meta.item_count)
     stats = build_item_stats(dataset, store, table.created_s)
     stats_of = write_stats(stats, [YESTERDAY_S], folder)
-    folders = [_encoder(store, folder / name, seed) for seed, name in enumerate(encoders)]
-    for each in folders:
-        list(encoder_snapshots(each, store, table, stats_of, [YESTERDAY_S], config))
-    return folders
+    registry = ReleaseRegistry(config.workspace)
+    releases = []
+    for version, (name, action) in enumerate(moves.items(), start=1):
+        manifest = _manifest(store, dataset, config.workspace, name, seed=version)
+        registry.ledger.add_release(version, manifest, at_s=YESTERDAY_S)
+        about = {"at_s": YESTERDAY_S, "who": "tester", "reason": "to be served"}
+        registry.ledger.append(action, lambda _, moved=version: moved, **about)
+        releases.append(registry.open(version))
+        made = releases[-1].user_encoder_path
+        list(encoder_snapshots(made, store, table, stats_of, [YESTERDAY_S], config))
+    return releases
 
 
-def _encoder(store: SequenceStore, folder: Path, seed: int) -> Path:
-    items = np.random.default_rng(seed).normal(size=(store.meta.item_count + 1, 4))
+def _manifest(
+    store: SequenceStore, dataset: Dataset, workspace: Path, name: str, *, seed: int
+) -> ReleaseManifest:
+    """A release of real parts with random vectors; its user encoder lies in a folder ``name``."""
+    vectors = np.random.default_rng(seed).normal(size=(store.meta.item_count + 1, 4))
+    vectors = vectors.astype(np.float32)
+    items = ItemEncoder("svd", vectors, YESTERDAY_S, seed, store.meta.items_hash)
     origin = EncoderOrigin(
         items_hash=store.meta.items_hash,
-        item_encoder_hash="",
+        item_encoder_hash=items.hash,
         trained_before_s=YESTERDAY_S,
         action_types=store.meta.action_types,
         surfaces=store.meta.surfaces,
     )
-    MeanRecentEncoder(items=items.astype(np.float32), origin=origin).save(folder)
-    return folder
+    users = MeanRecentEncoder(items=vectors, origin=origin)
+    inputs = RankerInputs(
+        heads=("like",),
+        action_types=store.meta.action_types,
+        surfaces=store.meta.surfaces,
+        stats=("rate",),
+        item_count=store.meta.item_count,
+        vector_dim=4,
+        user_vector_dim=4,
+        negative=(),
+    )
+    ranker = Ranker(variant("control", user_vector="mean_recent"), inputs)
+    roles = ("item_encoder", "user_encoder", "ranker")
+    places = {role: workspace / f"{role}s" / name for role in roles}
+    items.save(places["item_encoder"])
+    users.save(places["user_encoder"])
+    bound = {"user_encoder_hash": users.hash}
+    ranker_hash = save_ranker(ranker, places["ranker"], bound_to=bound, training={})
+    hashes = {"item_encoder": items.hash, "user_encoder": users.hash, "ranker": ranker_hash}
+    parts = {
+        role: Part.of(path, name=role, version=0, hash=hashes[role], workspace=workspace)
+        for role, path in places.items()
+    }
+    return ReleaseManifest(
+        **parts,
+        preprocessing_hash="p" * 16,
+        users_hash=store.users.hash,
+        items_hash=store.meta.items_hash,
+        dataset=dataset.spec.name,
+        dataset_fingerprint="d" * 16,
+        code_version="1.0",
+        realtime=True,
+        heads=("like",),
+    )
 
 
 def _append(folder: Path, known: Dataset, day: Dataset) -> None:
