@@ -1,29 +1,38 @@
 """Rankers under Ray Train: two workers give what one process gives."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from homefeed.config import LOCAL, Config, StorageConfig, TrainingConfig
 from homefeed.data.build_training_set import build_training_set
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
 from homefeed.data.training_set import TrainingSet
+from homefeed.models.item_encoders import ItemEncoder
 from homefeed.models.ranker import variant
 from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.transact import TransActConfig
+from homefeed.models.user_encoders import EncoderOrigin
+from homefeed.recipes import RECIPES, config_json, section_json
+from homefeed.steps.encoders import ENCODERS, control_encoder
+from homefeed.steps.ranking import train_rankers_step
 from homefeed.training.ranker_config import RankerFitConfig
+from homefeed.training.ranker_recipe import RankerRecipe
 from homefeed.training.ray import METRICS_FILE, RayRun, ray_session
 from homefeed.training.ray_rankers import train_rankers_with_ray
 from homefeed.training.resources import TrainingResources
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
+FitStep = Callable[[str, int], list[str]]
 DAY_S, USERS, ITEMS = 86_400, 10, 20
 SMALL = TransActConfig(item_dim=4, action_dim=4, ffn_dim=8, first_k=3, output_dim=6)
 COMMON = {"user_vector": "none", "transact": SMALL, "hidden": (8,)}
@@ -85,6 +94,65 @@ def _train(made: tuple[SequenceStore, TrainingSet], folder: Path, workers: int) 
         bound_to={"item_encoder_hash": "none"},
         run=RayRun(name=f"run-{workers}", storage=folder, resources=resources),
     )
+
+
+def _encoders(made: tuple[SequenceStore, TrainingSet], folder: Path) -> None:
+    """What the steps before leave: an item encoder, and the user encoders made over it."""
+    meta = made[0].meta
+    vectors = np.random.default_rng(1).normal(size=(meta.item_count + 1, 8)).astype(np.float32)
+    items = ItemEncoder("svd", vectors, 0, 0, meta.items_hash)
+    items.save(folder / "items")
+    origin = EncoderOrigin(
+        items_hash=meta.items_hash, item_encoder_hash=items.hash, trained_before_s=0,
+        action_types=tuple(meta.action_types), surfaces=tuple(meta.surfaces),
+    )  # fmt: skip
+    for kind in ENCODERS:
+        control_encoder(items, origin).save(folder / "encoders" / kind)
+
+
+@pytest.fixture
+def fit_step(ray: None, made: tuple[SequenceStore, TrainingSet], tmp_path: Path) -> FitStep:
+    """Call the step with a profile and a number of Ray workers; gives ``_left`` after it."""
+    _encoders(made, tmp_path)
+    recipe = replace(RECIPES["tiny"](), ranker=RankerRecipe(fit=CONFIG))
+
+    def call(profile: str, workers: int) -> list[str]:
+        where = Config(
+            profile=profile,
+            storage=StorageConfig(root=str(tmp_path / "workspace")),
+            training=TrainingConfig(num_workers=workers),
+        )
+        train_rankers_step(
+            *(made[0].path, tmp_path / "items", tmp_path / "encoders", made[1].path),
+            *(section_json(recipe, "ranker"), config_json(where), "code", tmp_path / "rankers"),
+        )
+        return _left(tmp_path)
+
+    return call
+
+
+def _left(folder: Path) -> list[str]:
+    """The files of checkpoints that fits left in the workspace."""
+    found = (folder / "workspace" / "ray").glob("rankers-*/checkpoint_*/*.pt")
+    return sorted(str(path) for path in found)
+
+
+@pytest.mark.timeout(600)
+def test_a_fits_checkpoints_stay_until_its_rankers_are_registered_and_on_a_cluster_beyond_that(
+    fit_step: FitStep, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "workspace" / "mlflow" / "artifacts"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("no folder, so nothing can be registered")
+    with pytest.raises(OSError, match=str(in_the_way)):
+        fit_step(LOCAL, 1)
+    left = _left(tmp_path)
+    assert {Path(path).name for path in left} == {"checkpoint.pt"}
+    in_the_way.unlink()
+    # The same fit again. Its workers took seconds to start, and have written what can be left.
+    assert fit_step("cluster", 0) == left  # its artifact is uploaded afterwards
+    assert (tmp_path / "rankers" / "versions.json").exists()
+    assert fit_step(LOCAL, 0) == []
 
 
 @pytest.mark.timeout(600)
