@@ -1,4 +1,4 @@
-"""A workspace of two encoders, with their vectors in a real feature store."""
+"""A workspace of two encoders: vectors in a real feature store, versions in a real MLflow."""
 
 import dataclasses
 import shutil
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from feature_repo.publish import feature_store, publish_release
-from homefeed.config import Config, StorageConfig
+from homefeed.config import Config, StorageConfig, local_tracking_uri
 from homefeed.release.entries import Action
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import Release
+from homefeed.release.registered_model import RegisteredModel
 from homefeed.schema import LEDGER_FILE
 from homefeed_cli.main import main
 from serving.synthetic import SyntheticWorkspace, write_workspace
@@ -41,6 +42,10 @@ def two_encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger.add_release(2, manifest, at_s=AS_OF_S)
     ledger.append(Action.REFUSE, lambda _: 2, at_s=AS_OF_S, who="gate", reason="worse")
     shutil.copytree(other.root / "snapshots", ours.root / "snapshots", dirs_exist_ok=True)
+    model = RegisteredModel(local_tracking_uri(ours.root))  # made once: its tables take seconds
+    for version in (1, 2):
+        assert model.register(ledger.manifest(version)) == version
+    model.project(ledger.state())
     return ours.root
 
 
@@ -54,12 +59,9 @@ def online(request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.fixture
 def place(
-    two_encoders: Path, tmp_path: Path, capsys: Any, monkeypatch: Any, online: dict[str, str]
+    two_encoders: Path, tmp_path: Path, capsys: Any, online: dict[str, str]
 ) -> SimpleNamespace:
     """A copy of that workspace in whose store both encoders are published, and its commands."""
-    monkeypatch.setattr(
-        "homefeed.release.registered_model.RegisteredModel.project", lambda *_: None
-    )
     workspace = tmp_path / "workspace"
     shutil.copytree(two_encoders, workspace, ignore=shutil.ignore_patterns("feast"))
     config = Config(storage=StorageConfig(root=str(workspace), **online))
@@ -87,4 +89,5 @@ def place(
         homefeed=homefeed,
         read=read,
         store=feature_store(config),
+        aliases=RegisteredModel(local_tracking_uri(workspace)).aliases,
     )

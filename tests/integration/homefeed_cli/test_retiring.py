@@ -154,6 +154,7 @@ def test_a_promotion_brings_back_what_was_retired(place):
     assert said.err.count("the features of release 2 were retired; published again as of") == 1
     assert "2023-11-14" in said.err
     assert place.ledger.state().champion == 2
+    assert place.aliases() == {"champion": 2, "previous": 1}
     assert _bytes(place.read(2)) == before
     reader.warm_up(place.manifests[2].feature_service)  # a running server needs no restart
 
@@ -170,6 +171,7 @@ def test_a_rollback_brings_back_what_was_retired(place):
     said = place.homefeed("rollback", "--reason", "it was better")
     assert said.code == 0, said.err
     assert "the features of release 2 were retired; published again" in said.err
+    assert place.aliases()["champion"] == 2
     assert _bytes(place.read(2)) == before
 
 
@@ -186,7 +188,7 @@ def test_without_a_snapshot_a_promotion_is_refused_and_a_rollback_is_not(place):
     said = place.homefeed("rollback", "--reason", "a bad night")
     assert said.code == 0, said.err
     assert said.err.count("warning: release 2 has no features in the store") == 1
-    assert place.ledger.state().champion == 2
+    assert place.ledger.state().champion == place.aliases()["champion"] == 2
 
 
 def test_a_test_that_is_started_brings_back_its_arms(place, tmp_path):
