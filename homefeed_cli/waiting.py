@@ -87,15 +87,18 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def beating(beat: Callable[[], None], every_s: float = BEAT_S) -> Iterator[None]:
-    """Call ``beat`` every so many seconds, from a thread of its own, until the body ends."""
+    """Call ``beat`` at once and every so many seconds, from a thread of its own, until the body
+    ends.
+    """
     ended = threading.Event()
 
     def until_it_ends() -> None:
-        while not ended.wait(every_s):
-            try:
+        try:
+            beat()
+            while not ended.wait(every_s):
                 beat()
-            except (OSError, ValueError):  # standard error was closed: nobody reads it
-                return
+        except (OSError, ValueError):  # standard error was closed: nobody reads it
+            return
 
     thread = threading.Thread(target=until_it_ends, name="elapsed time", daemon=True)
     thread.start()

@@ -29,3 +29,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_elapsed_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verbs tell nothing of their waiting: what a test reads must not depend on the machine."""
     monkeypatch.setattr("homefeed_cli.waiting.SHORT_S", math.inf)
+
+
+@pytest.fixture
+def told_at_once(no_elapsed_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is told as soon as it begins, and once: on a machine of any speed too."""
+    monkeypatch.setattr("homefeed_cli.waiting.SHORT_S", 0.0)
+    monkeypatch.setattr("homefeed_cli.waiting.LOGGED_S", math.inf)

@@ -9,11 +9,12 @@ import psutil
 import pytest
 
 from homefeed.abtest.assignment import arm_of
-from homefeed.abtest.definition import parse_definition
+from homefeed.abtest.definition import parse_definition, write_definition
 from homefeed.abtest.exposure import outcomes, read_log
 from homefeed.abtest.running import start_test, stop_test
 from homefeed.client import Client
 from homefeed.errors import ServerError
+from homefeed_cli.main import main
 from serving.event_log import EventLog
 from serving.run import start_server
 from serving.synthetic import promote
@@ -230,6 +231,25 @@ def test_an_arm_without_real_time_does_not_read_todays_actions(server, client):
         assert 1_000_001 not in items(answer)  # no arm shows what was seen
     assert merged == {"plain": {0}, "realtime": {1}}
     stop_test(server.workspace, "lag", at_s=AT_S + 9, reason="enough")
+
+
+@pytest.mark.usefixtures("told_at_once")
+def test_a_test_that_is_started_says_at_which_server_it_waits_until_that_has_its_arms(
+    server, client, tmp_path, capsys
+):
+    arms = {"plain": {"release": 2}, "realtime": {"release": 1}}
+    definition = parse_definition({"name": "told", "arms": arms, "primary": {"name": "requests"}})
+    write_definition(tmp_path / "told.yaml", definition)
+    port = server.url.rpartition(":")[2]
+    place = (f"--set=storage.root={server.workspace}", f"--set=serving.port={port}")
+    assert main(["ab", "start", str(tmp_path / "told.yaml"), *place]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "  verifying the releases of told",
+        f"  waiting for the server at {server.url} to report the arms of told",
+    ]
+    assert [test["name"] for test in client.ready()["tests"]] == ["told"]
+    stop_test(server.workspace, "told", at_s=time.time(), reason="enough")
+    assert until(lambda: client.ready()["tests"] == [])
 
 
 def test_a_killed_server_loses_nothing_it_answered_and_leaves_no_process(make_workspace):

@@ -1,4 +1,4 @@
-"""The command line in this process, in a workspace of its own."""
+"""The command line in this process, in a workspace of its own; and the times of its display."""
 
 import json
 import signal
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from homefeed_cli import waiting
 from homefeed_cli.main import main
 
 
@@ -44,3 +45,31 @@ def homefeed(
 
     yield call
     signal.signal(signal.SIGTERM, before)
+
+
+class SetClock:
+    """A clock that stands where the test put it."""
+
+    BEGAN_S = 100.0  # not 0: what is shown counts from the beginning of the work
+
+    def __init__(self) -> None:
+        self.now_s = self.BEGAN_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def stand_at(self, seconds: float) -> None:
+        """Stand so many seconds after the beginning."""
+        self.now_s = self.BEGAN_S + seconds
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds, as for a person."""
+    monkeypatch.setattr(waiting, "SHORT_S", 2.0)
+
+
+@pytest.fixture
+def set_clock(short: None) -> SetClock:
+    """A clock that the test sets, for a display that waits as it does for a person."""
+    return SetClock()
