@@ -1,10 +1,14 @@
 """What `homefeed serve` hands to the server: the configuration, over the environment."""
 
 import argparse
-from collections.abc import Callable
-from contextlib import nullcontext
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +18,10 @@ from homefeed.config import load_config
 from homefeed.errors import ConfigError, ServerError, UsageError
 from homefeed_cli.serve import serve, server_settings, stay
 from serving.features import OnlineReader, store_settings
+from serving.run import ServerHandle
 from serving.settings import Settings
+
+LOG = Path("server.log")
 
 
 def test_what_the_configuration_gives_reaches_the_server() -> None:
@@ -61,36 +68,77 @@ def test_an_unknown_online_store_is_refused() -> None:
         server_settings(load_config(overrides=("storage.online_store=dynamo",)), {})
 
 
-def started(running: Callable[[], bool]) -> Any:
-    """A started server, which ``running`` asks whether it still is."""
-    client = SimpleNamespace(ready=lambda: {"ready": True})
-    place = {"url": "http://127.0.0.1:1", "log_path": Path("server.log")}
-    return SimpleNamespace(**place, client=lambda: nullcontext(client), running=running)
+@dataclass
+class Interrupted(ServerHandle):
+    """A started server whose starter a person interrupts after so many looks at it."""
+
+    looks: int = 0
+
+    def running(self) -> bool:
+        """Whether it runs, as ever, and then Ctrl-C."""
+        if self.looks == 0:
+            raise KeyboardInterrupt
+        self.looks -= 1
+        return super().running()
 
 
-def interrupted() -> bool:
-    raise KeyboardInterrupt
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen]:
+    """The process of a server."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def url_and_answers() -> Iterator[tuple[str, list[bool]]]:
+    """A server's address, and whether /readyz is ready: one answer a question, then the last."""
+    answers = [True]
+
+    class Readyz(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_ready = answers.pop(0) if len(answers) > 1 else answers[0]
+            body = json.dumps({"ready": is_ready}).encode()
+            self.send_response(200 if is_ready else 503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *said: object) -> None:
+            """Quiet."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Readyz)
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_port}", answers
+    http.shutdown()
+    http.server_close()
 
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_under_json_only_the_document_is_on_standard_output(
-    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    as_json: bool,
+    process: subprocess.Popen,
+    url_and_answers: tuple[str, list[bool]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    answer = stay(started(interrupted), tmp_path, as_json=as_json)
-    assert answer.data == {"url": "http://127.0.0.1:1", "stopped": True}
+    url, _ = url_and_answers
+    answer = stay(Interrupted(url, process, LOG), tmp_path, as_json=as_json)
+    assert answer.data == {"url": url, "stopped": True}
     said = capsys.readouterr()
-    assert "at http://127.0.0.1:1" in (said.err if as_json else said.out)
+    assert f"at {url}" in (said.err if as_json else said.out)
     assert (said.out if as_json else said.err) == ""
 
 
 def test_a_server_that_was_still_loading_is_called_ready_once_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    process: subprocess.Popen,
+    url_and_answers: tuple[str, list[bool]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    answers, looks = iter([False, False, True]), iter([True, True, True])
-    server = started(lambda: next(looks, None) or interrupted())
-    client = SimpleNamespace(ready=lambda: {"ready": next(answers)})
-    server.client = lambda: nullcontext(client)
-    stay(server, tmp_path, as_json=False)
+    url, answers = url_and_answers
+    answers[:] = [False, False, True]
+    stay(Interrupted(url, process, LOG, looks=3), tmp_path, as_json=False)
     _, first, *later = capsys.readouterr().out.splitlines()
     assert first.startswith("loading the champion")
     assert later == ["ready"]
@@ -102,5 +150,10 @@ def test_no_workers_are_refused_before_anything_starts() -> None:
 
 
 def test_a_server_that_ends_by_itself_is_an_error_that_names_its_log(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"ended by itself; its log: server\.log"):
-        stay(started(lambda: False), tmp_path, as_json=False)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    with socket.socket() as nobody:  # bound, so that no other server has its port
+        nobody.bind(("127.0.0.1", 0))
+        ended = ServerHandle(f"http://127.0.0.1:{nobody.getsockname()[1]}", process, LOG)
+        with pytest.raises(ServerError, match=r"ended by itself; its log: server\.log"):
+            stay(ended, tmp_path, as_json=False)
