@@ -1,7 +1,9 @@
 """The command line in this process, in a workspace of its own; and the times of its display."""
 
 import json
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,46 @@ def homefeed(
 
     yield call
     signal.signal(signal.SIGTERM, before)
+
+
+class Terminal:
+    """A real pseudo-terminal: a program writes at one end, a person would sit at the other."""
+
+    END = b"\0"  # the kernel hands on what was written a little later: read until this
+
+    def __init__(self) -> None:
+        self._persons_end, programs_end = os.openpty()
+        self.stream = os.fdopen(programs_end, "w", encoding="utf-8")
+        self._read = b""
+
+    def drawn(self) -> str:
+        """All that it was told so far."""
+        self.stream.flush()
+        os.write(self.stream.fileno(), self.END)
+        while not self._read.endswith(self.END):
+            self._read += os.read(self._persons_end, 4096)
+        self._read = self._read.removesuffix(self.END)
+        return self._read.decode()
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.stream.close()
+        os.close(self._persons_end)
+
+
+@pytest.fixture
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Terminal]]:
+    """Make standard error a terminal, once it is called: before the test begins is too early."""
+    terminal = Terminal()
+
+    def sit_at_it() -> Terminal:
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(sys, "stderr", terminal.stream)
+        return terminal
+
+    yield sit_at_it
+    monkeypatch.undo()  # pytest writes to standard error again before this one is closed
+    terminal.close()
 
 
 class SetClock:

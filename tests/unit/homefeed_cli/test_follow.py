@@ -1,7 +1,5 @@
 """What a person sees while a pipeline runs, by a clock that the tests set."""
 
-import io
-import sys
 import threading
 from typing import Any
 
@@ -11,21 +9,6 @@ from homefeed_cli.follow import Display
 from pipelines.runs import Step
 
 CLEAR = "\r\x1b[K"
-
-
-class Terminal(io.StringIO):
-    """Standard error where a person sits."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Make standard error one; what it was told is its value. (A fixture would be too early.)"""
-    monkeypatch.setenv("COLUMNS", "80")
-    drawn = Terminal()
-    monkeypatch.setattr(sys, "stderr", drawn)
-    return drawn
 
 
 def beats(display: Display, clock: Any, *at_s: float) -> None:
@@ -50,29 +33,29 @@ def test_in_a_log_a_step_that_shows_no_progress_is_named_once_and_then_every_thi
 
 
 def test_on_a_terminal_the_seconds_of_the_running_step_go_on(
-    set_clock: Any, monkeypatch: pytest.MonkeyPatch
+    set_clock: Any, a_terminal: Any
 ) -> None:
-    terminal = a_terminal(monkeypatch)
+    terminal = a_terminal()
     display = Display("daily", quiet=False, clock=set_clock)
     display.listen("", Step("check-data"))
     beats(display, set_clock, 1, 2, 12)
-    assert terminal.getvalue() == "".join(
+    assert terminal.drawn() == "".join(
         f"{CLEAR}  check-data: running{elapsed}" for elapsed in ("", ", 2 s", ", 12 s")
     )
 
 
 def test_a_progress_line_of_the_step_is_left_standing_until_it_has_been_silent_for_a_while(
-    set_clock: Any, monkeypatch: pytest.MonkeyPatch
+    set_clock: Any, a_terminal: Any
 ) -> None:
-    terminal = a_terminal(monkeypatch)
+    terminal = a_terminal()
     display = Display("daily", quiet=False, clock=set_clock)
     display.listen("", Step("train"))
     set_clock.stand_at(10)
     display.listen("… user encoder  3/9", None)
     beats(display, set_clock, 11, 24)
-    assert terminal.getvalue().endswith(f"{CLEAR}  train: user encoder  3/9")
+    assert terminal.drawn().endswith(f"{CLEAR}  train: user encoder  3/9")
     beats(display, set_clock, 25)
-    assert terminal.getvalue().endswith(f"{CLEAR}  train: running, 25 s")
+    assert terminal.drawn().endswith(f"{CLEAR}  train: running, 25 s")
 
 
 def test_before_the_first_step_and_after_one_the_pipeline_is_named(
@@ -88,9 +71,9 @@ def test_before_the_first_step_and_after_one_the_pipeline_is_named(
 
 
 def test_an_interrupted_run_leaves_nothing_on_the_terminal_and_no_thread(
-    set_clock: Any, monkeypatch: pytest.MonkeyPatch
+    set_clock: Any, a_terminal: Any
 ) -> None:
-    terminal = a_terminal(monkeypatch)
+    terminal = a_terminal()
     display = Display("daily", quiet=False, clock=set_clock)
 
     def interrupted() -> None:
@@ -100,16 +83,16 @@ def test_an_interrupted_run_leaves_nothing_on_the_terminal_and_no_thread(
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert terminal.getvalue() == f"{CLEAR}  check-data: running{CLEAR}"
+    assert terminal.drawn() == f"{CLEAR}  check-data: running{CLEAR}"
     assert "elapsed time" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.usefixtures("told_at_once")
-def test_under_json_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = a_terminal(monkeypatch)
+def test_under_json_nothing_is_shown(a_terminal: Any) -> None:
+    terminal = a_terminal()
     display = Display("daily", quiet=True)
     with display.live(every_s=0.001):
         assert "elapsed time" not in {thread.name for thread in threading.enumerate()}
         display.listen("", Step("check-data"))
         display.listen("… user encoder  3/9", None)
-    assert terminal.getvalue() == ""
+    assert terminal.drawn() == ""

@@ -1,7 +1,6 @@
 """What a verb says while it works, by a clock that the tests set."""
 
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -75,10 +74,9 @@ def test_what_takes_longer_is_told_on_standard_error(
 
 
 def test_a_terminals_line_is_cleared_at_the_end_whatever_ended_the_work(
-    set_clock: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    set_clock: Any, a_terminal: Any
 ) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    beats = Beats()
+    terminal, beats = a_terminal(), Beats()
 
     def interrupted() -> None:
         with waiting("checking x", quiet=False, clock=beats.counting(set_clock), every_s=SOON_S):
@@ -88,7 +86,7 @@ def test_a_terminals_line_is_cleared_at_the_end_whatever_ended_the_work(
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    drawn = capsys.readouterr().err
+    drawn = terminal.drawn()
     assert "\r\x1b[K  checking x, 3 s" in drawn
     assert drawn.endswith("\r\x1b[K")
     assert "elapsed time" not in {thread.name for thread in threading.enumerate()}
