@@ -1,6 +1,6 @@
-"""Rankers under Ray Train: two workers give what one process gives."""
+"""Rankers under Ray Train: two workers give what one process gives, and through a kill, too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from homefeed.steps.encoders import ENCODERS, control_encoder
 from homefeed.steps.ranking import train_rankers_step
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_recipe import RankerRecipe
-from homefeed.training.ray import METRICS_FILE, RayRun, ray_session
+from homefeed.training.ray import METRICS_FILE, RayRun
 from homefeed.training.ray_rankers import train_rankers_with_ray
 from homefeed.training.resources import TrainingResources
 
@@ -41,12 +41,6 @@ CONFIG = RankerFitConfig(
     **{"batch_rows": 60, "shard_rows": 15, "epochs": 2.0, "level_epochs": 0.25},
     **{"report_every": 3, "checkpoint_every": 3},
 )
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[None]:
-    with ray_session(num_cpus=2, object_store_mb=200):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +75,42 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SequenceStore, Train
     return store, build_training_set(dataset, store, stats, line, folder / "set")
 
 
-def _train(made: tuple[SequenceStore, TrainingSet], folder: Path, workers: int) -> list[dict]:
+def _train(
+    made: tuple[SequenceStore, TrainingSet],
+    folder: Path,
+    workers: int,
+    config: RankerFitConfig = CONFIG,
+    name: str = "",
+) -> list[dict]:
     store, training_set = made
     vectors = np.random.default_rng(1).normal(size=(store.meta.item_count + 1, 8))
-    resources = TrainingResources(num_workers=workers)
+    name = name or f"{workers}"
     return train_rankers_with_ray(
-        CONFIG,
+        config,
         training_set.path,
         store.path,
         ItemTables(vectors=vectors.astype(np.float32), match={}),
-        folder / f"{workers}",
+        folder / name,
         bound_to={"item_encoder_hash": "none"},
-        run=RayRun(name=f"run-{workers}", storage=folder, resources=resources),
+        run=_run(folder, name, workers),
     )
+
+
+def _run(folder: Path, name: str, workers: int) -> RayRun:
+    resources = TrainingResources(num_workers=workers)
+    return RayRun(name=f"run-{name}", storage=folder, resources=resources)
+
+
+def _check_same(found: list[dict], expected: list[dict], out: Path, reference: Path) -> None:
+    """The same losses at the same steps, and the same rankers, but for rounding."""
+    assert [m["step"] for m in found] == [m["step"] for m in expected]
+    for name in ("full", "no_sequence"):
+        losses = ([m[f"loss_{name}"] for m in each] for each in (found, expected))
+        np.testing.assert_allclose(*losses, rtol=1e-4)
+        theirs, ours = (load_ranker(folder / name).state_dict() for folder in (out, reference))
+        assert ours.keys() == theirs.keys()
+        for key, value in ours.items():
+            np.testing.assert_allclose(theirs[key], value, atol=2e-3, err_msg=key)
 
 
 def _encoders(made: tuple[SequenceStore, TrainingSet], folder: Path) -> None:
@@ -158,13 +175,22 @@ def test_a_fits_checkpoints_stay_until_its_rankers_are_registered_and_on_a_clust
 @pytest.mark.timeout(600)
 def test_two_ray_workers_and_one_process_give_the_same_rankers(ray, made, tmp_path) -> None:
     alone, together = (_train(made, tmp_path, workers) for workers in (0, 2))
-    assert [m["step"] for m in together] == [m["step"] for m in alone]
     assert len(alone) > 2
-    for name in ("full", "no_sequence"):
-        losses = ([m[f"loss_{name}"] for m in each] for each in (together, alone))
-        np.testing.assert_allclose(*losses, rtol=1e-4)
-        ours, theirs = (load_ranker(tmp_path / n / name).state_dict() for n in ("0", "2"))
-        assert ours.keys() == theirs.keys()
-        for key, value in ours.items():
-            np.testing.assert_allclose(theirs[key], value, atol=2e-3, err_msg=key)
+    _check_same(together, alone, tmp_path / "2", tmp_path / "0")
     assert (tmp_path / "run-2" / METRICS_FILE).exists()
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_worker_goes_on_from_the_last_checkpoint(
+    ray, made, kill_a_worker, tmp_path
+) -> None:
+    config = replace(CONFIG, epochs=20.0, report_every=4, checkpoint_every=4)
+    run = _run(tmp_path, "killed", 2)
+    with kill_a_worker(run.folder / METRICS_FILE) as killed:
+        found = _train(made, tmp_path, 2, config, "killed")
+    assert killed
+    lines = (run.folder / METRICS_FILE).read_text().splitlines()
+    repeated = len(lines) - len(found)  # reports between the last stored checkpoint and the kill
+    assert 0 <= repeated < killed[0]  # it went on, it did not begin again
+    whole = _train(made, tmp_path, 0, config, "whole")
+    _check_same(found, whole, tmp_path / "killed", tmp_path / "whole")

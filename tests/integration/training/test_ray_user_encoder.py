@@ -1,11 +1,6 @@
 """PinnerFormer under Ray Train: the same result as in one process, and through a killed worker."""
 
-import os
 import shutil
-import signal
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +14,7 @@ from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import DatasetError, HomefeedError
 from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.models.user_encoders import load_user_encoder
-from homefeed.training.ray import METRICS_FILE, RayRun, ray_session, read_metrics
+from homefeed.training.ray import METRICS_FILE, RayRun, read_metrics
 from homefeed.training.ray_user_encoder import train_user_encoder_with_ray
 from homefeed.training.resources import TrainingResources
 from homefeed.training.user_encoder_config import UserEncoderConfig
@@ -61,12 +56,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SequenceStore:
     return build_sequences(Dataset.open(folder), folder / "store")
 
 
-@pytest.fixture(scope="module")
-def ray() -> Iterator[None]:
-    with ray_session(num_cpus=2, object_store_mb=200):
-        yield
-
-
 def _train(
     store: SequenceStore, folder: Path, config=CONFIG, workers: int = 2, name="run", **resources
 ):
@@ -96,39 +85,14 @@ def test_two_ray_workers_and_one_process_give_the_same_encoder(ray, store, tmp_p
     assert theirs.origin == ours.origin
 
 
-def _ray_workers() -> list[int]:
-    """Processes that run a Ray Train worker, by their command line."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            command = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"RayTrainWorker" in command:
-            found.append(int(process.name))
-    return found
-
-
 @pytest.mark.timeout(600)
-def test_a_killed_worker_goes_on_from_the_last_checkpoint(ray, store, tmp_path) -> None:
+def test_a_killed_worker_goes_on_from_the_last_checkpoint(
+    ray, store, kill_a_worker, tmp_path
+) -> None:
     config = replace(CONFIG, steps=400, checkpoint_every=20, report_every=20)
     metrics = tmp_path / "killed" / METRICS_FILE
-    killed: list[int] = []
-    before = set(_ray_workers())
-
-    def kill_one() -> None:
-        while not killed:
-            time.sleep(0.05)
-            steps = metrics.read_text().count("\n") if metrics.exists() else 0
-            workers = [pid for pid in _ray_workers() if pid not in before]
-            if steps >= 3 and workers:
-                os.kill(workers[-1], signal.SIGKILL)
-                killed.append(steps)
-
-    thread = threading.Thread(target=kill_one, daemon=True)
-    thread.start()
-    _, encoder = _train(store, tmp_path, config, name="killed")
-    thread.join(timeout=10)
+    with kill_a_worker(metrics) as killed:
+        _, encoder = _train(store, tmp_path, config, name="killed")
     assert killed
     lines = [line for line in metrics.read_text().splitlines() if line]
     reported = read_metrics(RayRun(name="killed", storage=tmp_path, resources=TrainingResources()))
