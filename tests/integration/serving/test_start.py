@@ -1,7 +1,7 @@
+import contextlib
 import socket
 import time
 from types import SimpleNamespace
-from typing import Any
 
 import httpx
 import pytest
@@ -14,24 +14,25 @@ pytestmark = pytest.mark.integration
 WAIT_S = 25.0
 
 
-@pytest.fixture
-def over_once_told(monkeypatch):
-    """The starter's clock stands, and its wait is over once a started server told its state.
-
-    So the wait ends after the same answer on every machine, however long that takes to come.
+class StandingClock:
+    """A clock for the starter: it stands until the server at ``port`` tells its state, and then
+    until the starter has asked once more. So on every machine the wait ends after that answer.
     """
-    now_s = 0.0
 
-    def get(url: str, **kwargs: Any) -> httpx.Response:
-        nonlocal now_s
-        answer = httpx.get(url, **kwargs)
-        if answer.json()["reason"] != "starting":
-            now_s = WAIT_S
-        return answer
+    def __init__(self, port: int) -> None:
+        self.now_s, self.told = 0.0, False
+        self.readyz = f"http://127.0.0.1:{port}/readyz"
 
-    clock = SimpleNamespace(monotonic=lambda: now_s, sleep=time.sleep)
-    monkeypatch.setattr(run, "time", clock)
-    monkeypatch.setattr(run, "httpx", SimpleNamespace(get=get, HTTPError=httpx.HTTPError))
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        if self.told:
+            self.now_s = WAIT_S
+            return
+        time.sleep(seconds)
+        with contextlib.suppress(httpx.HTTPError):  # nobody listens there yet
+            self.told = httpx.get(self.readyz, trust_env=False).json()["reason"] != "starting"
 
 
 def test_a_busy_port_is_named(tmp_path):
@@ -48,10 +49,11 @@ def test_an_unknown_scorer_is_refused(tmp_path):
         start_server(tmp_path, scorer="gpu")
 
 
-@pytest.mark.usefixtures("over_once_told")
-def test_a_workspace_without_a_champion_is_told_in_one_line_with_its_log(tmp_path):
+def test_a_workspace_without_a_champion_is_told_in_one_line_with_its_log(tmp_path, monkeypatch):
+    port = run._free_port("127.0.0.1")
+    monkeypatch.setattr(run, "time", StandingClock(port))
     with pytest.raises(ServerError) as refused:
-        start_server(tmp_path, scorer="in_process", wait_s=WAIT_S)
+        start_server(tmp_path, port, scorer="in_process", wait_s=WAIT_S)
     assert "is not ready after 25 s" in str(refused.value)
     assert "the ledger names no champion" in str(refused.value)
     assert str(refused.value).endswith(f"see its log {next(tmp_path.glob('runs/server-*.log'))}")

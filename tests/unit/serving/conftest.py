@@ -1,5 +1,8 @@
 """A tiny served release of real parts: exact search, a real ranker, a real log."""
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,6 +102,19 @@ def make_release(item_vectors: np.ndarray):
 @pytest.fixture
 def log(tmp_path) -> EventLog:
     return EventLog(tmp_path / "events.db")
+
+
+@pytest.fixture
+def rename_table(log) -> Callable[[str, str], None]:
+    """Renames a table of the log's file from beside: what reads or writes it fails until it is
+    back.
+    """
+
+    def rename(table: str, other: str) -> None:
+        with closing(sqlite3.connect(log.path)) as connection:
+            connection.execute(f"ALTER TABLE {table} RENAME TO {other}")
+
+    return rename
 
 
 @pytest.fixture

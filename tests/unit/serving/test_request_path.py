@@ -152,16 +152,12 @@ def test_without_the_feature_store_and_without_actions_it_is_popular_items(known
     assert len(answer["items"]) == 5
 
 
-def test_without_the_event_log_the_answer_has_no_real_time_actions(known, monkeypatch):
+def test_without_the_event_log_the_answer_has_no_real_time_actions(known, rename_table):
     post(known, [click(1010)])
-
-    def gone(*_, **__):
-        raise OSError("no such device")
-
-    monkeypatch.setattr(known.log, "actions_of", gone)
+    rename_table("actions", "gone")
     answer = feed(known)
     assert answer["degraded"] == "no_realtime_actions"
-    assert answer["reasons"] == ["the event log failed: no such device"]
+    assert answer["reasons"] == ["the event log failed: no such table: actions"]
     assert answer["items"][0]["score"] is not None
 
 

@@ -1,6 +1,5 @@
 """Items that were only shown have an index, too, and every index tells of the past alone."""
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 from homefeed.data.sequences import append as append_module
 from homefeed.data.sequences import append_sequences, build_sequences, first_shown, reading
 from homefeed.data.sequences.first_shown import FirstShown
+from homefeed.data.vocabulary import Vocabulary
 
 START_MS = 1_700_000_000_000
 TIME = st.integers(0, 30)
@@ -46,6 +46,11 @@ def shown(pairs: list[tuple[int, str]]) -> list[dict]:
     ]
 
 
+def read_in_batches(patch: pytest.MonkeyPatch, rows: int) -> None:
+    patch.setattr(reading, "MIN_ROWS", rows)
+    patch.setattr(reading, "BATCH_ROW_BYTES", 10**9)  # so large that the least fits no memory
+
+
 def vocabulary_of(store) -> list[str]:
     return store.items.ids(list(range(1, store.meta.item_count + 1)))
 
@@ -67,8 +72,7 @@ def test_acted_on_and_shown_items_enter_in_order_of_time_as_in_the_reference(
 ):
     with pytest.MonkeyPatch.context() as patch:
         if small:
-            patch.setattr(reading, "MIN_ROWS", 2)
-            patch.setattr(reading, "BATCH_ROW_BYTES", 10**9)
+            read_in_batches(patch, 2)
         store = build_sequences(dataset_of(actions(acted), shown(seen)), tmp_path / "store")
     assert vocabulary_of(store) == reference(acted, seen)
     assert [vocabulary_of(store)[i - 1] for i in store.item] == [
@@ -166,8 +170,9 @@ BATCH, BATCHES = 10, 64
 
 
 @pytest.fixture
-def sorted_rows(monkeypatch):
+def sorted_rows(dataset_of, monkeypatch):
     """Reading what was shown in small batches gives how many rows each sorting had."""
+    read_in_batches(monkeypatch, BATCH)
 
     def read(items: list[str]) -> list[int]:
         rows, earliest = [], first_shown._earliest
@@ -176,29 +181,14 @@ def sorted_rows(monkeypatch):
             rows.append(len(frame))
             return earliest(frame)
 
-        frame = pl.DataFrame({"item_id": items, "timestamp": range(len(items))})
-        slices = [frame[first : first + BATCH] for first in range(0, len(frame), BATCH)]
-        monkeypatch.setattr(first_shown, "batches", lambda *_: iter(slices))
+        dataset = dataset_of([], shown(list(enumerate(items))))
         monkeypatch.setattr(first_shown, "_earliest", counting)
-        found, _ = FirstShown.read(Shop(), Nobody(), 1).until()
+        found, _ = FirstShown.read(dataset, Vocabulary(), memory_mb=64).until()
         assert found.to_list() == list(dict.fromkeys(items))
+        assert rows.count(BATCH) >= BATCHES
         return rows
 
     return read
-
-
-class Shop:
-    """A data set of which only its impressions are asked for."""
-
-    def has(self, table: str) -> bool:
-        return True
-
-
-class Nobody:
-    """A vocabulary without an item."""
-
-    def indices(self, ids: pl.Series) -> np.ndarray:
-        return np.zeros(len(ids), np.int64)
 
 
 def test_a_row_is_sorted_a_few_times_however_many_batches_come_after_it(sorted_rows):
