@@ -4,9 +4,11 @@ MLflow as it really behaves (3.17): the first use of one SQLite file by several 
 crashes, so the first use takes a file lock; artifact roots are relative to the working directory
 unless an experiment names its own; deleting an alias that is not there is no error, but asking
 for one is INVALID_PARAMETER_VALUE, and version searches return no aliases, so aliases are read
-from the registered model; moves of an alias are not compare-and-set, so the ledger decides.
+from the registered model; moves of an alias are not compare-and-set, so the ledger decides; an
+error of its database is raised and logged as well, with a traceback that nobody needs beside ours.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +118,7 @@ class RegisteredModel:
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
             from mlflow import MlflowClient
 
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
             with first_use_lock(self.tracking_uri):
                 client = MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
                 client.search_experiments(max_results=1)  # creates the tables of a new file

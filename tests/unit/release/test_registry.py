@@ -4,23 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from mlflow.exceptions import MlflowException
 
 from homefeed.errors import (
     ArtifactError,
     LedgerConflict,
     PromotionRefused,
     ReleaseError,
-    StorageError,
 )
 from homefeed.release import Action, GateDecision, Part, ReleaseRegistry
-
-
-@pytest.fixture
-def three(registry, make_manifest) -> ReleaseRegistry:
-    for name in ("first", "second", "third"):
-        registry.register(make_manifest(name))
-    return registry
 
 
 def test_registering_the_same_content_twice_gives_one_version(registry, make_manifest):
@@ -185,69 +176,6 @@ def test_the_challenger_is_named_until_it_is_promoted(three):
     assert three.model.aliases() == {"champion": 2, "previous": 1}
 
 
-def test_a_projection_lost_in_a_crash_is_repaired(three, monkeypatch):
-    three.promote(1, "first")
-    monkeypatch.setattr(three.model, "project", lambda state: None)  # dies before projecting
-    three.promote(2, "second")
-    monkeypatch.undo()
-    assert three.model.aliases() == {"champion": 1}
-    three.project()
-    assert three.model.aliases() == {"champion": 2, "previous": 1}
-    three.project()
-    assert three.model.aliases() == {"champion": 2, "previous": 1}
-
-
-@pytest.mark.parametrize("verb", ["promote", "rollback", "set_challenger"])
-def test_a_verb_whose_aliases_mlflow_refuses_is_done_says_so_and_the_next_one_projects(
-    three, verb, monkeypatch, capsys
-):
-    three.promote(1, "first")
-    three.promote(2, "second")
-
-    def refuse(state):
-        said = "(sqlite3.OperationalError)\n  database is locked\n[SQL: SELECT name FROM models]"
-        raise MlflowException(said)
-
-    monkeypatch.setattr(three.model, "project", refuse)
-    version = () if verb == "rollback" else (3,)
-    entry = getattr(three, verb)(*version, reason="now")
-    monkeypatch.undo()
-    assert entry == three.history()[-1]
-    warning = capsys.readouterr().err
-    assert warning.count("\n") == 1
-    assert f"the ledger has moved (entry {entry.seq}: {entry.action}" in warning
-    assert warning.endswith(": (sqlite3.OperationalError) database is locked\n")
-    assert three.model.aliases() == {"champion": 2, "previous": 1}
-    three.set_challenger(3, "the next verb")
-    state = three.state()
-    wanted = {"champion": state.champion, "previous": state.previous, "challenger": 3}
-    assert three.model.aliases() == {k: v for k, v in wanted.items() if v is not None}
-
-
-def test_an_error_of_our_own_while_projecting_does_not_call_the_verb_failed_either(
-    three, monkeypatch, capsys
-):
-    def refuse(state):
-        raise StorageError("the disk is full")
-
-    monkeypatch.setattr(three.model, "project", refuse)
-    assert three.promote(1, "first").to_version == three.champion() == 1
-    assert "do not repeat it" in capsys.readouterr().err
-
-
-def test_who_interrupts_while_it_projects_is_told_that_the_ledger_has_moved(
-    three, monkeypatch, capsys
-):
-    def interrupted(state):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(three.model, "project", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        three.promote(1, "first")
-    assert three.champion() == 1
-    assert "the ledger has moved (entry 1: promote 1), do not repeat it" in capsys.readouterr().err
-
-
 def test_a_verb_without_a_reason_is_refused(three):
     with pytest.raises(ReleaseError, match="needs a reason"):
         three.promote(1, "  ")
@@ -281,19 +209,3 @@ def test_of_two_processes_that_promote_at_once_one_wins_and_the_aliases_follow_i
     assert "somebody else was first" in said[0]
     assert said[1] == f"won {three.champion()}"
     assert three.model.aliases() == {"champion": three.champion()}
-
-
-def test_a_promotion_between_projection_and_reading_again_is_projected_too(three, monkeypatch):
-    three.promote(1, "the first")
-    project = three.model.project
-
-    def overtaken(state):
-        project(state)
-        monkeypatch.setattr(three.model, "project", project)
-        three.ledger.append(
-            Action.PROMOTE, lambda _: 2, at_s=2_000.0, who="somebody else", reason="faster"
-        )
-
-    monkeypatch.setattr(three.model, "project", overtaken)
-    three.project()
-    assert three.model.aliases()["champion"] == 2
