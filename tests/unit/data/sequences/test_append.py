@@ -55,15 +55,10 @@ def test_appending_day_by_day_equals_building_all_at_once(days, limit, dataset_o
 
 def test_a_day_split_within_a_second_boundary_keeps_millisecond_order(dataset_of, tmp_path):
     random = np.random.default_rng(0)
+    users, times_ms = (random.integers(0, most, 2000).tolist() for most in (9, 20_000))
     rows = [
-        {
-            "user_id": int(random.integers(0, 9)),
-            "item_id": f"i{n}",
-            "action_type": "like",
-            "timestamp": START_S * 1000 + int(random.integers(0, 20_000)),
-            "time_known": True,
-        }
-        for n in range(2000)
+        _row(f"i{n}", user, time_ms / 1000)
+        for n, (user, time_ms) in enumerate(zip(users, times_ms, strict=True))
     ]
     first = [row for row in rows if row["timestamp"] < (START_S + 10) * 1000]
     later = [row for row in rows if row["timestamp"] >= (START_S + 10) * 1000]
@@ -142,12 +137,12 @@ def test_ids_of_another_kind_are_other_ids(dataset_of, tmp_path):
     assert second.users.ids([1, 2]) == [7, "7"]
 
 
-def _row(item="a", user=1, time_s=0, **more) -> dict:
+def _row(item: str = "a", user: int = 1, time_s: float = 0, **more) -> dict:
     return {
         "user_id": user,
         "item_id": item,
         "action_type": "like",
-        "timestamp": (START_S + time_s) * 1000,
+        "timestamp": START_S * 1000 + round(1000 * time_s),
         "time_known": True,
         **more,
     }

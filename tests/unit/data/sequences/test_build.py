@@ -103,14 +103,9 @@ def _check_availability(store, rows, actions) -> None:
 
 def test_rows_ordered_by_user_then_time_with_padding_user_empty(dataset_of, tmp_path):
     random = np.random.default_rng(0)
+    users, items, times = (random.integers(0, most, 3000).tolist() for most in (300, 50, 10**9))
     rows = [
-        {
-            "user_id": int(random.integers(0, 300)),
-            "item_id": f"i{random.integers(0, 50)}",
-            "action_type": "like",
-            "timestamp": START_MS + int(random.integers(0, 10**9)),
-        }
-        for _ in range(3000)
+        _row(user, f"i{item}", time) for user, item, time in zip(users, items, times, strict=True)
     ]
     store = build_sequences(dataset_of(rows), tmp_path / "store")
     assert store.rows(0) == slice(0, 0)
