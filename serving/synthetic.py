@@ -32,8 +32,6 @@ from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 
 ACTION_TYPES = ("", "click", "like", "hide")
 SURFACES = ("", "home", "related")
-HEADS = ("click", "like")
-NEGATIVE = ("hide",)
 SHOWN = 60  # items that each user was shown lately
 
 
@@ -46,6 +44,8 @@ class SyntheticWorkspace:
     num_users: int = 50
     dim: int = 16
     actions_per_user: int = 20
+    heads: tuple[str, ...] = ("click", "like")  # of every ranker
+    negative: tuple[str, ...] = ("hide",)  # action types that count against an item
     as_of_s: int = 1_700_000_000  # of the snapshot and of the published sequences
     seed: int = 0
 
@@ -106,7 +106,7 @@ def _write_snapshot(
     items: Vocabulary,
     users: Vocabulary,
 ) -> Snapshot:
-    stats = random.exponential(size=(sizes.num_items + 1, len(stat_names(HEADS))))
+    stats = random.exponential(size=(sizes.num_items + 1, len(stat_names(sizes.heads))))
     stats[0] = 0
     source = sizes.root / "item_stats.npy"
     np.save(source, stats.astype(np.float32))
@@ -139,14 +139,14 @@ def _manifest(
     """A release with a ranker of its own, random weights."""
     torch.manual_seed(sizes.seed + number)
     inputs = RankerInputs(
-        heads=HEADS,
+        heads=sizes.heads,
         action_types=ACTION_TYPES,
         surfaces=SURFACES,
-        stats=stat_names(HEADS),
+        stats=stat_names(sizes.heads),
         item_count=sizes.num_items,
         vector_dim=sizes.dim,
         user_vector_dim=sizes.dim,
-        negative=NEGATIVE,
+        negative=sizes.negative,
     )
     config = variant(release.get("variant", "full"), user_vector="mean_recent")
     path = sizes.root / "rankers" / f"ranker-{number}"
@@ -170,7 +170,7 @@ def _manifest(
         dataset_fingerprint="synthetic",
         code_version="synthetic",
         realtime=release["realtime"],
-        heads=HEADS,
+        heads=sizes.heads,
     )
 
 

@@ -78,10 +78,9 @@ def test_weights_that_were_set_come_before_what_the_log_declares():
     }
 
 
-def test_a_served_release_weighs_its_heads_as_its_ranker_was_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "HEADS", ("click", "thumbs_down"))
-    monkeypatch.setattr(synthetic, "NEGATIVE", ("thumbs_down",))
-    synthetic.write_workspace(synthetic.SyntheticWorkspace(root=tmp_path, num_users=3))
+def test_a_served_release_weighs_its_heads_as_its_ranker_was_told(tmp_path):
+    heads = {"heads": ("click", "thumbs_down"), "negative": ("thumbs_down",)}
+    synthetic.write_workspace(synthetic.SyntheticWorkspace(root=tmp_path, num_users=3, **heads))
     released = load_served(Settings(workspace=tmp_path), 1)
     assert released.weights().tolist() == [1.0, -1.0]
 
