@@ -1,22 +1,26 @@
 """One training step of the full ranker: rows per second, share of GEMM peak, what sharing saves.
 
     python bench/train_step_ranker.py [--rows 1024] [--per-request 1] [--repeats 5]
-        [--shard-rows 128] [--device cpu|cuda] [--json out.json]
+        [--shard-rows 128] [--item-dim 32] [--action-dim 32] [--ffn-dim 32]
+        [--device cpu|cuda] [--json out.json]
 
 In one run, in turn, one thread each, on the same synthetic requests (log-normal lengths of
-history, median 40, at most 100) and the same ranker (TransAct 96 x 2, DCN v2):
+history, median 40, at most 100) and the same ranker (TransAct, 2 layers, 96 wide by
+default, DCN v2):
 
 ours     homefeed's step: shards of like length, the request's part of the first layer once per
          request, dropout masks from a pool, fused AdamW; reading the batch included
 ours100  the same where every history has all 100 actions: what the length buckets save
 peer     the same ranker on nn.TransformerEncoder layers, histories padded to 100, torch's dropout,
          the candidate joined to every action of a copy of the history per candidate, AdamW
-limit    the rate of this machine's matrix products (rows x 96 x 96), measured in this run
+limit    the rate of this machine's matrix products (1024 square), measured in this run
+
+The transformer is as wide as two items and an action: 256 with ``--item-dim 96 --action-dim 64``.
 
 On a GPU the time is wall time, until the device is done.
 
 The share of peak counts the products that the step needs: real actions, the first layer's
-projections once per request. Per action, D = 96, E = 64, FFN 32, forward:
+projections once per request. Per action, at the default D = 96, E = 64, FFN 32, forward:
   request's part  2 E 3D                                   36.9 kFLOP once per request
                   shared scores 2 L D                      (19.2 at L = 100)
   layer 1         mix 2LD, output 2DD, FFN 4DF             50 kFLOP at L = 100, per candidate
@@ -41,12 +45,13 @@ from homefeed.data.familiarity import FEATURES
 from homefeed.data.training_set import TrainingSet
 from homefeed.models.ranker import variant
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.transact import TransActConfig
 from homefeed.training.fit_ranker import RankerFit
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_loss import weighted_bce
 from homefeed.training.workers import Worker
 
-ITEMS, HISTORY, STATS, HEADS, WIDTH, FFN, JOINED = 20_000, 100, 15, 4, 96, 32, 64
+ITEMS, HISTORY, STATS, HEADS = 20_000, 100, 15, 4
 
 
 class SyntheticSet(TrainingSet):
@@ -134,11 +139,16 @@ class PlainPeer:
         self.step += 1
 
 
+def transformer(options) -> TransActConfig:
+    dims = {"item_dim": options.item_dim, "action_dim": options.action_dim}
+    return TransActConfig(**dims, ffn_dim=options.ffn_dim)
+
+
 def new_fit(options, *, full: bool) -> RankerFit:
     requests = 4 * options.rows // options.per_request
     made = SyntheticSet(requests, options.per_request, full=full)
     config = RankerFitConfig(
-        rankers=(variant("full", user_vector="none"),),
+        rankers=(variant("full", user_vector="none", transact=transformer(options)),),
         batch_rows=options.rows,
         shard_rows=options.shard_rows,
         level_epochs=0.0,
@@ -148,12 +158,13 @@ def new_fit(options, *, full: bool) -> RankerFit:
     return RankerFit(config, made, made.store, tables, worker=Worker(device=options.device))
 
 
-def forward_flop(length: np.ndarray, per_request: int) -> float:
+def forward_flop(length: np.ndarray, per_request: int, config: TransActConfig) -> float:
     """Products of one forward pass over requests with histories of ``length`` [R]."""
-    square = WIDTH * WIDTH
-    once = length * (6 * JOINED * WIDTH + 2 * length * WIDTH)
-    first = length * (2 * length * WIDTH + 2 * square + 4 * WIDTH * FFN)
-    second = length * (6 * square + 4 * length * WIDTH + 2 * square + 4 * WIDTH * FFN)
+    width, joined = config.dim, config.item_dim + config.action_dim
+    square, ffn = width * width, 4 * width * config.ffn_dim
+    once = length * (6 * joined * width + 2 * length * width)
+    first = length * (2 * length * width + 2 * square + ffn)
+    second = length * (6 * square + 4 * length * width + 2 * square + ffn)
     return float((once + per_request * (first + second)).sum())
 
 
@@ -175,6 +186,9 @@ def main() -> None:
     parser.add_argument("--per-request", type=int, default=1, help="candidates of a request")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--shard-rows", type=int, default=128, help="rows computed at a time")
+    parser.add_argument("--item-dim", type=int, default=32, help="width of an item in a row")
+    parser.add_argument("--action-dim", type=int, default=32, help="width of an action type")
+    parser.add_argument("--ffn-dim", type=int, default=32, help="width of the hidden layer")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -186,7 +200,8 @@ def main() -> None:
     for name, step in steps.items():
         counted, wall = timed(step, options)
         fit = fits.get(name, fits["ours"])
-        mean_flop = forward_flop(fit.data.lengths(fit.plan.requests), options.per_request)
+        lengths = fit.data.lengths(fit.plan.requests)
+        mean_flop = forward_flop(lengths, options.per_request, transformer(options))
         mean_flop *= 3 * fit.plan.batch_requests / len(fit.plan.requests)
         spent = statistics.median(counted)
         rows[name] = {
@@ -198,7 +213,10 @@ def main() -> None:
             "wall_s_max": max(wall),
             "of_peak": mean_flop / spent / 1e9 / rate,
         }
-    print(f"{options.rows} rows a step, {options.per_request} a request; limit {rate:.0f} GFLOP/s")
+    print(
+        f"{options.rows} rows a step, {options.per_request} a request, "
+        f"{transformer(options).dim} wide; limit {rate:.0f} GFLOP/s"
+    )
     unit = "CPU-s" if options.device == "cpu" else f"s ({torch.cuda.get_device_name()})"
     for name, r in rows.items():
         print(
