@@ -139,7 +139,8 @@ class Definition:
     @property
     def hash(self) -> str:
         """16 hexadecimal digits; a changed definition is another test."""
-        return hash_json(dataclasses.asdict(self))
+        # Keys are hashed sorted, and the arms' order says which is control and who gets which.
+        return hash_json([list(self.arms), dataclasses.asdict(self)])
 
 
 def read_definition(path: Path) -> Definition:

@@ -54,6 +54,13 @@ def test_any_change_of_the_definition_changes_its_hash():
     assert one.hash != other.hash
 
 
+def test_arms_in_another_order_are_another_test():
+    one = parse_definition(VALUES)
+    other = parse_definition({**VALUES, "arms": dict(reversed(VALUES["arms"].items()))})
+    assert (one.control_arm, other.control_arm) == ("a", "b")
+    assert one.hash != other.hash
+
+
 def _weighing(weight):
     return {"arms": {"a": {"release": 1, "weight": weight}, "b": {"release": 2}}}
 
