@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +115,12 @@ def _files_below(
             yield from _files_below(path, leave_out, (*above, real))
         elif path.is_file():
             yield path
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A SQLite file that others may be writing, read-only and whatever its folder is called."""
+    # As a URI, which quotes what would end the path or stand for another letter: `#`, `?`, `%`.
+    return sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)
 
 
 def hash_json(value: Any) -> str:

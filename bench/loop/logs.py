@@ -16,6 +16,7 @@ from homefeed.abtest.analysis import Analysis, analyze
 from homefeed.abtest.assignment import arm_positions
 from homefeed.abtest.definition import Arm, Definition, Metric
 from homefeed.abtest.exposure import outcomes
+from homefeed.artifacts import open_to_read
 from homefeed.clock import DAY_S
 from homefeed.schema import EVENT_LOG_FILE
 
@@ -44,7 +45,7 @@ class ArmLog:
     @classmethod
     def read(cls, workspace: Path, before_s: int) -> "ArmLog":
         """The log of the requests before ``before_s``."""
-        connection = sqlite3.connect(f"file:{workspace / EVENT_LOG_FILE}?mode=ro", uri=True)
+        connection = open_to_read(workspace / EVENT_LOG_FILE)
         try:
             cursor = connection.execute(EXPOSURES_SQL, (before_s * 1000,))
             exposures = _frame(cursor)

@@ -16,6 +16,7 @@ import polars as pl
 
 from homefeed.abtest.assignment import arm_positions
 from homefeed.abtest.definition import Definition, Metric
+from homefeed.artifacts import open_to_read
 from homefeed.clock import DAY_S
 from homefeed.errors import ArtifactError, DatasetError
 
@@ -95,11 +96,14 @@ def _last_ms(rows: pl.DataFrame) -> float:
 
 
 def read_log(path: Path, test: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Exposures of a test, and all actions, from the event log (SQLite, opened read-only)."""
+    """Exposures of a test, and all actions of its users, from the event log (SQLite).
+
+    Raises ArtifactError where the log does not exist or cannot be read.
+    """
     if not Path(path).exists():
         raise ArtifactError(f"event log {path} does not exist; was anything served yet?")
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = open_to_read(path)
         try:
             exposures = _rows(
                 connection,

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from homefeed import schema
+from homefeed.artifacts import open_to_read
 from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
@@ -118,7 +119,7 @@ def _opened(log: Path) -> Iterator[sqlite3.Connection]:
     if not log.exists():
         raise DatasetError(f"{log} does not exist: nothing was served yet; give --data FOLDER")
     try:
-        with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as connection:
+        with closing(open_to_read(log)) as connection:
             yield connection
     except sqlite3.DatabaseError as error:
         raise ArtifactError(

@@ -147,7 +147,9 @@ def test_nobody_exposed_an_unknown_arm_and_a_missing_column_are_clear_errors():
 
 
 def test_the_log_gives_the_exposures_of_one_test_and_what_its_users_did(tmp_path):
-    path = tmp_path / "events.db"
+    folder = tmp_path / "50%20 C# what?"  # all of these mean something else in a URI
+    folder.mkdir()
+    path = folder / "events.db"
     with sqlite3.connect(path) as log:
         log.execute(
             "CREATE TABLE exposures (seq INTEGER PRIMARY KEY, test TEXT, user_id TEXT, arm TEXT, "

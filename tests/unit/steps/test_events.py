@@ -47,7 +47,8 @@ def _post(log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0, requ
 
 @pytest.fixture
 def log(tmp_path):
-    with closing(EventLog(tmp_path / "events.db")) as opened:
+    folder = tmp_path / "50%20 C# what?"  # all of these mean something else in a URI
+    with closing(EventLog(folder / "events.db")) as opened:
         yield opened
 
 
