@@ -164,4 +164,5 @@ def _place(workspace: Path, day: Day) -> Path:
 
 
 def _folder(workspace: Path, log: str) -> Path:
-    return Path(workspace) / FOLDER / re.sub(r"[^\w-]+", "-", log)
+    # A data set's name may hold dots, and they stay: `shop.de` is not `shop-de`.
+    return Path(workspace) / FOLDER / re.sub(r"[^\w.-]+", "-", log)

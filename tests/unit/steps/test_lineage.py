@@ -53,6 +53,13 @@ def _text(day: Day) -> str:
     return store
 
 
+def test_logs_whose_names_differ_in_a_dot_are_two_logs(tmp_path):
+    for day in (_day("shop.de", 5), _day("shop-de", 6)):
+        write_day(tmp_path, day)
+    assert newest_day(tmp_path, "shop.de") == _day("shop.de", 5)
+    assert newest_day(tmp_path, "shop-de") == _day("shop-de", 6)
+
+
 def test_a_log_goes_on_from_its_own_newest_day(tmp_path):
     for day in (_day("world 1a2b", 9), _day("журнал/news", 5), _day("журнал/news", 6)):
         write_day(tmp_path, day)
