@@ -196,9 +196,9 @@ def load_user_encoder(folder: Path, *, device: str = "cpu") -> UserEncoder:
             f"user encoder {folder} has version {described.get('version')}, this code reads "
             f"version {USER_ENCODER_VERSION}; train it again"
         )
-    origin = EncoderOrigin(**_tuples(described["origin"]))
-    config, kind = described["config"], described["kind"]
     try:
+        origin = EncoderOrigin(**_tuples(described["origin"]))
+        config, kind = described["config"], described["kind"]
         frozen = np.load(folder / ITEM_INPUTS)
         if kind == "mean_recent":
             encoder = MeanRecentEncoder(items=frozen, origin=origin, **config)

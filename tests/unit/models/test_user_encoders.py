@@ -200,6 +200,17 @@ def test_a_truncated_file_is_refused(tmp_path: Path, file: str) -> None:
         load_user_encoder(folder)
 
 
+@pytest.mark.parametrize("key", ["origin", "config", "kind"])
+def test_a_description_that_lacks_a_part_is_refused(tmp_path: Path, key: str) -> None:
+    folder = tmp_path / "encoder"
+    _mean_recent().save(folder)
+    described = json.loads((folder / "encoder.json").read_text())
+    del described[key]
+    (folder / "encoder.json").write_text(json.dumps(described))
+    with pytest.raises(ArtifactError, match=f"cannot be read .*{key}"):
+        load_user_encoder(folder)
+
+
 def test_another_version_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     with pytest.raises(ArtifactError, match="does not exist"):
