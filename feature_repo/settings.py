@@ -56,5 +56,12 @@ def feast_configuration(
 
 
 def _rendered(profile: str, **values: str) -> dict[str, Any]:
-    text = (TEMPLATES / f"feature_store.{profile}.yaml").read_text()
-    return yaml.safe_load(Template(text).substitute(values))
+    template = yaml.safe_load((TEMPLATES / f"feature_store.{profile}.yaml").read_text())
+    return _filled(template, values)
+
+
+def _filled(template: Any, values: dict[str, str]) -> Any:
+    """Fill the parsed template: in its text, a path with `: ` or ` #` would be YAML of its own."""
+    if isinstance(template, dict):
+        return {key: _filled(each, values) for key, each in template.items()}
+    return Template(template).substitute(values) if isinstance(template, str) else template

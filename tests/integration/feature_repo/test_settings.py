@@ -25,6 +25,13 @@ def test_the_local_profile_needs_nothing_but_files(tmp_path):
     assert values["registry"]["serve_features_while_materializing"] is True
 
 
+def test_a_path_may_look_like_yaml(tmp_path):
+    root = tmp_path / "shop: new #2"
+    values = feast_configuration(root, StoreSettings())
+    assert values["online_store"]["path"] == str(root / "online.db")
+    assert values["registry"]["path"] == str(root / "registry.db")
+
+
 def test_the_cluster_profile_has_redis_and_a_registry_in_postgres(tmp_path):
     url = "postgresql+psycopg://homefeed@db/feast"
     settings = StoreSettings(online_store="redis", redis="redis:6379", registry=url)
