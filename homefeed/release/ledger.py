@@ -150,7 +150,8 @@ class Ledger:
                 _create(connection)
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite itself goes back after some errors
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 

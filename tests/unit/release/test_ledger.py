@@ -74,6 +74,16 @@ def test_a_refusal_inside_the_transaction_leaves_no_entry(ledger):
     assert _promote(ledger, 1).seq == 1
 
 
+def test_an_error_after_which_sqlite_goes_back_by_itself_is_the_one_that_is_told(ledger):
+    with closing(sqlite3.connect(ledger.path)) as broken:
+        broken.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON entries "
+            "BEGIN SELECT RAISE(ROLLBACK, 'disk I/O error'); END"
+        )
+    with pytest.raises(ArtifactError, match="disk I/O error"):
+        _promote(ledger, 1)
+
+
 def test_one_version_cannot_be_two_releases(ledger, make_manifest):
     with pytest.raises(LedgerConflict, match="different workspaces"):
         ledger.add_release(1, make_manifest("other"), at_s=1.0)
