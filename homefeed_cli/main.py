@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from homefeed import __version__
-from homefeed.errors import HomefeedError, StorageError, UsageError
+from homefeed.errors import BusyError, HomefeedError, StorageError, UsageError
 from homefeed_cli import ab, configuration, data, doctor, features, pipeline, releases, run, serve
 from homefeed_cli.verb import Answer, Parser
 
@@ -103,7 +103,9 @@ def _finite(value: Any) -> Any:
 
 
 def _named(error: OSError) -> HomefeedError:
-    """What the system refused; a connection that fails is an OSError too, and no disk's."""
+    """What the system refused; a lock or a connection is an OSError too, and no disk's."""
+    if lock := getattr(error, "lock_file", None):  # filelock.Timeout
+        return BusyError(f"another process holds {lock}; wait until it is done, or end it")
     reason = error.strerror or error
     if error.filename or error.errno in _OF_DISKS:
         said = f"{error.filename or 'the disk'}: {reason}"

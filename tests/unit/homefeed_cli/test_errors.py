@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from homefeed.errors import CheckRefused, LedgerConflict
 from homefeed_cli.main import run_verb
@@ -150,6 +151,17 @@ def test_only_what_a_disk_refused_is_said_to_be_the_disks(
     said = capsys.readouterr()
     assert ("storage.root" in said.err) == of_a_disk
     assert str(error.strerror or error) in said.err
+
+
+def test_a_lock_that_another_holds_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "abtests.lock")
+    with FileLock(path), pytest.raises(Timeout) as late:
+        FileLock(path, timeout=0).acquire()
+    assert run_verb(verb_that_raises(late.value)) == 2
+    said = capsys.readouterr().err
+    assert said == f"homefeed: another process holds {path}; wait until it is done, or end it\n"
 
 
 def test_a_programming_error_is_not_hidden() -> None:
