@@ -21,6 +21,9 @@ PINNED = {
 }
 
 
+NEEDED_BYTES = 6e9  # memory of the default run
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing looked at: ok, warning or problem, and what to do about it."""
@@ -124,8 +127,9 @@ def cores(found: int | None, workers: int) -> Finding:
 
 def memory(gib: float) -> Finding:
     """Judge the memory that can be used."""
-    advice = "" if gib >= 6 else "the default run needs 6 GB: use --recipe tiny"
-    return Finding("memory", "ok" if gib >= 6 else "warning", f"{gib:.0f} GiB", advice)
+    enough = gib * 2**30 >= NEEDED_BYTES
+    advice = "" if enough else "the default run needs 6 GB: use --recipe tiny"
+    return Finding("memory", "ok" if enough else "warning", f"{gib:.0f} GiB", advice)
 
 
 def _existing(folder: Path) -> Path:

@@ -43,6 +43,10 @@ def test_little_memory_is_a_warning() -> None:
     assert [doctor.memory(gib).state for gib in (4.0, 8.0)] == ["warning", "ok"]
 
 
+def test_the_six_gigabytes_that_the_default_run_needs_are_enough() -> None:
+    assert doctor.memory(6e9 / 2**30).state == "ok"
+
+
 NO_LIMIT = {
     "version 2": {"memory.max": "max\n", "cpu.max": "max 100000\n"},
     "version 1": {
