@@ -1,6 +1,7 @@
 """The pipelines' step *publish*: snapshots and sequences into the feature store, read back."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -64,23 +65,22 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
     reports.append(
         store.publish_sequences(sequences, as_of_s, watermark, log=log, created_s=as_of_s)
     )
-    rows = [{name: getattr(r, name) for name in r.__dataclass_fields__} for r in reports]
+    rows = [asdict(report) for report in reports]
     write_json(out, rows)
     return rows
 
 
 def join_vectors(
-    snapshots: Path,
-    config: Config,
-    users: list[str],
-    time_ms: np.ndarray,
-    labels: np.ndarray | None = None,
+    snapshots: Path, config: Config, users: list[str], time_ms: np.ndarray
 ) -> Iterator[tuple[str, PointInTime, str]]:
-    """For each encoder: its kind, its vectors before each request [R], and its hash."""
+    """For each encoder: its kind, its vectors before each request [R], and its hash.
+
+    ``users`` [R] are typed ids, ``time_ms`` int64 [R] the requests' times.
+    """
     listed = read_json(snapshots / "snapshots.json")["snapshots"]
     store = feature_store(config)
     for kind, encoder_hash in {s["kind"]: s["encoder_hash"] for s in listed}.items():
-        yield kind, store.point_in_time(users, time_ms, encoder_hash, labels=labels), encoder_hash
+        yield kind, store.point_in_time(users, time_ms, encoder_hash), encoder_hash
 
 
 def is_published(encoder_hash: str, config: Config) -> bool:

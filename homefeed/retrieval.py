@@ -106,14 +106,6 @@ class ItemIndex:
             return self._exact(vector, count, usable)
         return self.items[found], score
 
-    def search_exact(
-        self, vector: np.ndarray, count: int, *, exclude: Collection[int] = ()
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As ``search``, over every item: the reference that recall is measured against."""
-        usable = np.ones(len(self.items), bool)
-        usable[self._places(exclude)] = False
-        return self._exact(vector, min(count, int(usable.sum())), usable)
-
     def _near(self, vector: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Places int64 [<= K] and scores of a graph search, best first."""
         query = np.asarray(vector, np.float32)

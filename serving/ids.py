@@ -37,7 +37,3 @@ class IdTable:
     def external(self, index: int) -> ExternalId:
         """The id of one index, as it came in."""
         return self._external[index]
-
-    def typed(self, index: int) -> str:
-        """The typed id of one index."""
-        return typed_id(self._external[index])

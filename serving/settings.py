@@ -10,8 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from homefeed.clock import DAY_S
 from homefeed.errors import ConfigError
@@ -147,8 +146,6 @@ def _variable(field: str) -> str:
 
 
 def _parse(variable: str, text: str, kind: Any) -> Any:
-    if get_origin(kind) in (Union, UnionType):
-        kind = get_args(kind)[0]
     if kind is bool:
         if text.lower() in ("1", "true", "yes"):
             return True

@@ -9,16 +9,13 @@ Shapes: I items of the vocabulary (row 0 is padding), C content columns.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
-from homefeed.artifacts import read_json, write_json, writing
 from homefeed.data.contract import Dataset
 from homefeed.data.vocabulary import Vocabulary
-from homefeed.errors import ArtifactError
 from homefeed.schema import CATEGORIES, CONTENT, CREATED_AT, ITEM_ID, ITEMS, PADDING, TEXT
 
 NO_TIME = -1  # created_s of an item whose age nobody recorded
@@ -44,26 +41,6 @@ class ItemTable:
             np.zeros(num_items + 1, np.int32),
             ("",),
         )
-
-    def save(self, path: Path) -> None:
-        """Write a folder, atomically."""
-        with writing(path) as beside:
-            beside.mkdir()
-            np.save(beside / "content.npy", self.content)
-            np.save(beside / "created_s.npy", self.created_s)
-            np.save(beside / "topic.npy", self.topic)
-            write_json(beside / "topics.json", self.topic_names)
-
-    @classmethod
-    def open(cls, path: Path) -> "ItemTable":
-        """Read what ``save`` wrote; ArtifactError where it is missing or truncated."""
-        try:
-            arrays = [np.load(path / f"{name}.npy") for name in ("content", "created_s", "topic")]
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(
-                f"item table {path} cannot be read ({error}); make it again"
-            ) from None
-        return cls(*arrays, tuple(read_json(path / "topics.json")))
 
 
 def load_items(

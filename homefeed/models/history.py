@@ -45,10 +45,6 @@ class HistoryBatch:
     positive: Tensor  # (B, L) bool: ActionFlag.POSITIVE, as the data set's contract defines it
     length: Tensor  # (B,) int64
 
-    def to(self, device: torch.device | str) -> "HistoryBatch":
-        """The same batch on another device."""
-        return HistoryBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Group:

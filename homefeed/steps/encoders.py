@@ -61,7 +61,10 @@ def held_out(store: SequenceStore, settings: SequencesRecipe) -> np.ndarray:
 def item_encoder_step(
     checked: Path, store_path: Path, sequences: str, item_encoder: str, out: Path
 ) -> None:
-    """Fit the recipe's item encoder at ``out``; the item table goes beside its vectors."""
+    """Fit the recipe's item encoder at ``out``.
+
+    Raises DatasetError for too few users, ConfigError where no item gets a vector.
+    """
     settings = read_section("item_encoder", item_encoder)
     store = SequenceStore.open(store_path)
     before_s = recipe_timeline(store, read_section("sequences", sequences)).t0_s

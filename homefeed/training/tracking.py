@@ -143,11 +143,6 @@ class Tracking:
                 "see `homefeed history`"
             ) from error
 
-    def tags(self, model_name: str, version: int) -> dict[str, str]:
-        """The tags of a version."""
-        self.model_uri(model_name, version)
-        return dict(self.client.get_model_version(model_name, str(version)).tags)
-
     def find(self, model_name: str, tags: Mapping[str, str]) -> int | None:
         """The newest version that carries all of ``tags``, or None."""
         found = self.client.search_model_versions(f"name='{model_name}'")
@@ -160,11 +155,7 @@ class Tracking:
         if found is not None:
             return found.experiment_id
         # The default artifact root would be relative to the working directory.
-        root = (
-            f"{self.root}/artifacts"
-            if "://" in self.uri and self.uri.startswith("sqlite")
-            else None
-        )
+        root = f"{self.root}/artifacts" if self.uri.startswith("sqlite://") else None
         return client.create_experiment(self.experiment, artifact_location=root)
 
     @staticmethod

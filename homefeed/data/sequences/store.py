@@ -19,7 +19,7 @@ from homefeed.data.sequences.layout import (
     StoreMeta,
     delay_s,
 )
-from homefeed.data.sequences.lookup import first_at_or_after, last_available
+from homefeed.data.sequences.lookup import last_available
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import ArtifactError, UnknownIdError
 
@@ -103,13 +103,6 @@ class SequenceStore:
             np.asarray(before_s, dtype=np.int64),
             count,
         )
-
-    def positions_at(self, users: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-        """First position int64[R] of each user at or after a time; the end of its rows if none."""
-        users = self._checked(users)
-        begin = self.start[users]
-        bound_s = np.broadcast_to(np.asarray(time_s, dtype=np.int64), users.shape)
-        return first_at_or_after(self.time_s, begin, begin + self.length[users], bound_s)
 
     def _checked(self, users: np.ndarray) -> np.ndarray:
         users = np.asarray(users)

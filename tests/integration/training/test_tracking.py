@@ -129,7 +129,7 @@ def test_versions_count_up_and_give_back_what_was_registered(
     assert text(first) == "{}"
     assert "second" in text(second)
     assert not (tmp_path / "models").exists(), "what lies on this disk is not copied"
-    assert tracking.tags("user_encoder", second)["hash"] == "b"
+    assert tracking.find("user_encoder", {"hash": "b"}) == second
     assert tracking.find("user_encoder", {"hash": "a"}) == first
     assert tracking.find("user_encoder", {"hash": "c"}) is None
 

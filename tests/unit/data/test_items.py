@@ -1,12 +1,10 @@
-import numpy as np
 import polars as pl
 import pytest
 
 from homefeed.data.contract import write_dataset
-from homefeed.data.items import NO_TIME, ItemTable, load_items
+from homefeed.data.items import NO_TIME, load_items
 from homefeed.data.specification import DatasetSpec
 from homefeed.data.vocabulary import Vocabulary
-from homefeed.errors import ArtifactError
 
 ACTIONS = pl.DataFrame(
     {"user_id": [1], "item_id": [7], "action_type": ["like"], "timestamp": [1000]}
@@ -73,16 +71,3 @@ def test_a_broken_number_becomes_the_mean_and_a_constant_column_does_not_divide_
     )
     content = load_items(make_dataset(items), vocabulary(1, 2, 3)).content
     assert content[1:].tolist() == [[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]
-
-
-def test_a_saved_table_opens_equal_and_a_truncated_one_is_refused(make_dataset, tmp_path):
-    items = pl.DataFrame({"item_id": [7], "categories": [["ü"]], "created_at": [2_000]})
-    table = load_items(make_dataset(items), vocabulary(7))
-    table.save(tmp_path / "table")
-    opened = ItemTable.open(tmp_path / "table")
-    assert np.array_equal(opened.content, table.content)
-    assert np.array_equal(opened.created_s, table.created_s)
-    assert opened.topic_names == table.topic_names
-    (tmp_path / "table" / "content.npy").write_bytes(b"")
-    with pytest.raises(ArtifactError, match="make it again"):
-        ItemTable.open(tmp_path / "table")

@@ -106,11 +106,6 @@ def test_groups_cover_all_rows_once_and_waste_less_than_half(lengths: list[int])
         assert max(group.slot) < len(in_group) * group.longest
 
 
-def test_a_batch_moves_to_a_device_whole() -> None:
-    batch = read_histories(_store(), np.array([[3, 2], [5, -1]])).to("meta")
-    assert {getattr(batch, c).device.type for c in (*COLUMNS, "length")} == {"meta"}
-
-
 @pytest.mark.parametrize("longest", [1, 4])
 def test_a_batch_of_empty_histories_packs_to_nothing(longest: int) -> None:
     packed, source = pack(read_histories(_store(), np.full((3, longest), -1)))

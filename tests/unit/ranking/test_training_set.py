@@ -105,7 +105,7 @@ def test_a_planted_future_action_never_enters_a_history(tmp_path):
 def test_a_planted_leak_is_refused_when_the_set_is_verified(tmp_path):
     actions = [action(1, 5, NOON - 9), action(1, 8, NOON + 1), action(2, 8, NOON - 50)]
     _, store, _, training_set = made(tmp_path, actions, [shown(1, 6, NOON)])
-    future = store.positions_at(np.array([store.users.index(1)]), NOON + 1)[0]
+    future = store.rows(store.users.index(1)).start + 1  # of 8, after the request
     foreign = store.rows(store.users.index(2)).start
     for planted, reason in ((future, "not there yet"), (foreign, "another user")):
         folder = tmp_path / f"planted-{planted}"
