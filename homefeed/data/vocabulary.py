@@ -90,8 +90,7 @@ class Vocabulary:
         found = int(self.indices(pl.Series([external_id]))[0])
         if not found:
             raise UnknownIdError(
-                f"id {external_id!r} is not among the {self.size:,} known ids"
-                f"{self._other_kind(external_id)}"
+                f"id {external_id!r} is not among the {self.size:,} known ids; ids keep their type"
             )
         return found
 
@@ -167,17 +166,6 @@ class Vocabulary:
         if len(bad):
             raise UnknownIdError(f"index {int(bad[0])} is outside 1..{self.size}: it names no id")
         return self._ids[indices.astype(np.int64) - 1]
-
-    def _other_kind(self, external_id: ExternalId) -> str:
-        """A hint for the commonest mistake: the text "7" where the log holds the number 7."""
-        if isinstance(external_id, str):
-            is_number = external_id.lstrip("-").isdigit()
-            twin: ExternalId | None = int(external_id) if is_number else None
-        else:
-            twin = str(external_id)
-        if twin is None or abs(hash(twin)) > 1 << 63 or not self.indices(pl.Series([twin]))[0]:
-            return ""
-        return f"; the {type(twin).__name__} {twin!r} is: ids keep their type"
 
     @staticmethod
     def _typed_rows(rows: pl.DataFrame) -> pl.Series:

@@ -68,12 +68,11 @@ def test_unknown_ids_and_nulls_have_index_zero():
     assert Vocabulary().indices(pl.Series([7])).tolist() == [0]
 
 
-def test_an_unknown_id_is_named_and_the_mistaken_type_pointed_out():
+@pytest.mark.parametrize("unknown", ["nobody", "7", "--7", "²"])
+def test_an_unknown_id_is_named(unknown):
     vocabulary = Vocabulary().extended(pl.Series([7]))
-    with pytest.raises(UnknownIdError, match="'nobody' is not among the 1 known"):
-        vocabulary.index("nobody")
-    with pytest.raises(UnknownIdError, match="the int 7 is"):
-        vocabulary.index("7")
+    with pytest.raises(UnknownIdError, match=f"'{unknown}' is not among the 1 known ids"):
+        vocabulary.index(unknown)
 
 
 @pytest.mark.parametrize("index", [0, -1, 3])
