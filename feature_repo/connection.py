@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class FeastConnection:
-    """One Feast project below ``root``; safe to share between threads after ``warm``."""
+    """One Feast project below ``root``; threads may share it once ``FeatureStore.warm_up`` ran."""
 
     def __init__(self, root: Path, settings: StoreSettings) -> None:
         self.root = Path(root).resolve()

@@ -8,7 +8,7 @@ MARK = "…"  # begins a progress line in a log, so that whoever follows the log
 
 
 class Progress:
-    """Shows ``label  done/total  rate  eta`` at most once a second (ten in a log file)."""
+    """Shows ``label  done/total  rate  eta`` at most once a second (every ten in a log)."""
 
     lines_shown: ClassVar[int] = 0  # by all of this process: who shows elapsed time leaves them
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from homefeed.abtest.recipe import AbTestRecipe
-from homefeed.config import Config
+from homefeed.config import LOCAL, PROFILES, Config, load_config
 from homefeed.data.world.config import WorldConfig, world_config
 from homefeed.errors import ConfigError
 from homefeed.evaluation.evaluate import EvaluationConfig
@@ -215,8 +215,6 @@ def config_json(config: Config) -> str:
 
 def read_config(text: str) -> Config:
     """Read what ``config_json`` wrote; an empty text or a profile's name means that profile."""
-    from homefeed.config import PROFILES, load_config
-
     if text in ("", *PROFILES):
-        return load_config(profile=text or "local").config
+        return load_config(profile=text or LOCAL).config
     return build(Config, json.loads(text))

@@ -19,8 +19,6 @@ PINNED = {
     **{"torch": "2.13.0", "kfp": "2.17.0", "ray": "2.60.0", "mlflow": "3.17.2"},
     **{"feast": "0.67.0", "bentoml": "1.4.39", "great-expectations": "1.24.1"},
 }
-
-
 NEEDED_BYTES = 6e9  # memory of the default run
 
 

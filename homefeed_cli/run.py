@@ -14,7 +14,15 @@ from homefeed.clock import DAY_S, WallClock
 from homefeed.config import Config
 from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.features import as_typed
-from homefeed_cli.verb import Answer, Parsers, add_verb, config_of, loaded_config, recipe_overrides
+from homefeed_cli.verb import (
+    DEFAULT_RECIPE,
+    Answer,
+    Parsers,
+    add_verb,
+    config_of,
+    loaded_config,
+    recipe_overrides,
+)
 from homefeed_cli.waiting import waiting
 
 NEXT = """\
@@ -43,7 +51,8 @@ def run(args: argparse.Namespace) -> Answer:
     from homefeed_cli.follow import run_and_show
     from pipelines.local import only_writer
 
-    recipe(args.recipe or "small", recipe_overrides(args))  # a wrong name is told before all else
+    # A wrong name is told before all else.
+    recipe(args.recipe or DEFAULT_RECIPE, recipe_overrides(args))
     config, place = config_of(args), where_it_lies(args)
     # Held before the services are touched: another run may be using theirs.
     with only_writer(config.workspace), _services(config, args) as overrides:

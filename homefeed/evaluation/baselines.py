@@ -34,7 +34,8 @@ class _PopularityScorer:
 
     def __init__(self, store: SequenceStore, columns: Columns, window_s: int) -> None:
         flags = np.asarray(store.flags)
-        rows = np.flatnonzero((flags & (ActionFlag.POSITIVE | ActionFlag.TIME_UNKNOWN)) == 1)
+        timed = (flags & ActionFlag.TIME_UNKNOWN) == 0
+        rows = np.flatnonzero(timed & ((flags & ActionFlag.POSITIVE) != 0))
         column = columns.column[store.item[rows]]
         rows, column = rows[column >= 0], column[column >= 0]
         time_s, arrival_s = store.time_s[rows].astype(np.int64), store.available_s(rows)

@@ -18,13 +18,14 @@ def user_encoder_loop(
     """One worker's whole fit; the last checkpoint carries the finished encoder."""
     from homefeed.data.sequences import SequenceStore
 
-    inputs = np.load(settings["inputs"])
+    with np.load(settings["inputs"]) as inputs:
+        items, users = inputs["items"], inputs["users"]
     config: UserEncoderConfig = settings["config"]
     fit = UserEncoderFit(
         config,
         SequenceStore.open(Path(settings["store"])),
-        inputs["items"],
-        inputs["users"],
+        items,
+        users,
         before_s=settings["before_s"],
         worker=worker,
         precision=settings["precision"],
