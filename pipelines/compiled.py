@@ -1,6 +1,8 @@
 """Compile pipelines to versioned YAML. The name carries the project's version and the commit."""
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from homefeed import __version__
 from homefeed.artifacts import writing
@@ -42,11 +44,11 @@ def compile_pipeline(
     if not is_package(target):
         target = target / f"{name}-{version_name(placement)}.yaml"
     try:
-        with writing(target) as beside:
-            package = beside.with_suffix(".yaml")
+        with writing(target) as beside, TemporaryDirectory() as folder:
+            package = Path(folder) / "package.yaml"  # kfp asks for this ending
             compiler.Compiler().compile(find(name), str(package))
             place(package, placement)
-            package.rename(beside)
+            shutil.copyfile(package, beside)
     except ValueError as error:
         raise PipelineError(f"pipeline {name!r} does not compile: {error}") from None
     return target
