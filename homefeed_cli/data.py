@@ -122,7 +122,7 @@ def _checked(args: argparse.Namespace) -> Answer:
         raise
     _mark(out, "check")
     rows = [
-        {"table": name, "read": t.read, "kept": t.kept, "set aside": t.read - t.kept}
+        {"table": name, "read": t.read, "kept": t.kept, "set aside": t.read - t.kept, "why": t.why}
         for name, t in report.tables.items()
     ]
     text = f"{table(rows)}\n{shown}/data_docs/index.html{_too_small(out)}"
@@ -145,11 +145,12 @@ def _too_small(checked_folder: Path) -> str:
         .collect()
         .row(0)
     )
-    days = 0.0 if span_ms is None else span_ms / 1000 / DAY_S
     found = []
     if users < 2:
         found.append(f"it has {users} user, and a run holds some users out")
-    if days < SHORTEST_DAYS:
+    if span_ms is None:
+        found.append("none of its times is known, and a run splits its data in time")
+    elif (days := span_ms / 1000 / DAY_S) < SHORTEST_DAYS:
         found.append(
             f"its times span {days:.2f} days, and a run needs {SHORTEST_DAYS:.2f} or more "
             "(or sequences.ranker_days and sequences.evaluation_days set)"

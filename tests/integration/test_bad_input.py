@@ -96,6 +96,10 @@ def _changed(*columns: pl.Expr, drop: str = "") -> Callable[[Path], None]:
     return change
 
 
+def _untimed(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(time_known=pl.lit(False))
+
+
 def _emptied(root: Path) -> None:
     pl.read_parquet(root / "actions.parquet").clear().write_parquet(root / "actions.parquet")
 
@@ -108,7 +112,7 @@ def _emptied(root: Path) -> None:
         (_changed(drop="item_id"), ["item_id", "user_id, action_type, timestamp"]),
         (_changed(pl.lit(1.5).alias("item_id")), ["item_id", "Float64"]),
         (_changed(pl.col("timestamp") * 1000), ["look like milliseconds", "timestamp_unit: ms"]),
-        (_emptied, ["actions.parquet holds no rows"]),
+        (_emptied, ["actions.parquet holds no rows; export the actions again\n"]),
         (_truncated, ["actions.parquet is not a readable Parquet file"]),
     ],
     ids=["no folder", "no file", "no column", "type", "milliseconds", "empty", "truncated"],
@@ -159,9 +163,10 @@ def test_ids_of_any_script_are_kept_as_they_are(shop: Any, homefeed: Any, tmp_pa
     [
         (_rows(users=1), ["it has 1 user, and a run holds some users out"]),
         (_rows(days=1), ["its times span 0.95 days, and a run needs 1.67 or more"]),
+        (_untimed(_rows()), ["none of its times is known, and a run splits its data in time"]),
         (_rows(), []),
     ],
-    ids=["single user", "one day", "enough"],
+    ids=["single user", "one day", "no times", "enough"],
 )
 def test_a_check_that_passes_says_where_a_run_will_find_the_log_too_small(
     rows: pl.DataFrame, told: list[str], shop: Any, homefeed: Any

@@ -138,9 +138,8 @@ def _canonical(dataset: Dataset, table: str, work: Path) -> Path:
 def _require_rows(dataset: Dataset, table: str, marks: Marks) -> None:
     if not marks.count(table):
         path = dataset.root / dataset.spec.files[table]
-        raise DatasetError(
-            f"{path} holds no rows; export the {table} again, or leave the table out of `files`"
-        )
+        leave_out = "" if table == ACTIONS else ", or leave the table out of `files`"
+        raise DatasetError(f"{path} holds no rows; export the {table} again{leave_out}")
 
 
 def _require_few_names(dataset: Dataset, marks: Marks) -> None:
@@ -281,7 +280,8 @@ def _keep_report(beside: Path, refused: Path) -> None:
 
 def _refusal(report: CheckReport, refused: Path) -> str:
     first, *others = report.failures
-    more = f"; {len(others)} more expectations fail" if others else ""
+    fail = "expectation fails" if len(others) == 1 else "expectations fail"
+    more = f"; {len(others)} more {fail}" if others else ""
     return (
         f"data set `{report.dataset}` is refused: {first.sentence()}{more}; mend the rows or raise "
         f"the limit under `checks` in homefeed.yaml; report: {refused}/data_docs/index.html"

@@ -52,6 +52,11 @@ class TableReport:
     kept: int
     rejected: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def why(self) -> str:
+        """The reasons with their rows: ``user_id_missing 24, duplicate 3``."""
+        return ", ".join(f"{reason} {rows:,}" for reason, rows in self.rejected.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport:

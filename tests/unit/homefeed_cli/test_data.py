@@ -137,3 +137,20 @@ def test_a_refusal_leaves_data_alone_that_lies_where_its_report_would_go(
     refused(said, "the data that is read")
     assert everything(data) == before
     assert not mine.exists()
+
+
+def test_a_check_says_why_rows_were_set_aside(homefeed: Any, mine: Path, tmp_path: Path) -> None:
+    rows = [f"u{n % 9},B-{n},buy,{1704103200 + n}" for n in range(98)]
+    bad = ["bo,B-18,by,1704110400", "bo,B-18,buy,-5"]
+    lines = ["user_id,item_id,action_type,timestamp", *rows, *bad]
+    (mine / "actions.csv").write_text("\n".join(lines) + "\n")
+    said = homefeed("data", "check", "my/folder")
+    assert said.code == 0
+    assert "timestamp_out_of_range 1, action_type_unknown 1" in said.out
+
+
+def test_one_further_failed_expectation_is_told_in_the_singular(homefeed: Any, mine: Path) -> None:
+    (mine / "dataset.yaml").write_text(DATASET.replace("buy", "bye"))
+    said = homefeed("data", "check", "my/folder")
+    assert said.code == CheckRefused.exit_code
+    assert "; 1 more expectation fails; mend the rows" in said.err
