@@ -156,6 +156,10 @@ def _parse_mapping(key: str, value: Mapping[str, Any], where: str) -> dict[str, 
             if not isinstance(names, Mapping):
                 raise _wrong(where, f"columns.{table}", names, "a mapping canonical: found")
         return {t: {str(c): str(f) for c, f in names.items()} for t, names in value.items()}
+    for table, file in value.items():
+        if not isinstance(file, str | int):
+            wanted = "one file, one folder of parts or one pattern such as `parts/*.parquet`"
+            raise _wrong(where, f"files.{table}", file, wanted)
     return {str(table): str(file) for table, file in value.items()}
 
 

@@ -23,6 +23,7 @@ def test_the_least_specification_has_the_documented_defaults():
         ({"files": {"action": "a.parquet"}}, "unknown table `action`; did you mean `actions`?"),
         ({"columns": {"actons": {}}}, "did you mean `actions`?"),
         ({"files": {"items": "i.parquet"}}, "names no actions table"),
+        ({"files": {"actions": ["a", "b"]}}, "`files.actions` is ['a', 'b']; it must be one file"),
         ({"positive": "buy"}, "`positive` is 'buy'; it must be a list"),
         ({"positive": None}, "`positive` is missing"),
         ({"name": "../shop"}, "`name` is '../shop'; it must be letters"),
