@@ -35,8 +35,12 @@ def file_parts(path: Path) -> list[Path]:
         )
     if empty := [p for p in parts if p.stat().st_size == 0]:
         raise DatasetError(f"{empty[0]} is empty (0 bytes); export it again")
-    if named_text := [p for p in parts if _is_text(p) and _begins_as_parquet(p)]:
-        raise DatasetError(f"{named_text[0]}: this is a Parquet file; name it {PARQUET}")
+    for part in filter(_is_text, parts):  # as such text it would fail with words that tell nobody
+        begins = _first_bytes(part)
+        if begins == b"PAR1":
+            raise DatasetError(f"{part}: this is a Parquet file; name it {PARQUET}")
+        if begins.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise DatasetError(f"{part} is UTF-16 text; save it as UTF-8")
     return parts
 
 
@@ -74,10 +78,9 @@ def _is_text(part: Path) -> bool:
     return part.name.lower().endswith(CSV_ENDINGS)
 
 
-def _begins_as_parquet(part: Path) -> bool:
-    """Read as text, such a file would fail on its first bytes with words that tell nobody why."""
+def _first_bytes(part: Path) -> bytes:
     with part.open("rb") as file:
-        return file.read(4) == b"PAR1"
+        return file.read(4)
 
 
 def scan_file(path: Path) -> pl.LazyFrame:

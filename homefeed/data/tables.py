@@ -198,8 +198,9 @@ def _no_column(
             f"{path} parts its columns with {other!r}: {names[0]!r}; export it with commas and "
             "name it .csv, or with tabs and name it .tsv"
         )
+    shown = (each if each == each.strip() else repr(each) for each in names)  # ' item_id'
     return DatasetError(
-        f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(names)}; "
+        f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(shown)}; "
         f"say under `columns: {{{table}: …}}` in dataset.yaml what it is called"
     )
 

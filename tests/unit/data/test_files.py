@@ -128,6 +128,20 @@ def test_a_parquet_file_that_is_named_as_text_is_told_its_name(open_parts, actio
     assert str(refused.value) == told
 
 
+def test_a_csv_in_utf_16_is_told_to_be_saved_as_utf_8(open_parts, actions):
+    root = open_parts(**{"a.csv": actions}).root
+    file = root / "days" / "a.csv"
+    file.write_bytes(file.read_bytes().decode().encode("utf-16"))
+    with pytest.raises(DatasetError) as refused:
+        Dataset.open(root)
+    assert str(refused.value) == f"{file} is UTF-16 text; save it as UTF-8"
+
+
+def test_a_column_name_with_spaces_around_it_is_shown_with_them(open_parts, actions):
+    with pytest.raises(DatasetError, match=r"no column `item_id` .* it has: user_id, ' item_id', "):
+        open_parts(**{"a.csv": actions.rename({"item_id": " item_id"})})
+
+
 def test_a_part_that_cannot_be_read_is_named(open_parts, write_set, actions):
     root = open_parts(**{"a.parquet": actions, "b.parquet": actions}).root
     (root / "days" / "b.parquet").write_bytes(b"PAR1 and no more")
