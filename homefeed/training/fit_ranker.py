@@ -208,7 +208,7 @@ def run_ranker_fit(
         shares.append(fit.train_step())
         last = fit.step == fit.steps
         if progress:
-            progress.advance(note=f"loss {metrics['loss']:.3f}")
+            progress.advance(note=f"loss {metrics['loss']:.3f}" if "seconds" in metrics else "")
         saved = checkpoints is not None and (fit.step % c.checkpoint_every == 0 or last)
         folder = checkpoints / f"step-{fit.step:07d}" if saved else None
         if saved and worker.rank == 0:
