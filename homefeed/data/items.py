@@ -21,6 +21,10 @@ from homefeed.schema import CATEGORIES, CONTENT, CREATED_AT, ITEM_ID, ITEMS, PAD
 NO_TIME = -1  # created_s of an item whose age nobody recorded
 TEXT_TERMS = 1 << 16  # hashed vocabulary of words and word pairs
 CATEGORY_TERMS = 1 << 14
+# Chinese and Japanese have no spaces between words: there each character is a term, and with the
+# pairs each two beside one another. Elsewhere a term is two letters or more, as by default.
+_UNSPACED = "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_TERM = rf"[{_UNSPACED}]|[^\W{_UNSPACED}]{{2,}}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,11 @@ def _text(column: pl.Series, old: np.ndarray, dim: int, seed: int) -> np.ndarray
     if not any(texts):
         return np.zeros((len(texts), 0), np.float32)
     hashed = HashingVectorizer(
-        n_features=TEXT_TERMS, ngram_range=(1, 2), norm=None, alternate_sign=False
+        n_features=TEXT_TERMS,
+        ngram_range=(1, 2),
+        norm=None,
+        alternate_sign=False,
+        token_pattern=_TERM,
     )
     return _weighted_svd(hashed.transform(texts), old, dim, seed)
 

@@ -1,6 +1,9 @@
+import re
+
 import polars as pl
 import pytest
 
+from homefeed.data import items as items_module
 from homefeed.data.contract import write_dataset
 from homefeed.data.items import NO_TIME, load_items
 from homefeed.data.specification import DatasetSpec
@@ -60,6 +63,22 @@ def test_items_of_like_text_are_close_whatever_the_script(make_dataset):
     assert same > 0.9
     assert abs(other) < 0.1
     assert content[3] @ content[4] > 0.9
+
+
+def test_titles_without_spaces_between_their_words_are_close_where_they_share_words(make_dataset):
+    texts = ["央行下调存款利率", "多家银行存款利率下调", "国足客场夺冠", "女排客场夺冠⚽"]
+    items = pl.DataFrame({"item_id": [1, 2, 3, 4], "text": texts})
+    content = load_items(make_dataset(items), vocabulary(1, 2, 3, 4), text_dim=2).content
+    assert content[1] @ content[2] > 0.9
+    assert content[3] @ content[4] > 0.9
+    assert abs(content[1] @ content[3]) < 0.1
+
+
+def test_words_of_other_scripts_are_the_terms_that_they_were_by_default():
+    texts = ["A blue-enamel mug, 12 cm: naïve_Łukasz's", "кружка 5 л", "커피 잔", "🎬 ok"]
+    built = re.compile(items_module._TERM)
+    for text in texts:
+        assert built.findall(text) == re.findall(r"(?u)\b\w\w+\b", text)
 
 
 def test_a_broken_number_becomes_the_mean_and_a_constant_column_does_not_divide_by_zero(
