@@ -30,26 +30,38 @@ def writing(target: Path) -> Iterator[Path]:
         _replace(beside, target)
     except Exception as error:
         if reason := _cannot_write(error):
-            raise StorageError(
-                f"cannot write {target}: {reason}; free some space or choose another "
-                "folder with `storage.root` in homefeed.yaml"
-            ) from error
+            raise StorageError(f"cannot write {target}: {reason}") from error
         raise
     finally:
         _remove(beside)
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether ``error`` means a full disk; Polars and DuckDB say it in an error of their own."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "errno", None) in full or "No space left on device" in str(error)
+    """Whether ``error`` means a full disk, or a file larger than what may be written.
+
+    Polars and DuckDB say it in an error of their own.
+    """
+    return _out_of_space(error) is not None
+
+
+def _out_of_space(error: Exception) -> int | None:
+    """The system's number for what is used up: the disk, or the size that a file may have."""
+    number, text = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in text:
+        return errno.ENOSPC
+    return errno.EFBIG if number == errno.EFBIG or os.strerror(errno.EFBIG) in text else None
 
 
 def _cannot_write(error: Exception) -> str | None:
-    if is_disk_full(error):
-        return os.strerror(errno.ENOSPC)
+    """What the system refused and what to do; None for an error of another kind."""
+    place = "choose another folder (`storage.root` in homefeed.yaml, or --out where you gave it)"
+    number = _out_of_space(error)
+    if number == errno.ENOSPC:
+        return f"{os.strerror(number)}; free some space or {place}"
+    if number == errno.EFBIG:
+        return f"{os.strerror(number)}; raise the limit (ulimit -f) or {place}"
     if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES):
-        return error.strerror
+        return f"{error.strerror}; make it writable or {place}"
     return None
 
 

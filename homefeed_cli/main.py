@@ -34,7 +34,10 @@ roll back included), 2 something that you can mend (one line says what), 3 refus
 Everything local lives below .homefeed/ (storage.root). No telemetry; nothing is fetched.
 """
 
-_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+_OF_DISKS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EROFS, errno.EACCES, errno.EIO),
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,6 +1,8 @@
+import resource
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -275,4 +277,18 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, actions, monkeypatch
     spec = DatasetSpec(name="x", files={}, positive=("buy",))
     with pytest.raises(StorageError, match=r"cannot write .*out: No space left on device"):
         write_dataset(tmp_path / "out", spec, {"actions": actions.lazy()})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_file_beyond_the_size_that_may_be_written_is_named_and_nothing_is_left(tmp_path, lazy):
+    rows = pl.DataFrame({"user_id": np.random.default_rng(0).random(50_000)})
+    spec = DatasetSpec(name="x", files={}, positive=("buy",))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"cannot write .*out: File too large; raise the "):
+            write_dataset(tmp_path / "out", spec, {"actions": rows.lazy() if lazy else rows})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []

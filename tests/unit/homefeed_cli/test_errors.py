@@ -138,6 +138,7 @@ def test_the_exit_code_says_who_has_to_act(
     ("error", "of_a_disk"),
     [
         (OSError(28, "No space left on device"), True),
+        (OSError(27, "File too large"), True),
         (PermissionError(13, "Permission denied"), True),
         (FileNotFoundError(2, "No such file or directory", "gone"), True),
         (TimeoutError("no Kubeflow there"), False),
