@@ -1,6 +1,6 @@
 """What the event log holds: actions that were posted, and what requests were shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from homefeed.artifacts import hash_json
 
@@ -19,6 +19,7 @@ class Action:
     request_id: str | None = None
     arrived_ms: int
     seq: int = 0  # given by the log
+    time_given: bool = field(default=True, compare=False)  # else it is told by the arrival
 
     @property
     def available_ms(self) -> int:
@@ -26,9 +27,10 @@ class Action:
         return max(self.time_ms + round(self.duration_s * 1000), self.arrived_ms)
 
     def same_event(self, other: "Action") -> bool:
-        """Whether both tell of one event, whenever each arrived."""
-        mine = (self.user_id, self.item_id, self.action_type, self.time_ms)
-        return mine == (other.user_id, other.item_id, other.action_type, other.time_ms)
+        """Whether both tell of one event, whenever each arrived; ``other`` is the recorded one."""
+        mine = (self.user_id, self.item_id, self.action_type)
+        same_time = not self.time_given or self.time_ms == other.time_ms
+        return same_time and mine == (other.user_id, other.item_id, other.action_type)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
