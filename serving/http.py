@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -104,6 +104,16 @@ class Edge:
 
         return await self._answer(request, endpoint, answer)
 
+    async def _body(self, request: Request) -> bytes:
+        """The request's body; RequestError where it is larger than any valid one."""
+        body, most = bytearray(), self.settings.max_body_bytes
+        async for part in request.stream():
+            body += part
+            if len(body) > most:
+                said = f"the body holds more than {most} bytes; send fewer at once"
+                raise RequestError(said, status=413)
+        return bytes(body)
+
     async def _answer(
         self,
         request: Request,
@@ -122,7 +132,7 @@ class Edge:
             if self.path is None or not self.path.ready():
                 response = _error(503, "the server has nothing to serve yet; see /readyz")
             else:
-                body = await request.body()
+                body = await self._body(request)
                 value = await answer(self.path, body, stages)
                 response = _json(value)
         except Exception as error:
@@ -141,6 +151,8 @@ def error_response(error: Exception) -> JSONResponse:
     """The one place where an exception becomes an HTTP status."""
     if isinstance(error, RequestError):
         return _error(error.status, str(error), retry_after=1 if error.status == 429 else None)
+    if isinstance(error, ClientDisconnect):  # nobody reads this; it is counted
+        return _error(400, "the client went away before its request had arrived")
     if isinstance(error, UnknownIdError):
         return _error(404, str(error))
     if isinstance(error, StorageError | BusyError):

@@ -20,7 +20,7 @@ PREFIX = "HOMEFEED_"
 
 _FROM_ONE = (
     *("k", "max_k", "candidates", "max_candidates", "max_actions", "history_length"),
-    *("max_in_flight", "scorer_threads"),
+    *("max_in_flight", "max_body_bytes", "scorer_threads"),
 )
 _FROM_ZERO = ("popular_share", "recent_share", "shown_window_s", "explanations")
 _ABOVE_ZERO = ("features_budget_ms", "log_budget_ms", "scorer_budget_ms", "poll_s")
@@ -44,6 +44,7 @@ class Settings:
     candidates: int = 100  # retrieved and scored for one feed
     max_candidates: int = 1000  # accepted by /v1/rank
     max_actions: int = 1000  # in one batch of /v1/actions
+    max_body_bytes: int = 32 << 20  # of one request: the largest batch, each character escaped
     history_length: int = 100  # actions the ranker reads (TransAct section 3.2)
     popular_share: float = 0.15  # of the candidates, popular whatever the user's vector says
     recent_share: float = 0.05  # of the candidates, the newest items

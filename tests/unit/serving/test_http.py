@@ -1,8 +1,10 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from homefeed.errors import BusyError, HomefeedError, ReleaseError, StorageError, UnknownIdError
 from serving.http import Edge, error_response, make_app
@@ -97,6 +99,33 @@ def test_each_error_has_its_status_and_keeps_its_line(error, status):
     response = error_response(error)
     assert response.status_code == status
     assert json.loads(response.body) == {"error": str(error)}
+
+
+def test_a_body_larger_than_any_valid_request_is_refused_before_all_of_it_is_read(edge):
+    edge.settings = replace(edge.settings, max_body_bytes=1000)
+    sent = []
+
+    async def endless():
+        while True:
+            sent.append(b" " * 400)
+            yield sent[-1]
+
+    response = ask(edge, "POST", "/v1/feed", content=endless())
+    assert response.status_code == 413
+    assert response.json()["error"] == "the body holds more than 1000 bytes; send fewer at once"
+    assert len(sent) == 3
+
+
+def test_a_client_that_goes_away_is_no_failure_of_the_server(edge, caplog):
+    told = []
+    edge.observe = lambda endpoint, status, *_: told.append((endpoint, status))
+
+    async def hang_up() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/feed", "headers": []}
+    asyncio.run(edge.feed(Request(scope, hang_up)))
+    assert (told, caplog.records) == ([("feed", 400)], [])
 
 
 def test_an_error_of_ours_tells_nothing_of_the_inside(edge):
