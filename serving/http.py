@@ -1,6 +1,6 @@
 """The HTTP edge: routes, errors mapped once to statuses, early 429, health and documentation.
 
-It is a plain Starlette app mounted into the BentoML service: Bento's own request handling costs
+It is a plain Starlette app in front of the BentoML service's: Bento's own request handling costs
 several times as much per call (pydantic models in, models out), and a feed is a small JSON object.
 """
 
@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from homefeed.errors import BusyError, HomefeedError, StorageError, UnknownIdError
+from serving.metrics import exposition
 from serving.openapi import DOCS_PAGE, document
 from serving.requests import RankingRequest, RequestError, parse_actions, parse_feed, parse_rank
 from serving.settings import Settings
@@ -172,6 +173,13 @@ def make_app(edge: Edge) -> Starlette:
     async def docs(request: Request) -> Response:
         return HTMLResponse(DOCS_PAGE)
 
+    async def index(request: Request) -> Response:
+        return RedirectResponse("/docs")
+
+    async def metrics(request: Request) -> Response:
+        body, media_type = exposition()
+        return Response(body, headers={"Content-Type": media_type})
+
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         allowed = error.headers if isinstance(error, HTTPException) else None
@@ -188,23 +196,30 @@ def make_app(edge: Edge) -> Starlette:
             Route("/v1/explain/{request_id}", edge.explain, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
             Route("/docs", docs, methods=["GET"]),
+            Route("/", index, methods=["GET"]),
+            Route("/readyz", edge.readyz, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
         ],
     )
 
 
-class ReadyBody:
-    """Puts our /readyz, which says what is served, before Bento's own, which has no body."""
+_OF_BENTO = ("/livez", "/healthz", "/static_content/")
 
-    def __init__(self, app: Any, edge: Edge) -> None:
-        self.app, self.edge = app, edge
+
+class Front:
+    """Puts our paths before Bento's, of which only ``_OF_BENTO`` are used.
+
+    Bento's index page loads a script from the network, its /readyz has no body, and a path that
+    it does not know is answered without our one line of what is known.
+    """
+
+    def __init__(self, app: Any, ours: Starlette) -> None:
+        self.app, self.ours = app, ours
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """Answer /readyz; pass everything else on."""
-        if scope["type"] == "http" and scope["path"] == "/readyz":
-            response = await self.edge.readyz(Request(scope, receive))
-            await response(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        """Answer, or pass on what is Bento's."""
+        is_ours = scope["type"] == "http" and not scope["path"].startswith(_OF_BENTO)
+        await (self.ours if is_ours else self.app)(scope, receive, send)
 
 
 def _json(value: dict[str, Any]) -> Response:

@@ -9,7 +9,7 @@ import asyncio
 import bentoml
 
 from serving.building import build_rankers, build_worker
-from serving.http import Edge, ReadyBody, make_app
+from serving.http import Edge, Front, make_app
 from serving.metrics import Observer
 from serving.scorer_service import KEEP_SESSION, NO_SPANS, ScorerService
 from serving.scoring import InProcessScoring, ServiceScoring
@@ -22,11 +22,11 @@ OPTIONS = {
     "runner_connection": KEEP_SESSION,
     "tracing": NO_SPANS,
     "logging": {"access": {"enabled": False}},
+    "metrics": {"enabled": False},  # why: serving.metrics
     "traffic": {"timeout": 60},
 }
 
 
-@bentoml.asgi_app(APP, path="/")
 @bentoml.service(name="homefeed", **OPTIONS)
 class Feed:
     """Ranked feeds over HTTP."""
@@ -46,7 +46,6 @@ class Feed:
         self._worker.close()
 
 
-@bentoml.asgi_app(APP, path="/")
 @bentoml.service(name="homefeed_one_process", **OPTIONS)
 class FeedOneProcess:
     """Ranked feeds over HTTP, the scorer in the same process."""
@@ -66,5 +65,5 @@ class FeedOneProcess:
         self._scorers.stop()
 
 
-Feed.add_asgi_middleware(ReadyBody, edge=EDGE)
-FeedOneProcess.add_asgi_middleware(ReadyBody, edge=EDGE)
+Feed.add_asgi_middleware(Front, ours=APP)
+FeedOneProcess.add_asgi_middleware(Front, ours=APP)

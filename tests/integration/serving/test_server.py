@@ -150,6 +150,11 @@ def test_health_metrics_and_documentation_are_there(server, client):
     metrics = httpx.get(f"{server.url}/metrics").text
     assert 'homefeed_answers_total{endpoint="feed",status="200"}' in metrics
     assert 'homefeed_stage_seconds_bucket{endpoint="feed"' in metrics
+    assert httpx.get(f"{server.url}/v1/explain/%ff").status_code == 404
+    assert "is not served" in httpx.get(f"{server.url}/v2/%ff").json()["error"]
+    metrics = httpx.get(f"{server.url}/metrics").content.decode()  # no path that was asked
+    assert "v1/explain" not in metrics
+    assert httpx.get(server.url).headers["Location"] == "/docs"
     assert httpx.get(f"{server.url}/docs").status_code == 200
     assert "/v1/feed" in httpx.get(f"{server.url}/openapi.json").json()["paths"]
     assert httpx.get(f"{server.url}/static_content/swagger-ui-bundle.js").status_code == 200

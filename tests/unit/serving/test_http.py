@@ -5,9 +5,10 @@ from dataclasses import replace
 import httpx
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 
 from homefeed.errors import BusyError, HomefeedError, ReleaseError, StorageError, UnknownIdError
-from serving.http import Edge, error_response, make_app
+from serving.http import Edge, Front, error_response, make_app
 from serving.openapi import document
 from serving.requests import RequestError
 from serving.settings import Settings
@@ -47,9 +48,9 @@ def edge() -> Edge:
     return Edge(settings=Settings(max_in_flight=2, simulated_clock=True), path=Path())
 
 
-def ask(edge: Edge, method: str, path: str, **kwargs) -> httpx.Response:
+def ask(edge: Edge, method: str, path: str, app=None, **kwargs) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=make_app(edge))
+        transport = httpx.ASGITransport(app=app or make_app(edge))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, **kwargs)
 
@@ -70,7 +71,7 @@ def test_a_refused_request_is_one_clear_line(edge):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/feed", 405), ("POST", "/v2/feed", 404), ("GET", "/", 404)],
+    [("GET", "/v1/feed", 405), ("POST", "/v2/feed", 404), ("GET", "/v1/explain/a/b", 404)],
 )
 def test_a_path_or_method_that_is_not_served_is_json_too_and_names_what_is(
     edge, method, path, status
@@ -81,6 +82,19 @@ def test_a_path_or_method_that_is_not_served_is_json_too_and_names_what_is(
     assert said.startswith(f"{method} {path} is not served; paths: ")
     assert "/v1/rank" in said
     assert response.headers.get("Allow") == ("POST" if status == 405 else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/livez", 204), ("/static_content/swagger-ui.css", 204), ("/readyz", 200)]
+)
+def test_only_what_is_used_of_bento_is_reached(edge, path, status):
+    async def bento(scope, receive, send):
+        await Response(status_code=204)(scope, receive, send)
+
+    front = Front(bento, make_app(edge))
+    assert ask(edge, "GET", path, app=front).status_code == status
+    assert ask(edge, "GET", "/", app=front).headers["Location"] == "/docs", "no page of the network"
+    assert ask(edge, "GET", "/schema.json", app=front).status_code == 404
 
 
 @pytest.mark.parametrize(
