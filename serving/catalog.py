@@ -186,6 +186,15 @@ class Catalog(Generic[T]):
         before = self.current
         changed = loaded.keys != before.keys or loaded.wanted != before.wanted
         self.current = loaded  # one reference: readers see the old value or the new one
+        for problem in loaded.problems:
+            if problem not in before.problems:
+                logger.warning("%s", problem)
+        if changed:
+            tests = ", ".join(test.name for test in loaded.wanted.tests) or "none"
+            logger.info(
+                "champion: release %s; loaded: %s; running tests: %s",
+                *(loaded.wanted.champion, ", ".join(loaded.keys.values()) or "nothing", tests),
+            )
         if changed or loaded.left.keys() != before.left.keys():
             self._on_change()
 

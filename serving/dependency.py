@@ -1,16 +1,37 @@
 """A dependency with a time budget: late or broken, it is given up, and the answer degrades."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any, TypeVar
 
+logger = logging.getLogger("homefeed.serving")
+
 T = TypeVar("T")
+
+_TELL_EVERY_S = 60.0
 
 
 class DependencyError(Exception):
     """The dependency did not answer in its budget, or failed; the text says which and why."""
+
+
+class Lapses:
+    """Tells the server's log of a dependency's lapses: the first at once, then a line a minute."""
+
+    def __init__(self, now_s: Callable[[], float] = monotonic) -> None:
+        self._now_s, self._told_s, self._untold = now_s, -_TELL_EVERY_S, 0
+
+    def note(self, error: DependencyError) -> None:
+        """Count one; tell of all since the last line where that is a minute ago."""
+        self._untold += 1
+        now_s = self._now_s()
+        if now_s - self._told_s >= _TELL_EVERY_S:
+            logger.warning("degraded answers: %d; %s", self._untold, error)
+            self._told_s, self._untold = now_s, 0
 
 
 class Dependency:
@@ -25,9 +46,17 @@ class Dependency:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name.replace(" ", "-"))
         self._most_late, self._late = threads, 0
         self._lock = threading.Lock()
+        self._lapses = Lapses()
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """The function's result; DependencyError where it is late or raises."""
+        try:
+            return await self._call(function, *args)
+        except DependencyError as error:
+            self._lapses.note(error)
+            raise
+
+    async def _call(self, function: Callable[..., T], *args: Any) -> T:
         if self._late >= self._most_late:
             raise DependencyError(f"{self.name} hangs: {self._late} calls have not come back")
         future = self._pool.submit(function, *args)

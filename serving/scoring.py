@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serving.dependency import Dependency, DependencyError
+from serving.dependency import Dependency, DependencyError, Lapses
 
 logger = logging.getLogger("homefeed.serving")
 
@@ -77,9 +77,17 @@ class ServiceScoring:
 
     def __init__(self, proxy: Any, budget_ms: float, loop: asyncio.AbstractEventLoop) -> None:
         self._proxy, self._budget_ms, self._loop = proxy, budget_ms, loop
+        self._lapses = Lapses()
 
     async def score(self, request: ScoreRequest) -> np.ndarray:
         """Probabilities float32 [N, H]."""
+        try:
+            return await self._score(request)
+        except DependencyError as error:
+            self._lapses.note(error)
+            raise
+
+    async def _score(self, request: ScoreRequest) -> np.ndarray:
         call = self._proxy.to_async.score(message=request.to_message())
         try:
             return await asyncio.wait_for(call, self._budget_ms / 1000)
@@ -98,5 +106,5 @@ class ServiceScoring:
             answer = asyncio.run_coroutine_threadsafe(self._proxy.to_async.loaded(), self._loop)
             return {int(version): key for version, key in answer.result(_LOADED_S).items()}
         except Exception as error:  # the second service is starting, or gone
-            logger.info("the scorer does not say what it has loaded: %r", error)
+            logger.debug("the scorer does not say what it has loaded: %r", error)
             return {}

@@ -5,6 +5,7 @@ with the scorer in this process is ``FeedOneProcess``, for machines with few cor
 """
 
 import asyncio
+import logging
 
 import bentoml
 
@@ -16,6 +17,7 @@ from serving.scoring import InProcessScoring, ServiceScoring
 from serving.settings import Settings
 from serving.tuning import freeze_garbage
 
+logging.getLogger("homefeed.serving").setLevel(logging.INFO)  # what is loaded, in each worker
 EDGE = Edge()  # one per worker process
 APP = make_app(EDGE)
 OPTIONS = {

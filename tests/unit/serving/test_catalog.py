@@ -51,6 +51,20 @@ def running(name="t", **arms) -> RunningTest:
     return RunningTest(name=name, arms=arms, arm_of=lambda user: None)
 
 
+def test_the_log_tells_each_change_and_each_problem_once(catalog, ledger, caplog):
+    caplog.set_level("INFO", "homefeed.serving")
+    catalog.refresh()
+    ledger.now, ledger.broken = Wanted(champion=2, tests=(running(a=1),)), {2}
+    catalog.refresh()
+    catalog.refresh()
+    told = [m for m in caplog.messages if not m.startswith("loading")]
+    assert told == [
+        "champion: release 1; loaded: 1@day1; running tests: none",
+        "release version 2: its ranker is missing",
+        "champion: release 1; loaded: 1@day1; running tests: t",
+    ]
+
+
 def test_the_champion_is_loaded_once(catalog, ledger):
     catalog.refresh()
     catalog.refresh()

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from serving.dependency import Dependency, DependencyError
+from serving.dependency import Dependency, DependencyError, Lapses
 
 
 def test_an_answer_in_time_is_passed_on():
@@ -13,6 +13,22 @@ def test_an_answer_in_time_is_passed_on():
 def test_a_failure_names_the_dependency():
     with pytest.raises(DependencyError, match="the store failed: division by zero"):
         asyncio.run(Dependency("the store", 5_000).call(lambda: 1 / 0))
+
+
+def test_the_log_tells_the_first_lapse_at_once_and_then_a_line_a_minute(caplog):
+    lapses = Lapses(iter((0.0, 1.0, 59.0, 60.0, 61.0)).__next__)
+    for _ in range(5):
+        lapses.note(DependencyError("the store hangs"))
+    assert caplog.messages == [
+        "degraded answers: 1; the store hangs",
+        "degraded answers: 3; the store hangs",
+    ]
+
+
+def test_a_failing_dependency_is_told_in_the_log(caplog):
+    with pytest.raises(DependencyError):
+        asyncio.run(Dependency("the store", 5_000).call(lambda: 1 / 0))
+    assert caplog.messages == ["degraded answers: 1; the store failed: division by zero"]
 
 
 def test_a_late_answer_is_given_up_after_the_budget():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from serving.dependency import DependencyError
 from serving.scoring import ServiceScoring
 
 
@@ -40,3 +41,14 @@ def test_a_scorer_that_does_not_answer_has_loaded_nothing(loop, calls, caplog) -
     proxy = SimpleNamespace(to_async=SimpleNamespace(**calls))  # BentoML's knows no call at first
     assert ServiceScoring(proxy, 50.0, loop).loaded() == {}
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_an_answer_without_the_scorer_is_told_in_the_log(loop, caplog) -> None:
+    async def score(message: dict) -> None:
+        raise ConnectionError("nobody listens")
+
+    scoring = ServiceScoring(SimpleNamespace(to_async=SimpleNamespace(score=score)), 50.0, loop)
+    with pytest.raises(DependencyError):
+        asyncio.run(scoring.score(SimpleNamespace(to_message=dict)))
+    (told,) = caplog.messages
+    assert told.startswith("degraded answers: 1; the scorer failed: ConnectionError")
