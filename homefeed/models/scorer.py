@@ -116,7 +116,7 @@ class Scorer:
         ``familiarity`` float32 [N, F] are ``data.familiarity``'s features; None where the user has
         had nothing to do with any of them.
         """
-        candidate_N = torch.from_numpy(np.asarray(candidates, np.int64)).to(self.settings.device)
+        candidate_N = torch.from_numpy(np.array(candidates, np.int64)).to(self.settings.device)
         batch = self._batch(user, candidate_N, familiarity)
         if self.fast is None:
             return self.ranker(batch).sigmoid().cpu().numpy()
@@ -165,7 +165,7 @@ class Scorer:
             request=torch.zeros(len(candidate_N), dtype=torch.int64, device=device),
             candidates=candidate_N,
             stats=self.item_stats[candidate_N],
-            familiarity=torch.from_numpy(np.asarray(familiarity, np.float32)).to(device),
+            familiarity=torch.from_numpy(np.array(familiarity, np.float32)).to(device),
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from homefeed.data.familiarity import FEATURES
 from homefeed.errors import ArtifactError
 from homefeed.models.ranker import Ranker, variant
 from homefeed.models.ranker_artifact import describe_ranker, load_ranker, save_ranker
@@ -155,6 +156,19 @@ def test_sequence_user_vector_and_surface_each_matter(ranker, item_tables):
         features(8, request_time_s=later),
     ):
         assert np.abs(each.score(changed, CANDIDATES) - base).max() > 1e-5
+
+
+def test_what_another_process_lent_is_copied_and_no_warning_in_the_log(
+    ranker, item_tables, recwarn
+):
+    familiarity = np.ones((len(CANDIDATES), len(FEATURES)), np.float32)
+    candidates = np.array(CANDIDATES)
+    for lent in (familiarity, candidates):
+        lent.flags.writeable = False
+    torch.set_warn_always(True)
+    scorer(ranker, item_tables).score(features(12), candidates, familiarity)
+    torch.set_warn_always(False)
+    assert not recwarn.list
 
 
 def test_threads_that_share_the_candidates_change_nothing(ranker, item_tables):
