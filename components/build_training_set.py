@@ -10,7 +10,6 @@ def build_training_set(
     checked: dsl.Input[dsl.Dataset],
     store: dsl.Input[dsl.Artifact],
     snapshots: dsl.Input[dsl.Artifact],
-    published: dsl.Input[dsl.Artifact],
     sequences: str,
     ranker: str,
     config: str,

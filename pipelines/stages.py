@@ -92,7 +92,7 @@ def publish_stage(p: Outputs, log: Outputs, made: Outputs) -> Outputs:
     ).set_caching_options(enable_caching=False)
     return {
         "snapshots": snapshots.outputs["snapshots"],
-        "published": published.outputs["published"],
+        "publishing": published,
         "embeddings_piece": snapshots.outputs["piece"],
         "published_piece": published.outputs["piece"],
     }
@@ -106,12 +106,14 @@ def ranking_stage(p: Outputs, log: Outputs, made: Outputs, published: Outputs) -
     examples = build_training_set(
         **data,
         snapshots=published["snapshots"],
-        published=published["published"],
         sequences=p["sequences"],
         ranker=p["ranker"],
         config=p["config"],
         **code,
     )
+    # It reads what was published. As an input, which is new in every run, that would keep the
+    # training set and the rankers out of the cache.
+    examples.after(published["publishing"])
     training_set = examples.outputs["training_set"]
     rankers = train_rankers(
         store=log["store"],
