@@ -262,7 +262,9 @@ def where(device: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", nargs="?", default="pinnerformer", choices=["pinnerformer"])
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=2)

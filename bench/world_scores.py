@@ -207,7 +207,9 @@ def _feed_step(world, simulation, visits: Visits, belief: np.ndarray, sums: dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="small")
     parser.add_argument("--share", type=float, default=0.3, help="of the users, for Recall@10")
     parser.add_argument("--days", type=int, default=2, help="live days of the feed's table")

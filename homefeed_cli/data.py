@@ -2,13 +2,13 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, writing
 from homefeed.clock import WallClock
 from homefeed.errors import ArtifactError, CheckRefused, ConfigError
 from homefeed.schema import ACTIONS, TIME_KNOWN
-from homefeed_cli.verb import Answer, Parsers, add_group, add_verb, config_of, table
+from homefeed_cli.verb import Answer, Parsers, Run, add_group, add_verb, config_of, table
 from homefeed_cli.waiting import waiting
 
 if TYPE_CHECKING:
@@ -20,15 +20,22 @@ MARKER = ".homefeed-output.json"  # what these verbs leave in a folder that they
 def add(parsers: Parsers) -> None:
     """Add the verbs of this group."""
     group = add_group(parsers, "data", "look at a data set, import one, check one")
-    for name, run, summary in (
-        ("show", show, "Show a data set's tables, columns and assumptions."),
-        ("import", imported, "Bring public data, or a plain `user item` file, into the contract."),
-        ("check", checked, "Check a data set; bad rows are set aside with reasons."),
-    ):
-        verb = add_verb(group, name, run, summary, f"homefeed data {name} ../my/folder")
-        verb.add_argument("data", help="world, a folder, or a sequence file")
-        if name != "show":
-            verb.add_argument("--out", type=Path, help="where to write it")
+    summary = "Show a data set's tables, columns and assumptions."
+    _add(group, "show", show, summary, "my/folder")
+    summary = "Bring public data, or a plain `user item` file, into the contract."
+    verb = _add(group, "import", imported, summary, "ratings.txt --out ml-1m")
+    out_help = "a new folder for it (default: below datasets/ in storage.root)"
+    verb.add_argument("--out", type=Path, help=out_help)
+    summary = "Check a data set; bad rows are set aside with reasons."
+    verb = _add(group, "check", checked, summary, "my/folder")
+    out_help = "a new folder for the good rows and the report (default: checked/ in storage.root)"
+    verb.add_argument("--out", type=Path, help=out_help)
+
+
+def _add(group: Parsers, name: str, run: Run, summary: str, example: str) -> Any:
+    verb = add_verb(group, name, run, summary, f"homefeed data {name} {example}")
+    verb.add_argument("data", help="world, a folder, or a sequence file")
+    return verb
 
 
 def _dataset(args: argparse.Namespace) -> "Dataset":

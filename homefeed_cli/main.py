@@ -30,7 +30,8 @@ Homefeed: raw user actions in, an A/B-tested ranker out, every step a versioned 
 """
 EPILOG = """\
 Every verb has --help with an example, and --json. Exit codes: 0 done (a verdict of hold or
-roll back included), 2 something that you can mend (one line says what), 3 refused by a check.
+roll back included), 2 something that you can mend (one line says what), 3 refused by a data
+check or by the promotion gate, 130 interrupted.
 Everything local lives below .homefeed/ (storage.root). No telemetry; nothing is fetched.
 """
 

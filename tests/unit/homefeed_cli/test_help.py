@@ -66,7 +66,15 @@ def test_no_words_print_the_first_page(homefeed: Any) -> None:
     said = homefeed()
     assert said.code == 0
     assert said.out == homefeed("--help").out
-    assert "Exit codes: 0" in said.out
+    codes = " ".join(said.out.partition("Exit codes: ")[2].split())
+    assert codes.startswith("0 done (a verdict of hold or roll back included), 2 something")
+    assert "3 refused by a data check or by the promotion gate, 130 interrupted." in codes
+
+
+@pytest.mark.parametrize("words", ["data import", "data check"])
+def test_where_a_verb_writes_when_it_is_not_told_is_in_its_help(words: str) -> None:
+    said = " ".join(VERBS[words].format_help().split())
+    assert "in storage.root)" in said.partition("--out OUT a new folder")[2]
 
 
 @pytest.mark.parametrize(
