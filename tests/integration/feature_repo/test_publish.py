@@ -1,6 +1,8 @@
 """The pipelines' step *publish*, after encoders were retired."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,23 @@ def embedded(tmp_path, releases, sequences) -> Path:
     write_json(out / "lineage.json", {"log": releases[0].manifest.dataset})
     sequences(newest_s=AS_OF_S - 60).write_parquet(out / "sequences.parquet")
     return out
+
+
+def test_what_the_serving_page_reads_from_python_is_what_the_champion_reads(
+    workspace, releases, monkeypatch, capsys
+):
+    page = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    assert "typed_id(10042)" in code
+    workspace.rename(workspace.with_name(".homefeed"))
+    monkeypatch.chdir(workspace.parent)
+    found: dict[str, Any] = {}
+    exec(code.replace("10042", "3"), found)
+    features = found["features"]
+    assert (features.user, features.vector_as_of_s) == ("i:3", AS_OF_S)
+    assert features.feature_service == releases[0].feature_service
+    assert len(features.sequence) > 0
+    assert str(features.watermark) in capsys.readouterr().out
 
 
 def test_the_next_daily_run_publishes_a_retired_encoder_with_all_its_services(

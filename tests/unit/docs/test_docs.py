@@ -19,10 +19,14 @@ from homefeed_cli.main import parser
 from pipelines.names import NAMES
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "infra/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 PLACEHOLDER = re.compile(r"^(<[^>]+>|[A-Z][A-Z_]+)$")  # <id>, USER, RUN_ID
-FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```(?P<kind>\w*)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL)
+IN_A_POD = re.compile(r"^kubectl .*exec \S+ -- (?=homefeed )")
 INDENTED = re.compile(r"^    (?P<line>\S.*)$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
@@ -42,7 +46,8 @@ def code_lines(page: Path) -> Iterator[str]:
 
 def commands(program: str) -> list[tuple[str, str]]:
     """(page, line) of every line of code that calls ``program``."""
-    lines = ((name(page), line.strip()) for page in PAGES for line in code_lines(page))
+    written = ((name(page), line.strip()) for page in PAGES for line in code_lines(page))
+    lines = ((page, IN_A_POD.sub("", line)) for page, line in written)
     return [(page, line) for page, line in lines if line.split(" ")[0] == program]
 
 
@@ -102,6 +107,17 @@ def test_every_value_that_a_command_sets_is_a_key_of_that_type(page: str, line: 
     recipe("small", own)
 
 
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [each for each in commands("homefeed") if re.search(r"pipeline (submit|schedule)", each[1])],
+)
+def test_data_that_are_submitted_lie_where_the_steps_see_them(page: str, line: str) -> None:
+    """The claim that every step mounts at `storage.root` is all that they share with a person."""
+    data = command_line().parse_args(words(line)[1:]).data
+    root = str(PROFILES["cluster"]["storage"]["root"])
+    assert data in ("events", "world") or data.startswith(f"{root}/"), f"{page}: {line}"
+
+
 def test_the_documentation_shows_every_verb() -> None:
     shown = {" ".join(words(line)[1:]) for _, line in commands("homefeed")}
     missing = [verb for verb in verbs(command_line()) if not any(s.startswith(verb) for s in shown)]
@@ -114,6 +130,27 @@ def verbs(top: argparse.ArgumentParser, before: str = "") -> list[str]:
         if isinstance(action, argparse._SubParsersAction):
             return [v for n, p in action.choices.items() for v in verbs(p, f"{before} {n}".strip())]
     return [before]
+
+
+TREE = ("homefeed", "homefeed_cli", "components", "pipelines", "feature_repo", "serving")
+FILE = re.compile(rf"`((?:{'|'.join(TREE)}|bench|tests|infra|docs)/[\w./-]+)`")
+RECORDS = ("docs/adr/", "docs/lab_log.md")  # of their day: what they name may have moved since
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if not name(p).startswith(RECORDS)], ids=name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = FILE.findall(page.read_text(encoding="utf-8"))
+    assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+def test_every_name_that_the_page_of_parts_gives_is_in_its_file() -> None:
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    places = re.findall(r"`([\w/]+\.py)`: (`\w+`(?:, `\w+`)*)", text)
+    assert len(places) > 10
+    for file, names in places:
+        code = (ROOT / file).read_text(encoding="utf-8")
+        for each in re.findall(r"\w+", names):
+            assert re.search(rf"^(?:def |class )?{each}\b", code, re.M), f"{file}: {each}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

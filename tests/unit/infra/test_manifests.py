@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -85,6 +86,44 @@ def test_each_namespace_that_mounts_the_workspace_has_a_claim_on_the_same_share(
     assert {c["metadata"]["namespace"] for c in claims} == {"homefeed", PipelinesConfig.namespace}
     assert {c["metadata"]["name"] for c in claims} == {CLAIM}
     assert shares[0] == shares[1]
+
+
+def _of_the_page(kind: str) -> list[str]:
+    """The blocks of one kind in infra/README.md, which stand in a list."""
+    page = (INFRA / "README.md").read_text()
+    found = re.findall(rf"^   ```{kind}\n(.*?)^   ```", page, re.M | re.S)
+    return [textwrap.dedent(block) for block in found]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_overlay_of_the_page_names_the_images_of_all_our_pods(tmp_path: Path) -> None:
+    overlay, _ = _of_the_page("yaml")
+    (tmp_path / "homefeed").symlink_to(INFRA.parent)
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(overlay)
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(tmp_path / "overlay")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    images = re.findall(r"^ *image: (\S+)$", done.stdout, re.M)
+    ours = [image for image in images if "homefeed" in image]
+    registry = "registry.example.com/homefeed"
+    assert sorted(set(ours) - {"homefeed:latest"}) == [
+        f"{registry}-serving:0.1.0",
+        f"{registry}:0.1.0",
+    ]
+    assert ours.count("homefeed:latest") == 1, "in the configuration's text; nothing runs it"
+
+
+def test_the_configuration_that_the_page_submits_with_is_the_clusters_by_a_forwarded_port(
+    tmp_path: Path,
+) -> None:
+    _, text = _of_the_page("yaml")
+    (tmp_path / "homefeed.yaml").write_text(text)
+    config = load_config(tmp_path / "homefeed.yaml").config
+    assert (config.profile, config.training.num_workers) == ("cluster", 1)
+    assert config.pipelines.image == "registry.example.com/homefeed:0.1.0"
+    assert f" {urlsplit(config.pipelines.host).port}:8888" in "".join(_of_the_page("bash"))
 
 
 def test_every_pod_runs_as_the_user_of_its_image_and_may_write_to_its_volumes() -> None:
