@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx
 
-from homefeed.errors import ServerError
+from homefeed.errors import OverloadedError, ServerError
 
 ExternalId = int | str
+TOO_MANY = 429
 
 
 class Client:
@@ -76,7 +77,8 @@ class Client:
                 f"no answer from {self.url}{path} ({error}); is the server up? (homefeed serve)"
             ) from error
         if response.status_code != 200 and response.status_code not in also:
-            raise ServerError(f"{self.url}{path} answered {response.status_code}: {_why(response)}")
+            kind = OverloadedError if response.status_code == TOO_MANY else ServerError
+            raise kind(f"{self.url}{path} answered {response.status_code}: {_why(response)}")
         return response.json()
 
 

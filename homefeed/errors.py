@@ -12,6 +12,7 @@ HomefeedError                 exit 2: the person at the keyboard can fix it
 ├── LedgerConflict            compare-and-set lost: somebody else promoted first
 ├── FeatureStoreError         the feature store is missing, stale, or read back differently
 ├── ServerError               the server is not there, or answered with an error
+│   └── OverloadedError       it refused early: asked again a little later, it answers
 ├── PipelineError             a step failed, an unknown run
 └── GateRefused               exit 3: a threshold decided against going on
     ├── CheckRefused          too many bad rows
@@ -67,6 +68,10 @@ class FeatureStoreError(HomefeedError):
 
 class ServerError(HomefeedError):
     """The server cannot be reached, or answered with an error."""
+
+
+class OverloadedError(ServerError):
+    """The server refused early (429): nothing was done, and a little later it may answer."""
 
 
 class PipelineError(HomefeedError):
