@@ -133,9 +133,9 @@ def test_the_ledger_tells_who_is_champion_and_what_the_verdict_was(
     assert entries[0]["action"] == "promote"
     (verdict,) = [e for e in entries if e["action"] in ("hold", "promote", "rollback")][1:]
     assert "lifecycle-1" in verdict["reason"]
-    assert re.search(rf"^verdict +{verdict['action']}", lived.out, re.MULTILINE) or (
-        verdict["action"] == "promote" and "ship" in lived.out
-    )
+    decision = verdict["verdict"]["decision"]
+    assert re.search(rf"^verdict +{decision}\b", lived.out, re.MULTILINE)
+    assert (verdict["action"] == "promote") == (decision == "ship")
     run = _newest(lived.workspace, "lifecycle").run_id
     assert {e["run"] for e in entries} == {run}
     (gate,) = (lived.workspace / "runs" / run).glob("artifacts/*/gate-releases/gate")
