@@ -143,6 +143,17 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert [each for each in named if not (ROOT / each).exists()] == []
 
 
+def test_the_architecture_tells_of_every_component_which_step_it_calls() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"\| `(components/\w+\.py)` \| `(homefeed/steps/\w+\.py)` \|", text))
+    called = {}
+    for file in (ROOT / "components").glob("*.py"):
+        (module,) = re.findall(r"from homefeed\.steps\.(\w+) import", file.read_text()) or [""]
+        if module:
+            called[f"components/{file.name}"] = f"homefeed/steps/{module}.py"
+    assert told == called
+
+
 def test_every_name_that_the_page_of_parts_gives_is_in_its_file() -> None:
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     places = re.findall(r"`([\w/]+\.py)`: (`\w+`(?:, `\w+`)*)", text)
