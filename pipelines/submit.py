@@ -41,10 +41,12 @@ def upload(name: str, config: PipelinesConfig, placement: Placement | None = Non
         pipeline_id = client.get_pipeline_id(name)
         if pipeline_id is None:
             pipeline_id = client.upload_pipeline(package, pipeline_name=name).pipeline_id
-        for found in _versions(client, pipeline_id):
-            if found.display_name == version:
-                return Uploaded(pipeline_id, found.pipeline_version_id, version)
-        made = client.upload_pipeline_version(package, version, pipeline_id=pipeline_id)
+        there = _versions(client, pipeline_id)
+        made = next((found for found in there if found.display_name == version), None)
+        made = made or client.upload_pipeline_version(package, version, pipeline_id=pipeline_id)
+        # A new pipeline gets a version of its own name from the host, which names no commit.
+        for unnamed in (found for found in there if found.display_name == name):
+            client.delete_pipeline_version(pipeline_id, unnamed.pipeline_version_id)
     return Uploaded(pipeline_id, made.pipeline_version_id, version)
 
 
@@ -149,3 +151,5 @@ def _kfp_errors(config: PipelinesConfig) -> Iterator[None]:
         raise PipelineError(
             f"no answer from Kubeflow Pipelines at {config.host}; is pipelines.host right?"
         ) from None
+    except ValueError as error:  # such as two pipelines of one name
+        raise PipelineError(f"Kubeflow Pipelines at {config.host}: {error}") from None

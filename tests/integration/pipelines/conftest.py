@@ -111,17 +111,25 @@ class _Handler(BaseHTTPRequestHandler):
             )
             self.cluster.pipelines[made.pipeline_id] = made
             self.cluster.versions[made.pipeline_id] = []
+            self._add_version(made.pipeline_id, query["name"], package)  # as Kubeflow's host does
             self._answer(made)
             return
-        versions = self.cluster.versions[query["pipelineid"]]
+        self._answer(self._add_version(query["pipelineid"], query["name"], package))
+
+    def _add_version(self, pipeline_id: str, name: str, package: str) -> api.V2beta1PipelineVersion:
         version = api.V2beta1PipelineVersion(
-            pipeline_id=query["pipelineid"],
-            pipeline_version_id=f"version-{len(versions) + 1}",
-            display_name=query["name"],
+            pipeline_id=pipeline_id,
+            pipeline_version_id=f"version-{len(self.cluster.packages) + 1}",
+            display_name=name,
         )
-        versions.append(version)
+        self.cluster.versions[pipeline_id].append(version)
         self.cluster.packages[version.pipeline_version_id] = package
-        self._answer(version)
+        return version
+
+    def delete_pipelines(self, parts: list[str], query: dict[str, str]) -> None:
+        versions = self.cluster.versions[parts[1]]
+        versions[:] = [v for v in versions if v.pipeline_version_id != parts[3]]
+        self._answer({})
 
     def get_experiments(self, parts: list[str], query: dict[str, str]) -> None:
         found = list(self.cluster.experiments.values())

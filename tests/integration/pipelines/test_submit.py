@@ -26,6 +26,12 @@ def test_an_upload_makes_a_version_named_by_the_project_and_the_commit(cluster: 
     assert "name: daily" in package
 
 
+def test_a_new_pipeline_keeps_no_version_that_names_no_commit(cluster: Any) -> None:
+    uploaded = upload("daily", _config(cluster))
+    names = [version.display_name for version in cluster.versions[uploaded.pipeline_id]]
+    assert names == [version_name()]
+
+
 def test_the_same_version_is_uploaded_once(cluster: Any) -> None:
     first, second = upload("daily", _config(cluster)), upload("daily", _config(cluster))
     assert first == second
@@ -36,7 +42,9 @@ def test_a_submitted_run_names_the_version_and_its_arguments(cluster: Any) -> No
     run_id = submit("daily", {"data": "s3://logs/today"}, _config(cluster))
     (run,) = cluster.runs
     assert run.run_id == run_id
-    assert run.pipeline_version_reference.pipeline_version_id == "version-1"
+    (version,) = cluster.versions[run.pipeline_version_reference.pipeline_id]
+    assert version.display_name == version_name()
+    assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
     assert run.runtime_config.parameters["data"] == "s3://logs/today"
     assert run.experiment_id == "experiment-1"
 
@@ -55,6 +63,13 @@ def test_a_host_that_refuses_is_one_clear_line(cluster: Any) -> None:
     with pytest.raises(PipelineError, match=r"refused: 403") as caught:
         upload("daily", _config(cluster))
     assert "\n" not in str(caught.value)
+
+
+def test_two_pipelines_of_one_name_are_one_clear_line(cluster: Any) -> None:
+    upload("daily", _config(cluster))
+    cluster.pipelines["another"] = cluster.pipelines["pipeline-1"]
+    with pytest.raises(PipelineError, match=rf"at {cluster.host}: Multiple pipelines .* daily"):
+        upload("daily", _config(cluster))
 
 
 def test_no_host_and_a_silent_host_say_what_to_set() -> None:
