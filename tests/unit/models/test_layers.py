@@ -97,6 +97,35 @@ def test_gradients_of_the_read_tokens_are_those_of_the_whole_block() -> None:
     torch.testing.assert_close(torch.autograd.grad((read * weight).sum(), x)[0], whole)
 
 
+def _as_torchs_layer(block: Block) -> torch.nn.TransformerEncoderLayer:
+    """PyTorch's own pre-norm layer with a GELU, holding the block's weights."""
+    width, heads = block.attention.out.in_features, block.attention.heads
+    layer = torch.nn.TransformerEncoderLayer(
+        *(width, heads, 4 * width),
+        **{"dropout": 0.0, "activation": "gelu", "norm_first": True, "batch_first": True},
+    )
+    layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias = block.attention.qkv.parameters()
+    layer.self_attn.out_proj = block.attention.out
+    layer.norm1, layer.norm2 = block.attention_norm, block.ffn_norm
+    layer.linear1, _, layer.linear2 = block.ffn
+    return layer
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 9))
+def test_a_block_equals_pytorchs_causal_pre_norm_layer_row_by_row(lengths, seed) -> None:
+    torch.manual_seed(seed)
+    histories = _histories(lengths)
+    block, x = Block(8, heads=2, dropout=0.0, site=1), torch.randn(sum(lengths), 8)
+    for norm in (block.attention_norm, block.ffn_norm):
+        torch.nn.init.normal_(norm.weight)
+    layer = _as_torchs_layer(block)
+    rows = [
+        layer(row[None], torch.nn.Transformer.generate_square_subsequent_mask(len(row)))[0]
+        for row in x.split(histories.lengths.tolist())
+    ]
+    torch.testing.assert_close(block(x, histories, None), torch.cat(rows), atol=1e-5, rtol=1e-4)
+
+
 def test_attention_and_ffn_of_a_block_drop_different_features() -> None:
     block = Block(8, heads=2, dropout=0.5, site=1).train()
     x, key = torch.ones(20, 8), torch.arange(20, dtype=torch.int32)
