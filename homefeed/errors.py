@@ -21,9 +21,16 @@ HomefeedError                 exit 2: the person at the keyboard can fix it
 
 
 class HomefeedError(Exception):
-    """Root of all errors that a user can act on. ``exit_code`` is what the command line returns."""
+    """Root of all errors that a user can act on. ``exit_code`` is what the command line returns.
+
+    Its text is one line, also where it tells another library's error that had several: the log of a
+    step is read by line, and what to do stands at the end.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return " ".join(line.strip() for line in super().__str__().splitlines())
 
 
 class UsageError(HomefeedError):

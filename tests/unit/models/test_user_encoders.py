@@ -211,6 +211,18 @@ def test_a_description_that_lacks_a_part_is_refused(tmp_path: Path, key: str) ->
         load_user_encoder(folder)
 
 
+def test_weights_of_another_network_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "encoder"
+    _pinnerformer().save(folder)
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    del state["blocks.0.ffn.0.bias"]  # PyTorch tells of it on several lines
+    torch.save(state, folder / "weights.pt")
+    with pytest.raises(ArtifactError) as caught:
+        load_user_encoder(folder)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("train again")
+
+
 def test_another_version_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     with pytest.raises(ArtifactError, match="does not exist"):
