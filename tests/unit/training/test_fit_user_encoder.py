@@ -281,3 +281,10 @@ def test_a_temperature_below_its_floor_is_brought_back_to_it(random_store) -> No
         fit.log_scale.fill_(-np.log(0.001))  # where a step could have taken it
     fit.train_step()
     assert float(torch.exp(-fit.log_scale.detach())) == pytest.approx(0.01, rel=1e-5)
+
+
+def test_the_temperature_is_learned(random_store) -> None:
+    fit = _fit(random_store(num_users=24))
+    before = float(fit.log_scale.detach())
+    fit.train_step()
+    assert float(fit.log_scale.detach()) != before
