@@ -86,3 +86,20 @@ def test_the_window_ends_at_an_action_of_unknown_time(training_set, store):
     assert RankerData(training_set, store).hidden(request, endless, 5) >= 3
     # What moves up must be the newest that is left: nothing behind it may be taken out.
     assert RankerData(training_set, Untimed()).hidden(request, endless, 5) == 1
+
+
+def test_a_step_reads_histories_without_what_the_time_window_hides(training_set, store, tables):
+    read = []
+
+    class Watched(RankerFit):
+        def _loss(self, ranker, labelled, only_level):
+            read.append((labelled.by_vector["none"].actions > 0).sum(dim=1))
+            return super()._loss(ranker, labelled, only_level)
+
+    fit = Watched(config(), training_set, store, tables, worker=Worker())
+    shards = fit.plan.shards(0, fit.worker)
+    fit.train_step()
+    assert any(shard.hidden.any() for shard in shards)
+    for shard, length in zip(shards, read, strict=True):
+        whole = fit.data.lengths(shard.requests)
+        assert length.tolist() == (whole - shard.hidden).tolist()
