@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from homefeed.config import LOCAL, Config, StorageConfig, TrainingConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
-from homefeed.data.sequences import build_sequences
+from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import ConfigError
-from homefeed.recipes import config_json, recipe, section_json
-from homefeed.steps.encoders import item_encoder_step, user_encoder_step
+from homefeed.recipes import SequencesRecipe, config_json, recipe, section_json
+from homefeed.steps.encoders import held_out, item_encoder_step, user_encoder_step
 
 DAY_MS = 86_400_000
 
@@ -92,3 +93,13 @@ def test_the_files_of_a_fit_stay_on_a_cluster_where_its_artifact_is_uploaded_aft
     (folder,) = (tmp_path / "workspace" / "ray").iterdir()
     assert folder.name.startswith("user-encoder-")
     assert any(folder.iterdir())
+
+
+def test_no_user_that_is_held_out_is_among_those_that_an_encoder_is_fitted_on(tmp_path, dataset):
+    item_encoder_step(dataset.root, tmp_path / "store", "tiny", "tiny", tmp_path / "items")
+    _fit(tmp_path, "cluster")  # where what a fit was given stays
+    (folder,) = (tmp_path / "workspace" / "ray").iterdir()
+    out = held_out(SequenceStore.open(tmp_path / "store"), SequencesRecipe())
+    fitted_on = np.load(folder / "inputs.npz")["users"]
+    assert out.sum() >= 0.3 * len(out[1:])
+    assert fitted_on.tolist() == np.flatnonzero(~out)[1:].tolist()
