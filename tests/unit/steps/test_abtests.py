@@ -6,6 +6,7 @@ import pytest
 
 from homefeed.abtest.definition import parse_definition
 from homefeed.abtest.running import start_test
+from homefeed.errors import LedgerConflict
 from homefeed.release import ReleaseRegistry
 from homefeed.steps.abtests import carry_out
 
@@ -106,3 +107,15 @@ def test_an_arm_that_was_never_compared_with_the_champion_does_not_replace_it(
     said = carry_out(registry, registry.workspace, verdict, decisions, 0.0)
     assert asked(registry) == (["promote 3"] if gated else ["hold 1"])
     assert ("its control is release 2, not the champion 1" in said) is not gated
+
+
+def test_a_winner_does_not_replace_a_champion_that_was_promoted_while_its_test_ran(
+    registry: ReleaseRegistry, champion_is: Callable
+) -> None:
+    champion_is(2)
+    verdict = {"kind": "live A/B test", "test": "t", "decision": "ship", "arm": "b", "release": 3}
+    verdict |= {"reasons": ["better"], "live": False, "champion": 1, "control": "a"}
+    verdict |= {"releases": {"a": 1, "b": 3}}
+    with pytest.raises(LedgerConflict, match="champion is version 2, version 1 was expected"):
+        carry_out(registry, registry.workspace, verdict, {}, 0.0)
+    assert asked(registry) == []
