@@ -148,6 +148,7 @@ def ranking_stage(p: Outputs, log: Outputs, made: Outputs, published: Outputs) -
         "training_set": training_set,
         "evaluations": evaluated.outputs["evaluations"],
         "releases": released.outputs["releases"],
+        "gating": gated,
         "gate": gated.outputs["gate"],
         "training_set_piece": examples.outputs["piece"],
         "ranking_piece": evaluated.outputs["piece"],
@@ -166,6 +167,7 @@ def abtest_stage(p: Outputs, log: Outputs, ranked: Outputs) -> Outputs:
         serving_url=p["serving_url"],
         **common,
     ).set_caching_options(enable_caching=False)
+    started.after(ranked["gating"])  # a run that fails before its gate leaves no test running
     visits = answer_visits(
         checked=log["checked"],
         started=started.outputs["started"],

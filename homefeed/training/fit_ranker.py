@@ -203,12 +203,12 @@ def run_ranker_fit(
     metrics: dict[str, float] = {"step": fit.step, "loss": float("nan")}
     progress = Progress("rankers", fit.steps - fit.step) if show and worker.rank == 0 else None
     shares: list[dict[str, Tensor]] = []
-    started = time.monotonic()
+    started, told = time.monotonic(), ""  # until a loss is known there is none to show
     while fit.step < fit.steps:
         shares.append(fit.train_step())
         last = fit.step == fit.steps
         if progress:
-            progress.advance(note=f"loss {metrics['loss']:.3f}" if "seconds" in metrics else "")
+            progress.advance(note=told)
         saved = checkpoints is not None and (fit.step % c.checkpoint_every == 0 or last)
         folder = checkpoints / f"step-{fit.step:07d}" if saved else None
         if saved and worker.rank == 0:
@@ -221,7 +221,7 @@ def run_ranker_fit(
             first = next(iter(losses.values()))
             metrics = {"step": fit.step, "loss": first, "seconds": time.monotonic() - started}
             metrics |= {f"loss_{name}": loss for name, loss in losses.items()}
-            shares = []
+            shares, told = [], f"loss {first:.3f}"
             if report:
                 report(metrics, folder)
     if progress:

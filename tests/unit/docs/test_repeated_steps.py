@@ -36,3 +36,7 @@ def test_no_step_of_the_cache_reads_what_is_new_in_every_run() -> None:
 
 def test_the_training_set_waits_for_what_is_published() -> None:
     assert "publish-features" in tasks()["build-training-set"].dependent_tasks
+
+
+def test_a_test_is_started_once_the_gate_has_spoken() -> None:
+    assert "gate-releases" in tasks()["start-abtest"].dependent_tasks

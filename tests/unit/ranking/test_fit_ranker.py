@@ -15,7 +15,6 @@ from homefeed.evaluation.ranking import POPULARITY, evaluate_rankers, predict
 from homefeed.models.ranker import variant
 from homefeed.models.ranker_artifact import describe_ranker, load_ranker, save_ranker
 from homefeed.models.transact import TransActConfig
-from homefeed.progress import Progress
 from homefeed.training.fit_ranker import RankerFit, fit_rankers, save_rankers
 from homefeed.training.ranker_batches import RankerData
 from homefeed.training.ranker_config import RankerFitConfig
@@ -59,16 +58,6 @@ def test_a_fitted_ranker_says_which_action_types_its_log_declares_a_dislike(
     fit_rankers(config(epochs=0.1), training_set, store, tables, out, show=False)
     assert training_set.meta.negative == ("hide",)
     assert describe_ranker(out / "full").inputs.negative == ("hide",)
-
-
-def test_progress_names_no_loss_before_one_is_known(
-    training_set, store, tables, tmp_path, monkeypatch
-):
-    notes = []
-    monkeypatch.setattr(Progress, "advance", lambda self, count=1, note="": notes.append(note))
-    fit_rankers(config(report_every=2), training_set, store, tables, tmp_path / "out", show=True)
-    assert notes[:2] == ["", ""]
-    assert all(note.startswith("loss 0.") for note in notes[2:])
 
 
 def test_a_ranker_that_does_not_tell_its_dislikes_is_refused(ranker, tmp_path):

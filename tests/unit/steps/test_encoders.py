@@ -12,7 +12,12 @@ from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import ConfigError
 from homefeed.recipes import SequencesRecipe, config_json, recipe, section_json
-from homefeed.steps.encoders import held_out, item_encoder_step, user_encoder_step
+from homefeed.steps.encoders import (
+    evaluate_step,
+    held_out,
+    item_encoder_step,
+    user_encoder_step,
+)
 
 DAY_MS = 86_400_000
 
@@ -103,3 +108,17 @@ def test_no_user_that_is_held_out_is_among_those_that_an_encoder_is_fitted_on(tm
     fitted_on = np.load(folder / "inputs.npz")["users"]
     assert out.sum() >= 0.3 * len(out[1:])
     assert fitted_on.tolist() == np.flatnonzero(~out)[1:].tolist()
+
+
+def test_an_encoder_is_judged_on_the_users_that_were_held_out_alone(tmp_path, dataset):
+    item_encoder_step(dataset.root, tmp_path / "store", "tiny", "tiny", tmp_path / "items")
+    _fit(tmp_path)
+    evaluate_step(
+        dataset.root,
+        *(tmp_path / name for name in ("store", "items", "encoders")),
+        *("tiny", "tiny"),
+        *(tmp_path / name for name in ("evaluations", "evaluation.json")),
+    )
+    judged = np.load(tmp_path / "evaluations" / "PinnerFormer" / "users.npz")["users"]
+    out = held_out(SequenceStore.open(tmp_path / "store"), SequencesRecipe())
+    assert judged.tolist() == np.flatnonzero(out).tolist()
