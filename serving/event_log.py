@@ -47,15 +47,16 @@ _EXPOSURE_COLUMNS = (
 class EventLog:
     """Appends durably, reads without waiting for writers; safe for threads and processes."""
 
-    def __init__(self, path: Path, *, synchronous: str = "FULL") -> None:
+    def __init__(self, path: Path, *, synchronous: str = "FULL", wait_s: float = 5.0) -> None:
+        """``wait_s``: how long to wait for another writer to let go of the file."""
         self.path = Path(path)
-        self._synchronous = synchronous
+        self._synchronous, self._wait_s = synchronous, wait_s
         self._local = threading.local()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot make {self.path.parent}: {error.strerror}") from error
-        _create(self._connection(), self.path)
+        _create(self._connection(), self.path, self._wait_s)
 
     # --- writing -------------------------------------------------------------------------
 
@@ -65,7 +66,8 @@ class EventLog:
         """Write all in one transaction; on return it survives a crash of this process.
 
         With ``synchronous=FULL`` it survives a loss of power as well. Returns one result per
-        action. Raises StorageError (full disk), BusyError (another writer held the file for 5 s).
+        action. Raises StorageError (full disk), BusyError (another writer held the file for
+        ``wait_s``).
         """
         connection = self._connection()
         try:
@@ -83,7 +85,7 @@ class EventLog:
                     connection.execute("ROLLBACK")
                 raise
         except sqlite3.OperationalError as error:
-            raise _storage_error(self.path, error) from error
+            raise _storage_error(self.path, error, self._wait_s) from error
         return results
 
     # --- reading -------------------------------------------------------------------------
@@ -146,18 +148,18 @@ class EventLog:
     def _connection(self) -> sqlite3.Connection:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = _connect(self.path, self._synchronous)
+            connection = _connect(self.path, self._synchronous, self._wait_s)
             self._local.connection = connection
         return connection
 
 
-def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+def _connect(path: Path, synchronous: str, wait_s: float) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
         _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
     except sqlite3.DatabaseError as error:
-        raise _storage_error(path, error) from error
+        raise _storage_error(path, error, wait_s) from error
     return connection
 
 
@@ -173,7 +175,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-def _create(connection: sqlite3.Connection, path: Path) -> None:
+def _create(connection: sqlite3.Connection, path: Path, wait_s: float) -> None:
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == LOG_VERSION:
@@ -188,7 +190,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LOG_VERSION}; COMMIT;"
         )
     except sqlite3.DatabaseError as error:
-        raise _storage_error(path, error) from error
+        raise _storage_error(path, error, wait_s) from error
 
 
 def _insert_action(connection: sqlite3.Connection, action: Action) -> Appended:
@@ -250,10 +252,10 @@ def _marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def _storage_error(path: Path, error: sqlite3.DatabaseError) -> Exception:
+def _storage_error(path: Path, error: sqlite3.DatabaseError, wait_s: float) -> Exception:
     text = str(error)
     if "locked" in text or "busy" in text:
-        return BusyError(f"{path} was locked by another writer for 5 s; try again")
+        return BusyError(f"{path} was locked by another writer for {wait_s:g} s; try again")
     if "not a database" in text or "malformed" in text:
         return ArtifactError(f"{path} is not an event log ({text}); move the file away")
     return StorageError(f"cannot write {path}: {text}; free some space or make it writable")

@@ -31,8 +31,16 @@ _TABLE = (
 class ExplanationStore:
     """A ring of explanations in SQLite, keyed by request id."""
 
-    def __init__(self, path: Path, *, limit: int, trim_every: int = TRIM_EVERY) -> None:
-        self.path, self.limit, self.trim_every = Path(path), limit, trim_every
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limit: int,
+        trim_every: int = TRIM_EVERY,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self.path, self.limit = Path(path), limit
+        self.trim_every, self.most_waiting = trim_every, most_waiting
         self._local = threading.local()
         self._written = 0
         self._waiting: dict[str, Mapping[str, Any]] = {}  # offered, not written yet
@@ -48,7 +56,7 @@ class ExplanationStore:
         ``get`` finds them at once. Those that a slow file has no room for are forgotten.
         """
         with self._lock:
-            if len(self._waiting) + len(explanations) > MOST_WAITING:
+            if len(self._waiting) + len(explanations) > self.most_waiting:
                 self._tell("the file is slow")
                 return
             self._waiting.update(explanations)

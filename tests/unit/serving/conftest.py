@@ -1,9 +1,13 @@
 """A tiny served release of real parts: exact search, a real ranker, a real log."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
+from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +46,18 @@ class Users:
         if self.fault is not None:
             raise self.fault
         return self.rows.get(user_id)
+
+
+class SlowExplanations(ExplanationStore):
+    """A store whose file takes what is written to it at ``go``."""
+
+    def __init__(self, path: Path, **kwargs: int) -> None:
+        super().__init__(path, **kwargs)
+        self.go = Event()
+
+    def put(self, explanations: Mapping[str, Mapping[str, Any]]) -> None:
+        self.go.wait()
+        super().put(explanations)
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +118,12 @@ def make_release(item_vectors: np.ndarray):
 @pytest.fixture
 def log(tmp_path) -> EventLog:
     return EventLog(tmp_path / "events.db")
+
+
+@pytest.fixture
+def slow_explanations(tmp_path) -> Callable[..., SlowExplanations]:
+    """Makes a store of explanations whose file is slow."""
+    return partial(SlowExplanations, tmp_path / "explain.db")
 
 
 @pytest.fixture

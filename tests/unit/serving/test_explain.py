@@ -2,11 +2,9 @@
 
 import logging
 import sqlite3
-from threading import Event
 
 import pytest
 
-from serving import explain
 from serving.explain import ExplanationStore
 
 
@@ -56,14 +54,11 @@ def test_a_write_that_failed_does_not_fail_those_after_it(tmp_path):
     assert store.get("r1") == {"n": 1}
 
 
-def test_what_a_slow_file_holds_up_is_bounded(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(explain, "MOST_WAITING", 2)
-    store, go = ExplanationStore(tmp_path / "explain.db", limit=9), Event()
-    put = store.put
-    monkeypatch.setattr(store, "put", lambda bodies: go.wait(30) and put(bodies))
+def test_what_a_slow_file_holds_up_is_bounded(slow_explanations, caplog):
+    store = slow_explanations(limit=9, most_waiting=2)
     for n in range(4):
         store.offer({f"r{n}": {"n": n}})
-    go.set()
+    store.go.set()
     store.close()
     assert [store.get(f"r{n}") for n in range(4)] == [{"n": 0}, {"n": 1}, None, None]
     assert ["the file is slow" in told for told in caplog.messages] == [True]

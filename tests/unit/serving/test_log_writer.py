@@ -1,12 +1,37 @@
 import asyncio
+import sqlite3
+from contextlib import closing
 from threading import Event
 
 import pytest
 
 from homefeed.errors import BusyError, StorageError
+from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.log_writer import LogWriter
 from serving.logged import Exposure
+
+
+class HeldLog(EventLog):
+    """A log whose writes begin at ``go``: what comes until then shares the second one.
+
+    ``rows`` has how many rows each write was given. It waits for no other writer.
+    """
+
+    def __init__(self, path) -> None:
+        super().__init__(path, wait_s=0.0)
+        self.entered, self.go, self.rows = Event(), Event(), []
+
+    def append(self, actions=(), exposures=()):
+        self.entered.set()
+        self.go.wait()
+        self.rows.append(len(actions) + len(exposures))
+        return super().append(actions, exposures)
+
+
+@pytest.fixture
+def held_log(tmp_path) -> HeldLog:
+    return HeldLog(tmp_path / "events.db")
 
 
 @pytest.fixture
@@ -56,20 +81,12 @@ def test_a_failed_write_reaches_everyone_who_waits_and_the_writer_goes_on(
     writer.close()
 
 
-def test_rows_that_cannot_be_written_fail_alone(log, explanations, make_action, monkeypatch):
-    writer, append, entered, go = LogWriter(log, explanations), log.append, Event(), Event()
-    together = []
-
-    def held(actions, exposures):
-        entered.set()
-        go.wait(10)
-        together.append(len(actions) + len(exposures))
-        return append(actions, exposures)
+def test_rows_that_cannot_be_written_fail_alone(held_log, explanations, make_action):
+    writer = LogWriter(held_log, explanations)
 
     async def story() -> list:
-        monkeypatch.setattr(log, "append", held)
         first = asyncio.create_task(writer.append_actions([make_action("first")]))
-        await asyncio.to_thread(entered.wait, 10)  # what comes now shares the next transaction
+        await asyncio.to_thread(held_log.entered.wait)  # what comes now shares the next transaction
         calls = [
             asyncio.create_task(
                 writer.append_actions([make_action(f"e{n}", surface="\ud800" if n == 3 else "")])
@@ -78,47 +95,45 @@ def test_rows_that_cannot_be_written_fail_alone(log, explanations, make_action, 
         ]
         calls.append(asyncio.create_task(writer.append_exposure(shown("r1"))))
         await asyncio.sleep(0)
-        go.set()
+        held_log.go.set()
         return await asyncio.gather(first, *calls, return_exceptions=True)
 
     _, *outcomes, exposed = asyncio.run(story())
     writer.close()
-    assert together[1] == 8
+    assert held_log.rows[1] == 8
     assert isinstance(outcomes.pop(3), UnicodeEncodeError)
     assert [each[0].status for each in outcomes] == ["accepted"] * 6
     assert exposed is None
     kept = ["first", "e0", "e1", "e2", "e4", "e5", "e6"]
-    assert [action.event_id for action in log.actions()] == kept
-    assert [each.request_id for each in log.exposures()] == ["r1"]
+    assert [action.event_id for action in held_log.actions()] == kept
+    assert [each.request_id for each in held_log.exposures()] == ["r1"]
 
 
-def test_a_log_that_cannot_be_written_is_not_tried_again_for_each_request(
-    log, explanations, make_action, monkeypatch
+def test_a_log_that_another_writer_holds_is_not_tried_again_for_each_request(
+    held_log, explanations, make_action
 ):
-    tries, entered, go = [], Event(), Event()
-
-    def busy(actions, _):
-        entered.set()
-        go.wait(10)
-        tries.append(len(actions))
-        raise BusyError("another writer holds the log")
-
-    monkeypatch.setattr(log, "append", busy)
-    writer = LogWriter(log, explanations)
+    writer = LogWriter(held_log, explanations)
 
     async def story() -> list:
         first = asyncio.create_task(writer.append_actions([make_action("first")]))
-        await asyncio.to_thread(entered.wait, 10)
+        await asyncio.to_thread(held_log.entered.wait)
         calls = [
             asyncio.create_task(writer.append_actions([make_action(f"e{n}")])) for n in range(5)
         ]
         await asyncio.sleep(0)
-        go.set()
+        held_log.go.set()
         return await asyncio.gather(first, *calls, return_exceptions=True)
 
-    assert all(isinstance(outcome, BusyError) for outcome in asyncio.run(story()))
+    with closing(sqlite3.connect(held_log.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = asyncio.run(story())
+    for outcome in outcomes:
+        assert isinstance(outcome, BusyError)
+        assert str(outcome) == f"{held_log.path} was locked by another writer for 0 s; try again"
+    assert held_log.rows == [1, 5]
+    (later,) = asyncio.run(writer.append_actions([make_action("later")]))
+    assert later.status == "accepted"
     writer.close()
-    assert tries == [1, 5]
 
 
 def test_an_explanation_that_cannot_be_kept_does_not_stop_the_writer(
@@ -127,8 +142,8 @@ def test_an_explanation_that_cannot_be_kept_does_not_stop_the_writer(
     writer = LogWriter(log, explanations)
 
     async def story() -> list:
-        await asyncio.wait_for(writer.append_exposure(shown("r1"), {"why": object()}), 10)
-        return await asyncio.wait_for(writer.append_actions([make_action("later")]), 10)
+        await writer.append_exposure(shown("r1"), {"why": object()})
+        return await writer.append_actions([make_action("later")])
 
     assert asyncio.run(story())[0].status == "accepted"
     writer.close()
@@ -154,22 +169,18 @@ def test_explanations_can_be_read_when_the_answer_is_out(log, explanations):
     writer.close()
 
 
-def test_no_answer_waits_for_a_slow_file_of_explanations(
-    log, explanations, make_action, monkeypatch
-):
-    go, put = Event(), explanations.put
-    monkeypatch.setattr(explanations, "put", lambda bodies: go.wait(30) and put(bodies))
-    writer = LogWriter(log, explanations)
+def test_no_answer_waits_for_a_slow_file_of_explanations(log, slow_explanations, make_action):
+    store = slow_explanations(limit=3)
+    writer = LogWriter(log, store)
 
     async def story() -> None:
         for n in range(3):
-            exposure = writer.append_exposure(shown(f"r{n}"), {"n": n})
-            await asyncio.wait_for(exposure, 10)
-            assert explanations.get(f"r{n}") == {"n": n}
-        await asyncio.wait_for(writer.append_actions([make_action("later")]), 10)
+            await writer.append_exposure(shown(f"r{n}"), {"n": n})
+            assert store.get(f"r{n}") == {"n": n}
+        await writer.append_actions([make_action("later")])
 
     asyncio.run(story())
-    go.set()
+    store.go.set()
     writer.close()
-    again = ExplanationStore(explanations.path, limit=3)
+    again = ExplanationStore(store.path, limit=3)
     assert [again.get(f"r{n}") for n in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
