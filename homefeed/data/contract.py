@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -17,6 +18,9 @@ from homefeed.data.specification import FILE_NAME, DatasetSpec, read_spec, spec_
 from homefeed.data.tables import open_table, scan_table
 from homefeed.errors import DatasetError
 from homefeed.schema import ITEM_ID, TABLES, USER_ID
+
+if TYPE_CHECKING:
+    from homefeed.data.world import WorldConfig
 
 __all__ = ["Dataset", "DatasetSpec", "resolve", "write_dataset"]
 
@@ -109,18 +113,19 @@ def write_dataset(
     return Dataset.open(out)
 
 
-def resolve(data: str, workspace: Path) -> Dataset:
+def resolve(data: str, workspace: Path, world: "WorldConfig | None" = None) -> Dataset:
     """Turn a name or path into a data set, adapting a known public set below ``workspace``.
 
-    ``data`` is "world", a folder with dataset.yaml, a folder that holds a known public set, or
-    a plain ``user item`` sequence file. Raises DatasetError for anything else.
+    ``data`` is "world" (made as ``world`` says, by default the small one), a folder with
+    dataset.yaml, a folder that holds a known public set, or a plain ``user item`` sequence file.
+    Raises DatasetError for anything else.
     """
     from homefeed.data.adapters import adapt
 
     if data == WORLD:
         from homefeed.data.world import world_dataset
 
-        return world_dataset(Path(workspace))
+        return world_dataset(Path(workspace), world)
     path = Path(data).expanduser()
     if not path.exists():
         raise DatasetError(f"{data} does not exist; give `{WORLD}`, a folder or a sequence file")

@@ -7,7 +7,6 @@ from homefeed.clock import WallClock
 from homefeed.data.checks import check
 from homefeed.data.contract import WORLD, Dataset, resolve
 from homefeed.data.sequences import build_sequences
-from homefeed.data.world.dataset import world_dataset
 from homefeed.recipes import read_config, read_section
 from homefeed.report.pieces_data import check_piece, sequences_piece
 
@@ -23,10 +22,8 @@ def open_dataset(data: str, world: str, workspace: Path) -> Dataset:
     Only that one is live: a copy in a folder has no server started for it, and its users could
     be another recipe's, so it is a recorded log.
     """
-    if data == WORLD:
-        return world_dataset(workspace, read_section("world", world))
-    dataset = resolve(data, workspace)
-    if not dataset.spec.live:
+    dataset = resolve(data, workspace, read_section("world", world))
+    if data == WORLD or not dataset.spec.live:
         return dataset
     notes = (*dataset.spec.notes, NOT_LIVE)
     return Dataset(dataset.root, dataclasses.replace(dataset.spec, live=False, notes=notes))

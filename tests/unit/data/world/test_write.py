@@ -115,11 +115,10 @@ def test_the_named_world_is_made_once(tmp_path):
     assert (first.root / "actions.parquet").stat().st_mtime_ns == stamp
 
 
-def test_the_name_world_means_the_world_that_a_run_made(tmp_path, monkeypatch):
+def test_the_name_world_means_the_world_that_a_run_made(tmp_path):
     config = world_config("tiny", users=30, items=60, days=3, warmup_days=1)
-    monkeypatch.setattr("homefeed.data.world.dataset.world_config", lambda: config)
     made = world_dataset(tmp_path, config)
-    assert resolve("world", tmp_path).root == made.root
+    assert resolve("world", tmp_path, config).root == made.root
 
 
 def test_an_unknown_preset_and_an_impossible_size_are_refused():
