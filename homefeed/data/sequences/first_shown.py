@@ -6,6 +6,8 @@ would have one, with content and statistics, and the one that never is would hav
 itself would tell a ranker the label.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import polars as pl
 
@@ -36,14 +38,10 @@ class FirstShown:
         """
         if not dataset.has(IMPRESSIONS):
             return cls()
-        kept: list[pl.DataFrame] = []
-        for batch in batches(dataset, IMPRESSIONS, [ITEM_ID, TIMESTAMP], memory_mb):
-            rows = batch.drop_nulls()
-            kept.append(_earliest(rows.filter(pl.Series(known.indices(rows[ITEM_ID]) == 0))))
-            # When as much came as was kept: each row is sorted a few times, not with every batch.
-            if sum(map(len, kept[1:])) >= len(kept[0]):
-                kept = [_earliest(pl.concat(kept))]
-        return cls(_earliest(pl.concat(kept)) if kept else None)
+        read = batches(dataset, IMPRESSIONS, [ITEM_ID, TIMESTAMP], memory_mb)
+        whole = (batch.drop_nulls() for batch in read)
+        unknown = (rows.filter(pl.Series(known.indices(rows[ITEM_ID]) == 0)) for rows in whole)
+        return cls(merged(unknown, earliest))
 
     def until(self, time_ms: int | None = None) -> tuple[pl.Series, np.ndarray]:
         """Ids and times int64 of the items shown by ``time_ms`` (None: all) and not taken yet."""
@@ -55,6 +53,23 @@ class FirstShown:
         return self._ids[taken], self._time_ms[taken]
 
 
-def _earliest(rows: pl.DataFrame) -> pl.DataFrame:
+def merged(
+    parts: Iterable[pl.DataFrame], merge: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame | None:
+    """All parts, in their order, through ``merge`` as one; None where there are none.
+
+    Parts are merged when as many rows came as were kept: each row a few times, not with every
+    part, and no more is held than twice what is kept and one part.
+    """
+    kept: list[pl.DataFrame] = []
+    for part in parts:
+        kept.append(merge(part))
+        if sum(map(len, kept[1:])) >= len(kept[0]):
+            kept = [merge(pl.concat(kept))]
+    return merge(pl.concat(kept)) if kept else None
+
+
+def earliest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each item's first row in time, ascending; of one time, the first of the table."""
     in_time = rows.sort(TIMESTAMP, maintain_order=True)
     return in_time.unique(ITEM_ID, keep="first", maintain_order=True)

@@ -6,9 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homefeed.data.sequences import append as append_module
-from homefeed.data.sequences import append_sequences, build_sequences, first_shown, reading
-from homefeed.data.sequences.first_shown import FirstShown
-from homefeed.data.vocabulary import Vocabulary
+from homefeed.data.sequences import append_sequences, build_sequences, reading
+from homefeed.data.sequences.first_shown import earliest, merged
 
 START_MS = 1_700_000_000_000
 TIME = st.integers(0, 30)
@@ -166,38 +165,30 @@ def test_an_impression_without_an_item_or_a_time_names_nothing(dataset_of, tmp_p
     assert vocabulary_of(store) == ["a", "b"]
 
 
-BATCH, BATCHES = 10, 64
+PART, PARTS = 10, 64
 
 
-@pytest.fixture
-def sorted_rows(dataset_of, monkeypatch):
-    """Reading what was shown in small batches gives how many rows each sorting had."""
-    read_in_batches(monkeypatch, BATCH)
+def sorted_rows(items: list[str]) -> list[int]:
+    """How many rows each sorting has where items, one after the other, come in small parts."""
+    rows, all_shown = [], pl.DataFrame({"item_id": items, "timestamp": range(len(items))})
 
-    def read(items: list[str]) -> list[int]:
-        rows, earliest = [], first_shown._earliest
+    def counting(frame: pl.DataFrame) -> pl.DataFrame:
+        rows.append(len(frame))
+        return earliest(frame)
 
-        def counting(frame: pl.DataFrame) -> pl.DataFrame:
-            rows.append(len(frame))
-            return earliest(frame)
-
-        dataset = dataset_of([], shown(list(enumerate(items))))
-        monkeypatch.setattr(first_shown, "_earliest", counting)
-        found, _ = FirstShown.read(dataset, Vocabulary(), memory_mb=64).until()
-        assert found.to_list() == list(dict.fromkeys(items))
-        assert rows.count(BATCH) >= BATCHES
-        return rows
-
-    return read
+    found = merged(all_shown.iter_slices(PART), counting)
+    assert found["item_id"].to_list() == list(dict.fromkeys(items))
+    assert rows.count(PART) >= PARTS
+    return rows
 
 
-def test_a_row_is_sorted_a_few_times_however_many_batches_come_after_it(sorted_rows):
-    rows = sorted_rows([f"item {number}" for number in range(BATCH * BATCHES)])
-    # Doubling sorts each row once in its batch, then 1 + 1/2 + 1/4 + ... times, and at the end;
-    # merging with every batch would sort it BATCHES / 2 times.
-    assert sum(rows) <= 5 * BATCH * BATCHES
+def test_a_row_is_sorted_a_few_times_however_many_parts_come_after_it():
+    rows = sorted_rows([f"item {number}" for number in range(PART * PARTS)])
+    # Doubling sorts each row once in its part, then 1 + 1/2 + 1/4 + ... times, and at the end;
+    # merging with every part would sort it PARTS / 2 times.
+    assert sum(rows) <= 5 * PART * PARTS
 
 
-def test_items_that_are_shown_again_and_again_are_held_once(sorted_rows):
-    rows = sorted_rows(list("abcdefghij") * BATCHES)
-    assert max(rows) <= 3 * BATCH  # what was kept, and as much again beside a batch
+def test_items_that_are_shown_again_and_again_are_held_once():
+    rows = sorted_rows(list("abcdefghij") * PARTS)
+    assert max(rows) <= 3 * PART  # what was kept, and as much again beside a part
