@@ -1,7 +1,8 @@
 """The champion is scored on a holdout that it was not made with, as it would have served."""
 
 import json
-from types import SimpleNamespace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from homefeed.data.build_training_set import build_training_set
 from homefeed.data.contract import write_dataset
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.ranking_rows import EVALUATION
-from homefeed.data.sequences import build_sequences
+from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import ArtifactError, ReleaseError
 from homefeed.evaluation.ranking import predict
 from homefeed.models.item_encoders import ItemEncoder
@@ -21,7 +22,7 @@ from homefeed.models.ranker import Ranker, RankerInputs, variant
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
-from homefeed.release import Part, ReleaseManifest
+from homefeed.release import Part, Release, ReleaseManifest
 from homefeed.steps.champion import score_release
 from homefeed.steps.gates import gate_step
 from homefeed.steps.releases import ARMS
@@ -32,18 +33,25 @@ from .conftest import DAY_S
 KIND, RECENT, WIDTH = "mean_recent", 3, 6
 
 
-@pytest.fixture(scope="module")
-def earlier(dataset, tmp_path_factory):
-    """The store of the log's first minute: the whole log's vocabulary extends its own."""
+def _store_of_first_minute(dataset, folder: Path, **changes: pl.Expr) -> SequenceStore:
+    """The store of the log's first minute, with ``changes`` of its columns."""
     until_ms = (6 * 3600 + 4) * 1000
     tables = {
         name: dataset.scan(name).filter(pl.col("timestamp") < until_ms).collect()
         for name in ("actions", "impressions")
     }
-    columns = {name: dataset.columns(name) for name in tables}
-    kept = {name: table.select(columns[name]) for name, table in tables.items()}
-    root = tmp_path_factory.mktemp("earlier")
-    return build_sequences(write_dataset(root / "dataset", dataset.spec, kept), root / "sequences")
+    kept = {
+        name: table.select(dataset.columns(name)).with_columns(**changes)
+        for name, table in tables.items()
+    }
+    made = write_dataset(folder / "dataset", dataset.spec, kept)
+    return build_sequences(made, folder / "sequences")
+
+
+@pytest.fixture(scope="module")
+def earlier(dataset, tmp_path_factory):
+    """A store whose vocabulary is extended by that of the whole log."""
+    return _store_of_first_minute(dataset, tmp_path_factory.mktemp("earlier"))
 
 
 @pytest.fixture
@@ -58,11 +66,21 @@ def holdout(dataset, store, timeline, tmp_path):
     return made
 
 
+class Made(NamedTuple):
+    """A release, and the parts that it was made of."""
+
+    release: Release
+    ranker: Ranker
+    vectors: np.ndarray  # float32 [I+1, 5] of the item encoder
+    match: np.ndarray  # float32 [I+1, WIDTH] of the user encoder
+    encoder: MeanRecentEncoder
+
+
 @pytest.fixture
-def champion(earlier, holdout, tmp_path):
+def champion(earlier, holdout, workspace, tmp_path):
     """Makes a release of the earlier log with random parts; ``changes`` are of the ranker."""
 
-    def make(made_from=earlier, **changes) -> SimpleNamespace:
+    def make(made_from=earlier, **changes) -> Made:
         generator = np.random.default_rng(5)
         shape = made_from.meta.item_count + 1
         vectors = generator.normal(size=(shape, 5)).astype(np.float32)
@@ -71,7 +89,7 @@ def champion(earlier, holdout, tmp_path):
         items = ItemEncoder(
             kind="svd", vectors=vectors, before_s=1, seed=0, items_hash=made_from.meta.items_hash
         )
-        items.save(tmp_path / "items")
+        items.save(tmp_path / "item_encoder")
         match = generator.normal(size=(shape, WIDTH)).astype(np.float32)
         match[0] = 0
         meta = holdout.meta
@@ -83,7 +101,7 @@ def champion(earlier, holdout, tmp_path):
             surfaces=meta.surfaces,
         )
         encoder = MeanRecentEncoder(items=match, origin=origin, recent=RECENT)
-        encoder.save(tmp_path / "encoder")
+        encoder.save(tmp_path / "user_encoder")
         inputs = {
             **{"heads": meta.heads, "stats": meta.stats, "surfaces": meta.surfaces},
             **{"action_types": meta.action_types, "item_count": made_from.meta.item_count},
@@ -95,15 +113,24 @@ def champion(earlier, holdout, tmp_path):
             for parameter in ranker.parameters():
                 parameter.normal_(std=0.3)
         save_ranker(ranker, tmp_path / "ranker", bound_to={}, training={})
-        release = SimpleNamespace(
-            version=3,
-            encoder_hash=encoder.hash,
-            item_encoder_path=tmp_path / "items",
-            user_encoder_path=tmp_path / "encoder",
-            ranker_path=tmp_path / "ranker",
+        hashes = {"item_encoder": items.hash, "user_encoder": encoder.hash}
+        hashes |= {"ranker": read_json(tmp_path / "ranker" / "ranker.json")["hash"]}
+        parts = {
+            role: Part.of(tmp_path / role, name=role, version=1, hash=digest, workspace=workspace)
+            for role, digest in hashes.items()
+        }
+        manifest = ReleaseManifest(
+            **parts,
+            **{"preprocessing_hash": "", "users_hash": "", "code_version": "", "realtime": True},
+            **{"items_hash": made_from.meta.items_hash, "dataset": "toy"},
+            **{"dataset_fingerprint": "", "heads": meta.heads},
         )
-        return SimpleNamespace(
-            release=release, ranker=ranker.eval(), vectors=vectors, match=match, encoder=encoder
+        return Made(
+            Release(version=3, manifest=manifest, workspace=workspace),
+            ranker.eval(),
+            vectors,
+            match,
+            encoder,
         )
 
     return make
@@ -160,10 +187,12 @@ def test_vectors_that_were_joined_from_its_own_encoder_are_read_as_they_are(
     assert not np.allclose(score_release(made.release, holdout, store), as_joined)
 
 
-def test_a_log_that_does_not_go_on_from_its_own_is_refused(champion, holdout, store) -> None:
-    shuffled = SimpleNamespace(meta=SimpleNamespace(item_count=9, items_hash="of other items"))
+def test_a_log_that_does_not_go_on_from_its_own_is_refused(
+    champion, dataset, holdout, store, tmp_path
+) -> None:
+    other = _store_of_first_minute(dataset, tmp_path / "other", item_id=pl.col("item_id") + 1)
     with pytest.raises(ArtifactError, match="does not extend it"):
-        score_release(champion(made_from=shuffled).release, holdout, store)
+        score_release(champion(made_from=other).release, holdout, store)
 
 
 @pytest.mark.parametrize(
@@ -183,24 +212,7 @@ def gate(champion, holdout, store, dataset, registry, workspace, tmp_path):
 
     def decide(**changes) -> dict:
         made = champion(**changes)
-        release = made.release
-        hashes = {"item_encoder": ItemEncoder.open(release.item_encoder_path).hash}
-        hashes |= {"user_encoder": made.encoder.hash}
-        hashes |= {"ranker": read_json(release.ranker_path / "ranker.json")["hash"]}
-        parts = {
-            role: Part.of(
-                getattr(release, f"{role}_path"),
-                **{"name": role, "version": 1, "hash": hashes[role], "workspace": workspace},
-            )
-            for role in hashes
-        }
-        manifest = ReleaseManifest(
-            **parts,
-            **{"preprocessing_hash": "", "users_hash": "", "code_version": "", "realtime": True},
-            **{"items_hash": made.encoder.origin.items_hash, "dataset": "toy"},
-            **{"dataset_fingerprint": "", "heads": holdout.meta.heads},
-        )
-        registry.promote(registry.register(manifest), "the first")
+        registry.promote(registry.register(made.release.manifest), "the first")
         rows = holdout.rows_of(holdout.requests_of(EVALUATION))
         labels = np.asarray(holdout.labels[rows]).astype(np.float32)
         best = np.stack([np.zeros_like(labels), labels], axis=1)

@@ -1,11 +1,10 @@
 """Item statistics against counts made row by row."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import polars as pl
 import pytest
 
+from homefeed.data.contract import write_dataset
 from homefeed.data.item_stats import build_item_stats
 
 DAY_S = 86_400
@@ -43,22 +42,14 @@ def test_statistics_of_a_day_are_the_same_whatever_days_were_asked_before(datase
         np.testing.assert_array_equal(asked.as_of(day * DAY_S), alone)
 
 
-def test_an_impression_counts_an_hour_after_it_was_shown(store):
+def test_an_impression_counts_an_hour_after_it_was_shown(dataset, store, tmp_path):
     """What is shown in a day's last hour is settled on the next day, and counts after that."""
-    shown = pl.DataFrame(
-        {
-            "item_id": [2, 2],
-            "timestamp": [(9 * DAY_S - 3601) * 1000, (9 * DAY_S - 3599) * 1000],
-            "like": [0, 0],
-            "hide": [0, 0],
-        }
-    )
-    dataset = SimpleNamespace(
-        spec=SimpleNamespace(labels=("like", "hide")),
-        has=lambda _: True,
-        scan=lambda _: shown.lazy(),
-    )
-    stats = build_item_stats(dataset, store, np.zeros(store.meta.item_count + 1, np.int64))
+    late_ms = [(9 * DAY_S - before_s) * 1000 for before_s in (3601, 3599)]
+    tables = {name: dataset.scan(name).collect() for name in ("actions", "impressions")}
+    one = tables["impressions"].head(1)
+    shown = [one.with_columns(item_id=pl.lit(2), timestamp=pl.lit(time_ms)) for time_ms in late_ms]
+    two = write_dataset(tmp_path, dataset.spec, tables | {"impressions": pl.concat(shown)})
+    stats = build_item_stats(two, store, np.zeros(store.meta.item_count + 1, np.int64))
     row, column = store.items.indices(pl.Series([2]))[0], stats.names.index("log_exposures")
     found = [np.expm1(stats.as_of(day * DAY_S)[row, column]) for day in (8, 9, 10)]
     assert found == pytest.approx([0, 1, 2])

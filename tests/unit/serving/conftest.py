@@ -17,6 +17,7 @@ from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.scorer import Scorer
 from homefeed.models.transact import TransActConfig
 from homefeed.retrieval import ItemIndex
+from serving.catalog import Catalog, Source, Wanted
 from serving.event_log import EventLog
 from serving.explain import ExplanationStore
 from serving.ids import IdTable
@@ -25,7 +26,7 @@ from serving.logged import Action
 from serving.rankers import Rankers
 from serving.request_path import LivePath
 from serving.scoring import InProcessScoring
-from serving.served import Served, ServedRelease
+from serving.served import RunningTest, Served, ServedRelease
 from serving.settings import Settings
 from serving.user_state import StoredUser, UserReads
 
@@ -87,7 +88,7 @@ def scorer(item_vectors: np.ndarray) -> Scorer:
     return Scorer(ranker, tables, np.zeros((NUM_ITEMS + 1, 1), np.float32))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_release(item_vectors: np.ndarray):
     """Builds a served release; items are the integers 1001..1060."""
 
@@ -153,16 +154,18 @@ def world(tmp_path, log, make_release, scorer, item_vectors):
     explanations = ExplanationStore(tmp_path / "explain.db", limit=100)
     writer = LogWriter(log, explanations)
     users = Users()
-    loaded = {version: scorer for version in (1, 2)}
-    current = SimpleNamespace(releases=loaded, keys={1: "1", 2: "2"})
-    catalog = SimpleNamespace(current=current, refresh=lambda: None, find=loaded.get)
+    arms = {"one": 1, "other": 2}
+    wanted = Wanted(champion=1, tests=(RunningTest(name="t", arms=arms, arm_of=arms.get),))
+    source = Source(wanted=lambda: wanted, key=str, load=lambda _: scorer)
+    catalog = Catalog(source, poll_s=60.0)
+    catalog.refresh()
     place = SimpleNamespace(
         settings=settings,
         users=users,
         log=log,
         served=Served(champion=1, releases={1: make_release()}),
         explanations=explanations,
-        scorers=loaded,
+        scorer=scorer,
         vectors=item_vectors,
     )
     place.path = LivePath(

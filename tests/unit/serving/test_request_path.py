@@ -69,7 +69,7 @@ def test_a_known_user_gets_scored_items_best_first_and_a_full_answer(known):
 
 def test_the_scores_are_those_of_the_ranker_for_the_same_features(known):
     answer = feed(known, candidates=(1010, 1020, 1030), k=3)
-    heads = known.scorers[1].score(user_seven(known), np.array([10, 20, 30]))
+    heads = known.scorer.score(user_seven(known), np.array([10, 20, 30]))
     wanted = dict(zip((1010, 1020, 1030), heads.sum(axis=1), strict=True))
     for item in answer["items"]:
         assert item["score"] == pytest.approx(wanted[item["item_id"]], abs=1e-5)
@@ -161,11 +161,11 @@ def test_without_the_event_log_the_answer_has_no_real_time_actions(known, rename
     assert answer["items"][0]["score"] is not None
 
 
-def test_without_the_scorer_the_answer_is_popular_items(known):
-    known.scorers.clear()
+def test_without_the_scorer_the_answer_is_popular_items(known, make_release):
+    known.served = Served(champion=3, releases={3: make_release(3)})
     answer = feed(known)
     assert answer["degraded"] == "popular_items"
-    assert "release version 1 is not loaded" in answer["reasons"][0]
+    assert "release version 3 is not loaded" in answer["reasons"][0]
 
 
 def test_beyond_what_can_be_scored_in_time_requests_are_refused_and_none_is_degraded(known):
@@ -280,7 +280,7 @@ def test_the_ranker_is_told_what_was_shown_and_acted_on_before(known):
     last_ms = np.array([-1, five_days_ago, five_days_ago, -1, day_ago, day_ago, day_ago])
     last_ms = np.where(np.isin(index, np.array(again) - 1000), day_ago, last_ms)
     told = familiarity(index == 3, last_ms, AT_MS)
-    wanted = known.scorers[1].score(user_seven(known), index, told).sum(axis=1)
+    wanted = known.scorer.score(user_seven(known), index, told).sum(axis=1)
     got = {item["item_id"]: item["score"] for item in answer["items"]}
     for item, score in zip(candidates, wanted, strict=True):
         assert got[item] == pytest.approx(score, abs=1e-5)
