@@ -42,6 +42,35 @@ class ServerHandle:
         """Whether the server's first process lives."""
         return self.process.poll() is None
 
+    def wait(self, wait_s: float, *, for_release: bool = True) -> None:
+        """Return when /readyz says that it serves; without ``for_release``, as soon as it answers.
+
+        It is asked once at least. Raises ServerError where it ended (at once; the message holds
+        the last lines of its log) or is not ready after ``wait_s`` (the message names its log).
+        """
+        deadline = time.monotonic() + wait_s
+        reason = "it does not answer"
+        while True:
+            if not self.running():
+                raise ServerError(
+                    f"the server ended with code {self.process.returncode} while it started; "
+                    f"its log {self.log_path} ends with:\n{_tail(self.log_path)}"
+                )
+            try:
+                status = httpx.get(f"{self.url}/readyz", timeout=5.0, trust_env=False).json()
+                if status["ready"] or not for_release:
+                    return
+                reason = status.get("reason", reason)
+            except (httpx.HTTPError, ValueError, KeyError):
+                pass
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.1)
+        raise ServerError(
+            f"the server at {self.url} is not ready after {wait_s:.0f} s ({reason}); "
+            f"see its log {self.log_path}"
+        )
+
     def stop(self, timeout_s: float = 15.0) -> None:
         """End all its processes: first asked, then, after ``timeout_s``, killed."""
         if self.process.stdin and not self.process.stdin.closed:
@@ -78,9 +107,8 @@ def start_server(
     Port 0 takes a free one. ``scorer`` is ``service`` (a process of its own) or ``in_process``.
     With ``wait_for_release=False`` it returns as soon as the server answers, even without a
     champion in the ledger. Without ``settings`` they are read from the variables ``HOMEFEED_*``.
-    Raises ServerError where the port is busy, the server did not come up within ``wait_s`` (the
-    message names its log) or ended (at once; the message holds the last lines of its log),
-    StorageError where the workspace cannot be written.
+    Raises ServerError where the port is busy and as ``ServerHandle.wait`` does, StorageError where
+    the workspace cannot be written.
     """
     if scorer not in _SERVICES:
         raise ServerError(f"scorer is {scorer!r}; give {SPLIT!r} or {IN_PROCESS!r}")
@@ -99,7 +127,7 @@ def start_server(
     answering = "127.0.0.1" if host == "0.0.0.0" else host
     handle = ServerHandle(f"http://{answering}:{port}", process, log_path)
     try:
-        _wait(handle, wait_s, wait_for_release)
+        handle.wait(wait_s, for_release=wait_for_release)
     except BaseException:
         handle.stop()
         raise
@@ -132,29 +160,6 @@ def _bento_env(workspace: Path, port: int, workers: int, scorer_workers: int) ->
             f"services.homefeed_scorer.workers={scorer_workers}"
         ),
     }
-
-
-def _wait(handle: ServerHandle, wait_s: float, wait_for_release: bool) -> None:
-    deadline = time.monotonic() + wait_s
-    reason = "it does not answer"
-    while time.monotonic() < deadline:
-        if not handle.running():
-            raise ServerError(
-                f"the server ended with code {handle.process.returncode} while it started; "
-                f"its log {handle.log_path} ends with:\n{_tail(handle.log_path)}"
-            )
-        try:
-            status = httpx.get(f"{handle.url}/readyz", timeout=5.0, trust_env=False).json()
-            if status["ready"] or not wait_for_release:
-                return
-            reason = status.get("reason", reason)
-        except (httpx.HTTPError, ValueError, KeyError):
-            pass
-        time.sleep(0.1)
-    raise ServerError(
-        f"the server at {handle.url} is not ready after {wait_s:.0f} s ({reason}); "
-        f"see its log {handle.log_path}"
-    )
 
 
 def _refuse_busy(host: str, port: int) -> None:

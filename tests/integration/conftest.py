@@ -1,10 +1,13 @@
-"""A Redis server for the tests that need one, where the machine has it."""
+"""A Redis server for the tests that need one, where the machine has it, and a patient wait."""
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+
+PATIENCE_S = 300  # what a machine under load may need; nobody waits so long where all is well
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +30,7 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def _wait_for(port: int) -> None:
@@ -35,7 +38,7 @@ def _wait_for(port: int) -> None:
     from redis.backoff import ConstantBackoff
     from redis.retry import Retry
 
-    retry = Retry(ConstantBackoff(0.1), 100)
+    retry = Retry(ConstantBackoff(0.1), 10 * PATIENCE_S)
     redis.Redis("127.0.0.1", port, retry=retry, retry_on_error=[redis.ConnectionError]).ping()
 
 
@@ -47,3 +50,16 @@ def empty_redis(redis_address: str) -> str:
     host, port = redis_address.split(":")
     redis.Redis(host, int(port)).flushall()
     return redis_address
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Wait until a condition holds, for as long as a busy machine may need."""
+
+    def wait(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.05)
+
+    return wait

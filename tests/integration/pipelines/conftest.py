@@ -6,7 +6,6 @@ And what tests of local runs share: a pipeline of two steps, a workspace, proces
 import importlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -168,7 +167,7 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster()
     handler = type("Handler", (_Handler,), {"cluster": cluster})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     cluster.host = f"http://127.0.0.1:{server.server_port}"
     yield cluster
@@ -204,16 +203,3 @@ def alive() -> Callable[[int], bool]:
         return state != "Z"
 
     return is_alive
-
-
-@pytest.fixture
-def wait_until() -> Callable[[Callable[[], bool]], None]:
-    """Wait until a condition holds, for as long as a busy machine may need."""
-
-    def wait(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not holds():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.05)
-
-    return wait
