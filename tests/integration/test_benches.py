@@ -15,43 +15,35 @@ SMALL = {
     "feed": "--candidates 10 --scorer in_process --seconds 0.5 --open-seconds 1 --repeats 2",
     "rank": "--candidates 30 --actions 10 --repeats 1 --lists 3",
     "sequences": "--sizes 10000 --repeats 1",
-    "train_step": "--width 32 --users 4 --repeats 1",
     "train_step_ranker": "--rows 128 --per-request 4 --repeats 1",
     "world_scores": "--preset tiny --days 1",
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_a_bench_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
+def _bench(name: str, words: str, folder: Path) -> str:
+    """Run a program; what it shows, once its figures are written."""
+    figures = folder / "figures.json"
     done = subprocess.run(
-        [sys.executable, BENCH / f"{name}.py", *SMALL[name].split(), "--json", figures],
+        [sys.executable, BENCH / f"{name}.py", *words.split(), "--json", figures],
         capture_output=True,
         text=True,
         cwd=BENCH.parent,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(figures.read_text())
-    assert done.stdout.strip()
+    return done.stdout
 
 
-def test_the_training_step_shows_wall_time_with_its_spread_beside_the_cpu_time() -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            BENCH / "train_step.py",
-            "--width",
-            "32",
-            "--users",
-            "4",
-            "--repeats",
-            "2",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=BENCH.parent,
-    )
-    lines = done.stdout.splitlines()
+@pytest.mark.parametrize("name", SMALL)
+def test_a_bench_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
+    assert _bench(name, SMALL[name], tmp_path).strip()
+
+
+def test_the_training_step_shows_wall_time_with_its_spread_beside_the_cpu_time(
+    tmp_path: Path,
+) -> None:
+    shown = _bench("train_step", "--width 32 --users 4 --repeats 2", tmp_path)
+    lines = shown.splitlines()
     (head,) = (number for number, line in enumerate(lines) if "wall ms/step" in line)
     assert lines[head].split("   ")[-5:-2] == ["spread", "wall ms/step", "spread"]
     names = ("ours", "ours256", "peer")

@@ -1,5 +1,6 @@
 """Batch inference by Ray Data on a cluster of this machine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,13 @@ from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.training.ray import ray_session
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    """A Ray of two CPUs."""
+    with ray_session(num_cpus=2, object_store_mb=200):
+        yield
 
 
 @pytest.fixture
@@ -53,36 +61,33 @@ def encoder(store: SequenceStore, tmp_path: Path) -> Path:
     return tmp_path / "encoder"
 
 
-def test_ray_data_embeds_what_the_plain_loop_embeds_bit_for_bit(store, encoder):
+def test_ray_data_embeds_what_the_plain_loop_embeds_bit_for_bit(ray, store, encoder):
     users = np.arange(1, store.meta.user_count + 1)
     loop = embed_users(encoder, store, users, 300_000, EmbeddingConfig(batch_size=6))
-    with ray_session(num_cpus=2, object_store_mb=200):
-        for num_workers in (1, 2):  # two actors and the reading tasks share two CPUs
-            config = EmbeddingConfig(batch_size=6, num_workers=num_workers)
-            found = embed_users(encoder, store, users, 300_000, config)
-            assert np.array_equal(found.user, loop.user)
-            assert np.array_equal(found.vector, loop.vector)
+    for num_workers in (1, 2):  # two actors and the reading tasks share two CPUs
+        config = EmbeddingConfig(batch_size=6, num_workers=num_workers)
+        found = embed_users(encoder, store, users, 300_000, config)
+        assert np.array_equal(found.user, loop.user)
+        assert np.array_equal(found.vector, loop.vector)
 
 
-def test_a_day_with_many_active_users_goes_to_the_actors_and_is_the_same_table(store, encoder):
+def test_a_day_with_many_active_users_goes_to_the_actors_and_is_the_same_table(ray, store, encoder):
     yesterday, _ = embed_day(encoder, store, None, 300_000)
     here, count = embed_day(encoder, store, yesterday, 400_000, EmbeddingConfig(batch_size=6))
     assert count > 12  # batches for both actors
-    with ray_session(num_cpus=2, object_store_mb=200):
-        config = EmbeddingConfig(batch_size=6, num_workers=2, actors_from=count)
-        assert config.for_day(count).num_workers == 2
-        there, _ = embed_day(encoder, store, yesterday, 400_000, config)
+    config = EmbeddingConfig(batch_size=6, num_workers=2, actors_from=count)
+    assert config.for_day(count).num_workers == 2
+    there, _ = embed_day(encoder, store, yesterday, 400_000, config)
     assert np.array_equal(there.user, here.user)
     assert np.array_equal(there.vector, here.vector)
 
 
 @pytest.mark.gpu
-def test_actors_that_share_a_gpu_embed_what_the_cpu_embeds(store, encoder):
+def test_actors_that_share_a_gpu_embed_what_the_cpu_embeds(ray, store, encoder):
     users = np.arange(1, store.meta.user_count + 1)
     expected = embed_users(encoder, store, users, 300_000, EmbeddingConfig(batch_size=6))
     here = embed_users(encoder, store, users, 300_000, EmbeddingConfig(batch_size=6, device="cuda"))
-    with ray_session(num_cpus=2, object_store_mb=200):
-        shared = EmbeddingConfig(batch_size=6, num_workers=2, gpus_per_worker=0.5, device="cuda")
-        found = embed_users(encoder, store, users, 300_000, shared)
+    shared = EmbeddingConfig(batch_size=6, num_workers=2, gpus_per_worker=0.5, device="cuda")
+    found = embed_users(encoder, store, users, 300_000, shared)
     assert np.array_equal(found.vector, here.vector)
     np.testing.assert_allclose(found.vector, expected.vector, atol=1e-5)

@@ -75,12 +75,19 @@ def _train(
     return metrics, load_user_encoder(folder / f"{name}-encoder")
 
 
+@pytest.fixture(scope="module")
+def together(ray, store, tmp_path_factory: pytest.TempPathFactory):
+    """What two Ray workers reported and fitted in the run ``together``, and the folder of it."""
+    folder = tmp_path_factory.mktemp("fit")
+    return *_train(store, folder, workers=2, name="together"), folder
+
+
 @pytest.mark.timeout(600)
-def test_two_ray_workers_and_one_process_give_the_same_encoder(ray, store, tmp_path) -> None:
+def test_two_ray_workers_and_one_process_give_the_same_encoder(together, store, tmp_path) -> None:
+    metrics, theirs, _ = together
     alone, ours = _train(store, tmp_path, workers=0, name="alone")
-    together, theirs = _train(store, tmp_path, workers=2, name="together")
-    assert [m["step"] for m in together] == [m["step"] for m in alone] == [5, 10, 15, 20]
-    np.testing.assert_allclose([m["loss"] for m in together], [m["loss"] for m in alone], rtol=1e-5)
+    assert [m["step"] for m in metrics] == [m["step"] for m in alone] == [5, 10, 15, 20]
+    np.testing.assert_allclose([m["loss"] for m in metrics], [m["loss"] for m in alone], rtol=1e-5)
     np.testing.assert_allclose(theirs.item_vectors(), ours.item_vectors(), atol=1e-3)
     assert theirs.origin == ours.origin
 
@@ -115,10 +122,10 @@ def test_what_is_wrong_with_the_data_comes_back_as_it_is_and_is_not_retried(
 
 
 @pytest.mark.timeout(600)
-def test_a_run_name_that_has_finished_gives_its_encoder_again(ray, store, tmp_path) -> None:
-    _, first = _train(store, tmp_path, name="again")
-    shutil.rmtree(tmp_path / "again-encoder")
-    _, second = _train(store, tmp_path, name="again")
+def test_a_run_name_that_has_finished_gives_its_encoder_again(together, store) -> None:
+    _, first, folder = together
+    shutil.rmtree(folder / "together-encoder")
+    _, second = _train(store, folder, name="together")
     assert second.hash == first.hash
 
 

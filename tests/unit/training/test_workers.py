@@ -3,15 +3,15 @@
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from homefeed.training.workers import Worker
 
+from . import one_of_many
+
 KEYS = slice(16, 32)  # of the 3 × 16 biases of queries, keys and values
-PROGRAM = Path(__file__).parent / "one_of_many.py"
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +19,19 @@ def found(tmp_path_factory: pytest.TempPathFactory, random_store) -> dict[tuple[
     """What each (size, rank) wrote."""
     folder = tmp_path_factory.mktemp("workers")
     (folder / "store.pickle").write_bytes(pickle.dumps(vars(random_store(num_users=24))))
-    runs = [(1, 0), (2, 0), (2, 1)]
     processes = [
         subprocess.Popen(
-            [sys.executable, PROGRAM, folder, str(rank), str(size)], stderr=subprocess.PIPE
+            [sys.executable, one_of_many.__file__, folder, str(rank), "2"], stderr=subprocess.PIPE
         )
-        for size, rank in runs
+        for rank in range(2)
     ]
+    one_of_many.main(folder, 0, 1)
     for process in processes:
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=500)
         assert process.returncode == 0, errors.decode()
     return {
         (size, rank): pickle.loads((folder / f"{size}-{rank}.pickle").read_bytes())
-        for size, rank in runs
+        for size, rank in ((1, 0), (2, 0), (2, 1))
     }
 
 
