@@ -1,12 +1,12 @@
 """Which id a word of the command line means."""
 
 import argparse
-from types import SimpleNamespace
 
 import pytest
 
 from homefeed.abtest.definition import parse_definition
 from homefeed.abtest.running import start_test
+from homefeed.config import Config, StorageConfig
 from homefeed.errors import ReleaseError, UsageError
 from homefeed_cli.features import _version, as_in_the_log, seconds
 
@@ -34,7 +34,7 @@ def test_a_time_that_is_none_is_refused(written, said):
 
 @pytest.fixture
 def two_tests(tmp_path):
-    """The workspace of two running tests that both have an arm ``control``."""
+    """The configuration of a workspace with two running tests that both have an arm ``control``."""
     for at_s, (name, other) in enumerate({"t": "wide", "u": "realtime"}.items()):
         values = {
             "name": name,
@@ -43,7 +43,7 @@ def two_tests(tmp_path):
             "primary": {"name": "requests"},
         }
         start_test(tmp_path, parse_definition(values), at_s=at_s)
-    return SimpleNamespace(workspace=tmp_path)
+    return Config(storage=StorageConfig(root=str(tmp_path)))
 
 
 def test_an_arm_that_several_running_tests_have_is_refused_with_their_names(two_tests):
