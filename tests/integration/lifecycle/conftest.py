@@ -1,5 +1,6 @@
 """The workspace that the tests of this folder share: the lifecycle ran in it once."""
 
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ import pytest
 
 from homefeed_cli.main import main
 
-PLACE = {"serving.port": 3371}
 SMALLER = {
     **{"world.users": 200, "world.items": 300},
     **{"user_encoder.steps": 20, "user_encoder.checkpoint_every": 5},
@@ -23,13 +23,14 @@ class Lived:
     """A workspace in which the lifecycle ran, and what it printed."""
 
     workspace: Path
+    port: int
     out: str = ""
     err: str = ""
     code: int = -1
 
     def options(self, recipe: dict[str, float]) -> list[str]:
         """What keeps every call in this workspace, and the recipe's changes."""
-        chosen = {**PLACE, **recipe, "storage.root": self.workspace}
+        chosen = {"serving.port": self.port, **recipe, "storage.root": self.workspace}
         return [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
 
     def run(self, *words: str, recipe: dict[str, float]) -> subprocess.CompletedProcess[str]:
@@ -41,7 +42,10 @@ class Lived:
 @pytest.fixture(scope="session")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """``homefeed run --recipe tiny``, smaller still."""
-    lived = Lived(tmp_path_factory.mktemp("lifecycle") / "workspace")
+    with socket.socket() as probe:  # another server may have the port of the configuration
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    lived = Lived(tmp_path_factory.mktemp("lifecycle") / "workspace", port)
     done = lived.run("run", "--recipe", "tiny", recipe=SMALLER)
     lived.out, lived.err, lived.code = done.stdout, done.stderr, done.returncode
     assert lived.code == 0, f"{lived.out}\n{lived.err}"

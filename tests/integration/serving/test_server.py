@@ -28,7 +28,7 @@ def items(answer: dict) -> list:
     return [item["item_id"] for item in answer["items"]]
 
 
-def until(condition, timeout_s=60.0):
+def until(condition, timeout_s=300.0):
     """Wait for ``condition()`` to be true; its last value either way."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()) and time.monotonic() < deadline:
@@ -36,7 +36,7 @@ def until(condition, timeout_s=60.0):
     return value
 
 
-def answers_until(client, *, release: int, timeout_s=60.0) -> set:
+def answers_until(client, *, release: int, timeout_s=300.0) -> set:
     """Release and degradation of every answer up to the first one of ``release``."""
     seen: set = set()
     deadline = time.monotonic() + timeout_s

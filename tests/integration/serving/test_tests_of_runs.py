@@ -1,9 +1,9 @@
 """A run starts its A/B test on the real server, whatever an earlier run left there."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
@@ -26,7 +26,7 @@ VALUES = {"arms": {"a": {"release": 1}, "b": {"release": 2}}, "primary": {"name"
 
 @pytest.fixture
 def start_run(
-    server: SimpleNamespace, client: Client, tmp_path: Path
+    server: SimpleNamespace, client: Client, tmp_path: Path, wait_until: Any
 ) -> Iterator[Callable[[], str]]:
     """Start the test of a run on a world whose log ends at ``END_S``; gives the test's name."""
     rows = {"user_id": [1], "item_id": [7], "action_type": ["like"], "timestamp": [1]}
@@ -45,9 +45,7 @@ def start_run(
     for name in names_of_tests(server.workspace):  # the server is shared, and so are the names
         stop_test(server.workspace, name, at_s=END_S, reason="the end of a test of tests")
         (server.workspace / "abtests" / f"{name}.state.json").unlink()
-    deadline = time.monotonic() + 60
-    while client.ready()["tests"] and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: not client.ready()["tests"])
 
 
 def test_a_test_that_a_broken_off_run_left_ends_after_what_it_showed(

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -146,8 +147,9 @@ def test_of_two_processes_that_promote_at_once_one_wins_and_one_is_refused(ledge
     ]
     while not all(gate.with_suffix(f".{version}").exists() for version in (1, 2)):
         assert all(racer.poll() is None for racer in racers)
+        time.sleep(0.01)
     gate.touch()
-    said = sorted(racer.communicate(timeout=60)[0].strip() for racer in racers)
+    said = sorted(racer.communicate(timeout=300)[0].strip() for racer in racers)
     assert said[0].startswith("refused: champion is now version")
     assert said[1] == "won"
     assert len(ledger.entries()) == 1

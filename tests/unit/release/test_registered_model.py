@@ -30,7 +30,7 @@ def refusing() -> Iterator[tuple[str, list[str]]]:
         do_POST = do_GET  # noqa: N815 - the name that http.server calls
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", asked
     server.shutdown()
     server.server_close()
