@@ -61,6 +61,8 @@ def wait_for_arms(url: str, definition: Definition, timeout_s: float = READY_TIM
             said = str(ready)
         except (httpx.HTTPError, ValueError) as error:
             said = str(error) or type(error).__name__
+        except (AttributeError, KeyError, TypeError):
+            said = "its /readyz is not Homefeed's"
         if time.monotonic() >= deadline:
             break
         time.sleep(0.5)

@@ -67,6 +67,14 @@ def test_a_server_without_a_champion_is_not_ready_though_it_has_the_arms(server)
         wait_for_arms(url, TEST, timeout_s=0)
 
 
+@pytest.mark.parametrize("answer", [["ok"], {"tests": ["all"]}, {"tests": [{"id": 1}]}])
+def test_another_server_at_that_address_is_told_as_one(server, answer) -> None:
+    url, answers = server
+    answers.append(answer)
+    with pytest.raises(ServerError, match="its /readyz is not Homefeed's"):
+        wait_for_arms(url, TEST, timeout_s=0)
+
+
 def test_a_test_that_no_server_answers_in_time_is_stopped_with_the_reason(
     server, tmp_path: Path
 ) -> None:
