@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
+PYTEST := $(BIN)/python -m pytest
+# The others start servers and workers of their own: they run one after the other.
+UNIT := $(PYTEST) -n 2 --dist loadfile tests/unit
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help setup run test check format bench clean
@@ -41,11 +44,11 @@ test: $(VENV)/.ready ## lint, import contracts and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(if $(ARGS),$(PYTEST) $(ARGS),$(UNIT) && $(PYTEST) tests/golden tests/integration)
 
 check: $(VENV)/.ready ## the quick part: lint, import contracts, unit tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not integration and not slow" tests/unit
+	$(UNIT) -m "not integration and not slow"
 
 format: $(VENV)/.ready ## format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
