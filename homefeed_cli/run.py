@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import shlex
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -81,11 +80,12 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
         return
     from homefeed_cli.serve import server_settings
     from serving.in_use import require_unserved
+    from serving.ports import free_port
     from serving.run import start_server
 
     require_unserved(config.workspace)
     _set_events_aside(config.workspace)
-    port = _free_port(config)
+    port = free_port(config.serving.host, config.serving.port)
     if not args.json:
         print(f"starting the two services at port {port}", file=sys.stderr)
     with ExitStack() as stack:
@@ -115,19 +115,6 @@ def _set_events_aside(workspace: Path) -> None:
     for file in workspace.glob(f"{EVENT_LOG_FILE}*"):  # with its write-ahead files
         name = file.name.replace(EVENT_LOG_FILE, f"events-{changed:%Y%m%d-%H%M%S}.db")
         file.rename(workspace / name)
-
-
-def _free_port(config: Config) -> int:
-    """The configured port, or any other where that one is taken."""
-    for port in (config.serving.port, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((config.serving.host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    return config.serving.port
 
 
 def _output(folder: Path, step: str, name: str) -> Path:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import httpx
 
 from homefeed.client import Client
 from homefeed.errors import ServerError, StorageError
+from serving.ports import free_port, refuse_busy
 from serving.settings import Settings
 
 SPLIT, IN_PROCESS = "service", "in_process"  # the values of `serving.scorer` in homefeed.yaml
@@ -115,8 +115,8 @@ def start_server(
     workspace = Path(workspace).resolve()
     settings = settings or Settings.from_env()
     settings = replace(settings, workspace=workspace, simulated_clock=simulated_clock)
-    port = port or _free_port(host)
-    _refuse_busy(host, port)
+    port = port or free_port(host)
+    refuse_busy(host, port)
     log_path = log_path or workspace / "runs" / f"server-{port}.log"
     try:
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,24 +160,6 @@ def _bento_env(workspace: Path, port: int, workers: int, scorer_workers: int) ->
             f"services.homefeed_scorer.workers={scorer_workers}"
         ),
     }
-
-
-def _refuse_busy(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServerError(
-                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens "
-                "there or choose another with --set serving.port="
-            ) from error
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 def _tail(log_path: Path) -> str:

@@ -1,6 +1,5 @@
 """The workspace that the tests of this folder share: the lifecycle ran in it once."""
 
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from homefeed_cli.main import main
+from serving.ports import free_port
 
 SMALLER = {
     **{"world.users": 200, "world.items": 300},
@@ -42,9 +42,7 @@ class Lived:
 @pytest.fixture(scope="session")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """``homefeed run --recipe tiny``, smaller still."""
-    with socket.socket() as probe:  # another server may have the port of the configuration
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")  # another server may have the port of the configuration
     lived = Lived(tmp_path_factory.mktemp("lifecycle") / "workspace", port)
     done = lived.run("run", "--recipe", "tiny", recipe=SMALLER)
     lived.out, lived.err, lived.code = done.stdout, done.stderr, done.returncode

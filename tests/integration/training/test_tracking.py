@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from homefeed.errors import ArtifactError
 from homefeed.training.tracking import Tracking
+from serving.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -18,6 +18,7 @@ FIRST_USE = """
 import sys
 from pathlib import Path
 from homefeed.training.tracking import Tracking
+from serving.ports import free_port
 tracking = Tracking(f"sqlite:///{sys.argv[1]}/mlflow.db", Path(sys.argv[1]))
 with tracking.run(sys.argv[2], {"a": 1}) as run:
     print(run.run_id)
@@ -50,9 +51,7 @@ def tracking(root: Path) -> Tracking:
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[str]:
     """An MLflow server that keeps artifacts where its clients cannot see them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{root}/mlflow.db"),
