@@ -20,7 +20,8 @@ from homefeed.data.sequences.build import build_sequences
 from homefeed.data.splits import held_out_users
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import build_cases
-from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_all
+from homefeed.evaluation.config import EvaluationConfig
+from homefeed.evaluation.evaluate import evaluate_all
 from homefeed.evaluation.index import topics_of
 from homefeed.evaluation.scorers import EncoderModel
 from homefeed.evaluation.tables import markdown

@@ -37,8 +37,9 @@ from homefeed.data.sequences.build import build_sequences
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.specification import DatasetSpec
 from homefeed.embedding import EmbeddingConfig, UserVectors, embed_day, embed_users
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import read_histories
-from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
+from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 
 END_S = 1_700_000_000

@@ -49,7 +49,8 @@ from machine import gflops
 from torch import Tensor
 
 from homefeed.evaluation.ranking_metrics import hits_at_3
-from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.config import variant
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.scorer import Scorer, ScorerSettings, UserFeatures
 from homefeed.models.transact import TransAct

@@ -36,8 +36,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from homefeed.clock import DAY_S
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.layers import mlp
-from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.training.batches import Batch
 from homefeed.training.fit_user_encoder import UserEncoderFit
 from homefeed.training.user_encoder_config import UserEncoderConfig

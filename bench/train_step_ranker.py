@@ -43,9 +43,8 @@ from torch import nn
 
 from homefeed.data.familiarity import FEATURES
 from homefeed.data.training_set import TrainingSet
-from homefeed.models.ranker import variant
+from homefeed.models.config import TransActConfig, variant
 from homefeed.models.ranker_batch import ItemTables
-from homefeed.models.transact import TransActConfig
 from homefeed.training.fit_ranker import RankerFit
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_loss import weighted_bce

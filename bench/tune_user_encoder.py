@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from homefeed.clock import DAY_S
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import pack, read_histories
-from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.schema import ActionFlag
 from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
 from homefeed.training.keyed_random import keyed_uniform

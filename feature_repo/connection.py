@@ -126,6 +126,7 @@ class FeastConnection:
         """The views that a feature service pins. Raises FeatureStoreError for an unknown one."""
         found = self._services.get(service)
         if found is None:
+            import_feast()
             from feast.errors import FeatureServiceNotFoundException
 
             try:
@@ -156,6 +157,7 @@ class FeastConnection:
         """A feature view by name. Raises FeatureStoreError where there is none."""
         found = self._views.get(name)
         if found is None:
+            import_feast()
             from feast.errors import FeatureViewNotFoundException
 
             try:
@@ -177,9 +179,9 @@ class FeastConnection:
 
     def _refreshed(self, look_up: Any) -> Any:
         """Look in the cached registry, then once more after reading it again."""
+        store = self.store()
         from feast.errors import FeastObjectNotFoundException
 
-        store = self.store()
         try:
             return look_up(store)
         except FeastObjectNotFoundException:
@@ -216,12 +218,30 @@ class FeastConnection:
 
 
 def import_feast() -> Any:
-    """Import Feast (five seconds the first time) without its telemetry and advisory log lines."""
+    """Import Feast (seconds the first time) without its telemetry and advisory log lines."""
     os.environ.setdefault("FEAST_USAGE", "False")
-    import feast
+    with _without_typeguard():
+        import feast
 
     logging.getLogger("feast").setLevel(logging.ERROR)
     return feast
+
+
+@contextmanager
+def _without_typeguard() -> Iterator[None]:
+    """Feast's classes as they are written.
+
+    Each of them has its source parsed and rewritten by typeguard while it is imported: more than
+    half of an import's time (docs/lab_log.md). Typeguard has no switch for that but ``python -O``.
+    """
+    import typeguard
+
+    typechecked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target
+    try:
+        yield
+    finally:
+        typeguard.typechecked = typechecked
 
 
 def entity_key(user: str) -> Any:

@@ -15,10 +15,10 @@ from homefeed.abtest.recipe import AbTestRecipe
 from homefeed.config import LOCAL, PROFILES, Config, load_config
 from homefeed.data.world.config import WorldConfig, world_config
 from homefeed.errors import ConfigError
-from homefeed.evaluation.evaluate import EvaluationConfig
+from homefeed.evaluation.config import EvaluationConfig
 from homefeed.evaluation.refresh import MODES, ONCE
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.item_encoders import KINDS
-from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.plain_values import (
     above,
     between,

@@ -20,8 +20,9 @@ from homefeed.clock import DAY_S
 from homefeed.data.item_stats import stat_names
 from homefeed.data.vocabulary import Vocabulary
 from homefeed.embedding import UserVectors
+from homefeed.models.config import variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.release.entries import Action

@@ -22,47 +22,15 @@ What deliberately differs:
 Shapes: B rows, T tokens, Q read tokens, K items, I catalogue, F frozen width, H width, D dim.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import PackedHistories
 from homefeed.models.keyed_dropout import KeyedDropout, keyed_mask
 from homefeed.models.layers import Block, means_until, mlp, queries_at
 from homefeed.models.time_encoding import ActionTimes
-from homefeed.plain_values import below, between
-
-
-@dataclass(frozen=True, kw_only=True)
-class PinnerFormerConfig:
-    """The network's shape. Published best: width 768, layers 6, heads 8, dim 256, length 256."""
-
-    dim: int = 256  # D: of user and item vectors
-    width: int = 256  # H: of the transformer
-    layers: int = 2
-    heads: int = 8
-    history_length: int = 256  # M: newest actions that are read
-    id_embedding_dim: int = 64  # of the learned item ids; 0 = content only, as in the paper
-    type_embedding_dim: int = 16  # of action types and of surfaces
-    item_hidden: int = 256  # of the item tower's MLP
-    dropout: float = 0.1  # on tokens and on both branches of each block
-    id_dropout: float = 0.0  # share of items that a step reads without their learned id
-    history_mean: bool = False  # not published: add the mean of the history's item vectors
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "width", "layers", "heads", "history_length", "type_embedding_dim"):
-            between(name, getattr(self, name), 1)
-        between("item_hidden", self.item_hidden, 1)
-        between("id_embedding_dim", self.id_embedding_dim, 0)
-        for name in ("dropout", "id_dropout"):
-            below(name, getattr(self, name), 0, 1)
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        if self.width % 4:
-            raise ValueError(f"width ({self.width}) must be a multiple of 4 (keyed dropout)")
-
 
 # Ids are kept small and read large: their entries then move ID_GAIN times faster than the rest
 # under Adam, and start as strong in a token as the time features, which would drown them.

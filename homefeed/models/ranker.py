@@ -20,8 +20,7 @@ Shapes: R requests, N candidates, A actions, C item dim, E an action's features,
 H heads, S statistics, D the user vector's dim, V the item encoder's, M means of actions.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -29,55 +28,14 @@ from torch import Tensor, nn
 from homefeed.clock import DAY_S
 from homefeed.data.familiarity import FEATURES
 from homefeed.models import nearness
+from homefeed.models.config import RankerConfig
 from homefeed.models.dcn import DeepCross
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
-from homefeed.models.transact import TransAct, TransActConfig
+from homefeed.models.transact import TransAct
 from homefeed.models.transact_shared import encode_shared
 from homefeed.models.user_level import UserLevel
-from homefeed.plain_values import below, between, one_of
 
 WEEK_S = 7 * DAY_S
-USER_VECTORS = ("pinnerformer", "mean_recent", "none")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankerConfig:
-    """One ranker variant; ``variant`` makes the named ones."""
-
-    name: str = "full"
-    user_vector: str = "pinnerformer"  # whose user vector is read: one of USER_VECTORS
-    sequence: bool = True  # whether TransAct reads the last actions
-    item_ids: bool = True  # whether items also have learned id embeddings
-    transact: TransActConfig = field(default_factory=TransActConfig)
-    user_dim: int = 32  # the user vector is projected to this width
-    surface_dim: int = 4
-    cross_layers: int = 2
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.1  # of the MLP
-    level_hidden: int = 32  # width of the user level's hidden layer
-
-    def __post_init__(self) -> None:
-        one_of("user_vector", self.user_vector, USER_VECTORS)
-        for name in ("user_dim", "surface_dim", "level_hidden"):
-            between(name, getattr(self, name), 1)
-        between("cross_layers", self.cross_layers, 0)
-        for width in self.hidden:
-            between("hidden", width, 1)
-        below("dropout", self.dropout, 0, 1)
-
-
-def variant(name: str, **changes: Any) -> RankerConfig:
-    """``full``, ``pinnerformer``, ``no_sequence``, ``control`` or ``no_vector``, with changes."""
-    variants = {
-        "full": {},
-        "pinnerformer": {"sequence": False},
-        "no_sequence": {"sequence": False},
-        "control": {"user_vector": "mean_recent", "sequence": False},
-        "no_vector": {"user_vector": "none"},
-    }
-    if name not in variants:
-        raise ValueError(f"ranker variant ({name}) must be one of {', '.join(variants)}")
-    return RankerConfig(**({"name": name} | variants[name] | changes))
 
 
 @dataclass(frozen=True, kw_only=True)

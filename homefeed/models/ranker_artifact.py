@@ -10,8 +10,8 @@ import torch
 
 from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, writing
 from homefeed.errors import ArtifactError
-from homefeed.models.ranker import Ranker, RankerConfig, RankerInputs
-from homefeed.models.transact import TransActConfig
+from homefeed.models.config import RankerConfig, TransActConfig
+from homefeed.models.ranker import Ranker, RankerInputs
 
 RANKER_VERSION = 5
 DESCRIPTION, WEIGHTS = "ranker.json", "weights.pt"

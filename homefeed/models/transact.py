@@ -20,37 +20,12 @@ Shapes: N candidates, R requests, L actions, E features of an action (item + typ
 a candidate's item, D = E + C, K rows read.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from homefeed.models.config import TransActConfig
 from homefeed.models.pooled_dropout import pooled_dropout
-from homefeed.plain_values import below, between
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransActConfig:
-    """The published configuration by default."""
-
-    item_dim: int = 32  # of the candidate and of each action's item
-    action_dim: int = 32  # of the action type's embedding
-    layers: int = 2
-    ffn_dim: int = 32
-    first_k: int = 10  # newest rows that are read out as they are
-    output_dim: int = 96  # after the read-out's linear layer
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("item_dim", "action_dim", "layers", "ffn_dim", "first_k", "output_dim"):
-            between(name, getattr(self, name), 1)
-        below("dropout", self.dropout, 0, 1)
-
-    @property
-    def dim(self) -> int:
-        """Width of a row of the encoder."""
-        return 2 * self.item_dim + self.action_dim
 
 
 class EncoderLayer(nn.Module):

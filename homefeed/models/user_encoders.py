@@ -19,8 +19,9 @@ from torch.nn import functional as F
 
 from homefeed.artifacts import hash_json, read_json, write_json, writing
 from homefeed.errors import ArtifactError
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import HistoryBatch, pack
-from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
+from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.schema import USER_ENCODER_VERSION
 
 DESCRIPTION, WEIGHTS, ITEM_INPUTS = "encoder.json", "weights.pt", "item_inputs.npy"

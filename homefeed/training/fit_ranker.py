@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from homefeed.artifacts import hash_json
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
-from homefeed.models.ranker import Ranker, RankerConfig, RankerInputs
+from homefeed.models.config import RankerConfig
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.progress import Progress

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from homefeed.models.ranker import RankerConfig
+from homefeed.models.config import RankerConfig
 from homefeed.plain_values import above, between, seed_number
 
 

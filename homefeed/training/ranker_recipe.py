@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from homefeed.data.build_training_set import TrainingSetConfig
-from homefeed.models.ranker import RankerConfig, variant
+from homefeed.models.config import RankerConfig, variant
 from homefeed.training.ranker_config import RankerFitConfig
 
 CONTROL, PINNERFORMER, REALTIME = "control", "pinnerformer", "full"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.plain_values import above, between, seed_number
 
 

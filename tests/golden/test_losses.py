@@ -13,7 +13,7 @@ import torch
 
 from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
-from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.training.fit_user_encoder import UserEncoderFit
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker

@@ -17,9 +17,8 @@ from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.sequences import build_sequences
 from homefeed.data.splits import Timeline
-from homefeed.models.ranker import variant
+from homefeed.models.config import TransActConfig, variant
 from homefeed.models.ranker_batch import ItemTables
-from homefeed.models.transact import TransActConfig
 from homefeed.training.fit_ranker import RankerFit
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.workers import Worker

@@ -1,5 +1,7 @@
 """What every recipe must hold, whatever its size."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -9,8 +11,7 @@ from homefeed.data.contract import resolve
 from homefeed.data.splits import held_out_ids
 from homefeed.data.vocabulary import typed_id
 from homefeed.errors import ConfigError
-from homefeed.models.ranker import variant
-from homefeed.models.transact import TransActConfig
+from homefeed.models.config import TransActConfig, variant
 from homefeed.recipes import RECIPES, SequencesRecipe, recipe
 from homefeed.schema import ACTIONS, USER_ID
 from homefeed.steps.encoders import HELD_OUT_SALT
@@ -115,3 +116,9 @@ def test_a_ranker_of_no_width_or_that_drops_everything_is_refused(changes: dict)
 def test_a_transact_without_layers_is_refused() -> None:
     with pytest.raises(ValueError, match="layers is 0; give 1 or more"):
         TransActConfig(layers=0)
+
+
+def test_a_recipe_is_read_without_loading_torch():
+    """Most steps and verbs read one, and compute no network: torch alone takes seconds."""
+    code = "import sys, homefeed.recipes; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -13,7 +13,8 @@ from homefeed.data.sequences.build import build_sequences
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.specification import DatasetSpec
 from homefeed.embedding import EmbeddingConfig, embed_day, embed_users
-from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
+from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.models.user_encoders import EncoderOrigin, PinnerFormerEncoder
 from homefeed.training.ray import ray_session
 

@@ -15,11 +15,10 @@ from homefeed.data.item_stats import build_item_stats
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
 from homefeed.data.training_set import TrainingSet
+from homefeed.models.config import TransActConfig, variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import variant
 from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
-from homefeed.models.transact import TransActConfig
 from homefeed.models.user_encoders import EncoderOrigin
 from homefeed.recipes import RECIPES, config_json, section_json
 from homefeed.steps.encoders import ENCODERS, control_encoder

@@ -12,7 +12,7 @@ import torch
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import DatasetError, HomefeedError
-from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.training.ray import METRICS_FILE, RayRun, read_metrics
 from homefeed.training.ray_user_encoder import train_user_encoder_with_ray

@@ -12,7 +12,8 @@ from homefeed.data.contract import write_dataset
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.sequences.store import SequenceStore
 from homefeed.data.specification import DatasetSpec
-from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
+from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.models.user_encoders import (
     EncoderOrigin,
     MeanRecentEncoder,

@@ -8,7 +8,8 @@ from homefeed.data.items import ItemTable
 from homefeed.errors import ArtifactError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import VIEWS, build_cases
-from homefeed.evaluation.evaluate import EvaluationConfig, evaluate_model
+from homefeed.evaluation.config import EvaluationConfig
+from homefeed.evaluation.evaluate import evaluate_model
 from homefeed.evaluation.index import Topics, acted_on_items, sample_index, topics_of
 from homefeed.evaluation.refresh import MODES, queries_for
 from homefeed.evaluation.report import Evaluation, compare

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import HistoryBatch, pack
-from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
+from homefeed.models.pinnerformer import PinnerFormer
 
 ITEMS, ACTIONS, SURFACES = 20, 4, 3
 CONFIG = PinnerFormerConfig(

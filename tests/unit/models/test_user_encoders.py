@@ -10,8 +10,9 @@ import torch
 from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.data.sequences import build_sequences
 from homefeed.errors import ArtifactError
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import HistoryBatch, read_histories
-from homefeed.models.pinnerformer import PinnerFormer, PinnerFormerConfig
+from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.models.user_encoders import (
     EncoderOrigin,
     MeanRecentEncoder,

@@ -10,7 +10,8 @@ import torch
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
-from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.config import variant
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_batch import ItemTables
 
 DAY_S = 86_400

@@ -17,8 +17,9 @@ from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import ArtifactError, ReleaseError
 from homefeed.evaluation.ranking import predict
+from homefeed.models.config import variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from homefeed.data.familiarity import FEATURES
 from homefeed.errors import ArtifactError
-from homefeed.models.ranker import Ranker, variant
+from homefeed.models.config import variant
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import describe_ranker, load_ranker, save_ranker
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
 from homefeed.models.scorer import Scorer, ScorerSettings, UserFeatures

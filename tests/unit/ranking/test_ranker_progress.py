@@ -4,8 +4,7 @@ from itertools import count
 from types import SimpleNamespace
 
 from homefeed import progress
-from homefeed.models.ranker import variant
-from homefeed.models.transact import TransActConfig
+from homefeed.models.config import TransActConfig, variant
 from homefeed.training.fit_ranker import fit_rankers
 from homefeed.training.ranker_config import RankerFitConfig
 

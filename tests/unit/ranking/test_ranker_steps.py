@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from homefeed.models.ranker import variant
-from homefeed.models.transact import TransActConfig
+from homefeed.models.config import TransActConfig, variant
 from homefeed.schema import ActionFlag
 from homefeed.training.fit_ranker import RankerFit
 from homefeed.training.ranker_batches import RankerData

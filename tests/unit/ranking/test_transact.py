@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homefeed.models.transact import TransAct, TransActConfig
+from homefeed.models.config import TransActConfig
+from homefeed.models.transact import TransAct
 from homefeed.models.transact_fast import SAFE_SPREAD, FastTransAct
 from homefeed.models.transact_shared import encode_shared
 

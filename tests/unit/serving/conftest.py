@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.config import TransActConfig, variant
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.scorer import Scorer
-from homefeed.models.transact import TransActConfig
 from homefeed.retrieval import ItemIndex
 from serving.catalog import Catalog, Source, Wanted
 from serving.event_log import EventLog

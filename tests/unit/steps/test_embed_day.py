@@ -18,8 +18,9 @@ from homefeed.data.items import ItemTable
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.embedding import embed_day
 from homefeed.errors import ReleaseError
+from homefeed.models.config import variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import Ranker, RankerInputs, variant
+from homefeed.models.ranker import Ranker, RankerInputs
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.recipes import config_json

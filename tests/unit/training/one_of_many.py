@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker, gather_rows, sum_gradients, sum_scalar

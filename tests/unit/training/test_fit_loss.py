@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from homefeed.models.pinnerformer import PinnerFormerConfig
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.training.fit_user_encoder import UserEncoderFit
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from homefeed.errors import ArtifactError
+from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import HistoryBatch, read_histories
-from homefeed.models.pinnerformer import PinnerFormerConfig
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.training.checkpoints import FILE
 from homefeed.training.fit_user_encoder import UserEncoderFit, fit_user_encoder, run_fit
