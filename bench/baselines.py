@@ -46,8 +46,8 @@ def table(options: argparse.Namespace, folder: Path) -> str:
     dataset = resolve(options.data, folder)
     store = build_sequences(dataset, folder / "store")
     cutoff_s = store.meta.last_s - round(options.days * DAY_S)
-    items = load_items(dataset, store.items, before_s=cutoff_s)
-    encoder = fit_item_encoder("svd", store, items, cutoff_s)
+    items = load_items(dataset, store.items)
+    encoder = fit_item_encoder("svd", store, dataset, cutoff_s)
     users = np.arange(1, store.meta.user_count + 1)
     if options.held_out:
         users = users[held_out_users(users, options.held_out, "baselines", store=store)]

@@ -11,6 +11,7 @@ Shapes: U users, B users of a batch, D dim, A actions.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ class EmbeddingConfig:
     batch_size: int = 256  # users of one forward pass, at most
     batch_tokens: int = 32_768  # their actions that are read, at most: bounds memory
     num_workers: int = 0  # Ray actors; 0 is a plain loop in this process
+    loop_threads: int = 1  # batches of the plain loop that are in work at once
     cpus_per_worker: float = 0.5  # whole CPUs hang: reading tasks need a share as well
     gpus_per_worker: float = 0
     threads: int = 1  # of torch in one worker
@@ -230,9 +232,11 @@ def _in_a_loop(
     pieces, threads = [], torch.get_num_threads()
     torch.set_num_threads(config.threads)  # a different split of a product may round differently
     try:
-        for users in batches:
-            pieces.append(_embed(encoder, store, users, as_of_s))
-            progress.advance(len(users))
+        with ThreadPoolExecutor(config.loop_threads) as pool:
+            embedded = pool.map(lambda users: _embed(encoder, store, users, as_of_s), batches)
+            for users, vectors in zip(batches, embedded, strict=True):
+                pieces.append(vectors)
+                progress.advance(len(users))
     finally:
         torch.set_num_threads(threads)
         progress.close()

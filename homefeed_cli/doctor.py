@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from homefeed import container
 from homefeed.config import Config
-from homefeed_cli.container import CGROUPS, core_limit, memory_limit
 from homefeed_cli.verb import Answer, Parsers, add_verb, config_of
 from homefeed_cli.waiting import waiting
 
@@ -55,13 +55,13 @@ def run(args: argparse.Namespace) -> Answer:
     return Answer([asdict(f) for f in findings], "\n".join(lines), 2 if bad else 0)
 
 
-def look(config: Config, cgroups: Path = CGROUPS) -> list[Finding]:
+def look(config: Config, cgroups: Path = container.CGROUPS) -> list[Finding]:
     """Read the machine, and the container's limits below ``cgroups``; judge what is found."""
     return [
         python(sys.version_info[:3]),
         packages({name: _installed(name) for name in PINNED}),
-        cores(_cores(cgroups), config.training.num_workers),
-        memory(_memory(cgroups) / 2**30),
+        cores(container.cores(cgroups), config.training.num_workers),
+        memory(container.memory(cgroups) / 2**30),
         disk(shutil.disk_usage(_existing(config.workspace)).free / 2**30),
         bytecode(bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))),
         workspace(config.workspace),
@@ -97,25 +97,9 @@ def packages(installed: Mapping[str, str | None]) -> Finding:
     return Finding("packages", "ok", f"{len(PINNED)} pinned packages as pinned")
 
 
-def _cores(cgroups: Path) -> int | None:
-    """Whole cores: the machine's that this process may run on, or the container's if fewer."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limit = core_limit(cgroups)
-    if found is None or limit is None:
-        return found
-    return min(found, max(int(limit), 1))
-
-
-def _memory(cgroups: Path) -> int:
-    """Bytes: the machine's memory, or the container's limit if that is smaller."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = memory_limit(cgroups)
-    return physical if limit is None else min(physical, limit)
-
-
-def cores(found: int | None, workers: int) -> Finding:
-    """Judge the cores (None: unknown) against the training workers."""
-    if found is not None and found < workers:
+def cores(found: int, workers: int) -> Finding:
+    """Judge the cores against the training workers."""
+    if found < workers:
         return Finding(
             *("cores", "warning", f"{found} for {workers} training workers"),
             f"--set training.num_workers={found}",

@@ -19,7 +19,7 @@ class EvaluationConfig:
     index_size: int = 1_000_000  # items sampled as the index; all where there are fewer
     bootstrap_samples: int = 1000
     seed: int = 0
-    memory_mb: int = 256  # bounds the score matrix of a chunk and its copies
+    memory_mb: int = 256  # bounds the score matrix of a model's chunk and its copies
     chunk_queries: int = 512  # at most so many histories are embedded at once
 
     def __post_init__(self) -> None:

@@ -4,11 +4,13 @@ Shapes: U users, Q queries, T targets, B queries of a chunk, C columns, K depth 
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from homefeed.clock import DAY_S
+from homefeed.container import cores
 from homefeed.data.sequences import SequenceStore
 from homefeed.evaluation import metrics
 from homefeed.evaluation.bootstrap import bootstrap_means
@@ -247,5 +249,8 @@ def evaluate_all(
     config: EvaluationConfig,
     topics: Topics,
 ) -> list[Evaluation]:
-    """Evaluate several models on the same cases, index and topics."""
-    return [evaluate_model(model, store, cases, config, topics) for model in models]
+    """Evaluate several models on the same cases, index and topics, side by side."""
+    with ThreadPoolExecutor(min(cores(), len(models) or 1)) as threads:
+        return list(
+            threads.map(lambda model: evaluate_model(model, store, cases, config, topics), models)
+        )

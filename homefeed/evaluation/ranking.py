@@ -16,7 +16,6 @@ the probability that AUC and calibration judge.
 Shapes: n rows of the evaluation window, H heads.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from homefeed.container import cores
 from homefeed.data.item_stats import popularity_column
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.training_set import TrainingSet
@@ -157,7 +157,7 @@ def predict(
         return len(place)
 
     progress = Progress(f"scores of {ranker.config.name}", len(result)) if show else None
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads:
+    with ThreadPoolExecutor(min(cores(), MOST_THREADS)) as threads:
         for rows in threads.map(score, parts):
             if progress:
                 progress.advance(rows)

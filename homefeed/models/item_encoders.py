@@ -18,7 +18,9 @@ import numpy as np
 from scipy import sparse
 
 from homefeed.artifacts import hash_json, read_json, write_json, writing
-from homefeed.data.items import NO_TIME, ItemTable, unit_rows
+from homefeed.data.contract import Dataset
+from homefeed.data.item_content import load_content, unit_rows
+from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore
 from homefeed.errors import ArtifactError, ConfigError
 from homefeed.schema import ITEM_ENCODER_VERSION, ActionFlag
@@ -91,7 +93,7 @@ class ItemEncoder:
 def fit_item_encoder(
     kind: str,
     store: SequenceStore,
-    item_table: ItemTable,
+    dataset: Dataset,
     before_s: int,
     dim: int = 64,
     seed: int = 0,
@@ -106,22 +108,23 @@ def fit_item_encoder(
     if "svd" in kind:
         parts.append(_svd_vectors(store, before_s, dim, seed))
     if "content" in kind:
-        parts.append(_content_vectors(item_table, before_s, dim, seed))
-    vectors = np.concatenate(parts, axis=1) if parts else np.zeros((len(item_table.content), 0))
+        parts.append(_content_vectors(dataset, store, before_s, dim, seed))
+    vectors = np.concatenate(parts, axis=1) if parts else np.zeros((store.meta.item_count + 1, 0))
     vectors = unit_rows(vectors.astype(np.float32))
     return ItemEncoder(
         kind=kind, vectors=vectors, before_s=before_s, seed=seed, items_hash=store.meta.items_hash
     )
 
 
-def _content_vectors(table: ItemTable, before_s: int, dim: int, seed: int) -> np.ndarray:
+def _content_vectors(
+    dataset: Dataset, store: SequenceStore, before_s: int, dim: int, seed: int
+) -> np.ndarray:
     from sklearn.decomposition import TruncatedSVD
 
-    content = table.content
+    content = load_content(dataset, store.items, before_s=before_s)
     if content.shape[1] <= dim:
         return unit_rows(content)
-    old = (table.created_s <= before_s) | (table.created_s == NO_TIME)
-    old[0] = False
+    old = load_items(dataset, store.items).old(before_s)
     if not old.any():
         return np.zeros((len(content), dim), np.float32)
     axes = TruncatedSVD(min(dim, int(old.sum())), random_state=seed).fit(content[old])

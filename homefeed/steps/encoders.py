@@ -12,7 +12,7 @@ import numpy as np
 from homefeed.artifacts import read_json, write_json, writing
 from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
-from homefeed.data.items import ItemTable, load_items
+from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline, held_out_users, timeline_for
 from homefeed.errors import ConfigError, DatasetError
@@ -69,9 +69,9 @@ def item_encoder_step(
     store = SequenceStore.open(store_path)
     before_s = recipe_timeline(store, read_section("sequences", sequences)).t0_s
     held_out(store, read_section("sequences", sequences))  # too few users are told early
-    table = load_items(Dataset.open(checked), store.items, before_s=before_s)
+    dataset = Dataset.open(checked)
     encoder = fit_item_encoder(
-        settings.kind, store, table, before_s, dim=settings.dim, seed=settings.seed
+        settings.kind, store, dataset, before_s, dim=settings.dim, seed=settings.seed
     )
     if not encoder.dim:
         raise ConfigError(
@@ -150,7 +150,7 @@ def evaluate_step(
     settings, split = read_section("evaluation", evaluation), read_section("sequences", sequences)
     store, item_encoder = SequenceStore.open(store_path), ItemEncoder.open(items)
     timeline = recipe_timeline(store, split)
-    table: ItemTable = load_items(Dataset.open(checked), store.items, before_s=timeline.t0_s)
+    table = load_items(Dataset.open(checked), store.items)
     horizon_s = min(round(settings.horizon_days * DAY_S), timeline.t2_s - timeline.t0_s)
     cases = build_cases(
         store,

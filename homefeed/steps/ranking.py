@@ -35,7 +35,7 @@ def training_set_step(
     settings = read_section("ranker", ranker)
     store, dataset = SequenceStore.open(store_path), Dataset.open(checked)
     timeline = recipe_timeline(store, read_section("sequences", sequences))
-    table = load_items(dataset, store.items, before_s=timeline.t0_s)
+    table = load_items(dataset, store.items)
     stats = build_item_stats(dataset, store, table.created_s)
     made = build_training_set(dataset, store, stats, timeline, out, settings.training_set)
     found = training_set_piece(made, dataset.spec)

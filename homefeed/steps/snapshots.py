@@ -10,6 +10,7 @@ import numpy as np
 from homefeed.artifacts import write_json, writing
 from homefeed.clock import DAY_S
 from homefeed.config import Config
+from homefeed.container import cores
 from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import ItemStats, build_item_stats
 from homefeed.data.items import ItemTable, load_items
@@ -25,6 +26,7 @@ from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
 from homefeed.steps.lineage import log_name, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
+MOST_THREADS = 4  # a batch in work takes some 150 MB at width 256
 LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of
 
 
@@ -51,7 +53,7 @@ def snapshots_step(
     where = read_config(config)
     store, dataset = SequenceStore.open(store_path), Dataset.open(checked)
     timeline = recipe_timeline(store, read_section("sequences", sequences))
-    table = load_items(dataset, store.items, before_s=timeline.t0_s)
+    table = load_items(dataset, store.items)
     stats = build_item_stats(dataset, store, table.created_s)
     # The last action comes a little before the midnight that ends the log.
     span = dataset.spec.span
@@ -106,6 +108,7 @@ def encoder_snapshots(
     on_cuda = config.training.device == "cuda"
     embedding = EmbeddingConfig(
         num_workers=workers,
+        loop_threads=1 if on_cuda else min(cores(), MOST_THREADS),
         gpus_per_worker=1 / workers if on_cuda and workers else 0,  # they share one
         device=config.training.device,
     )

@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 import yaml
 
-from homefeed.data.contract import Dataset
+from homefeed.data.contract import Dataset, write_dataset
+from homefeed.data.specification import DatasetSpec
+from homefeed.data.vocabulary import Vocabulary
 
 START_S = 1_700_000_000
 
@@ -57,3 +59,16 @@ def write_set(tmp_path: Path) -> Callable[..., Path]:
 def open_set(write_set) -> Callable[..., Dataset]:
     """Write as ``write_set`` does, and open the result."""
     return lambda *args, **keys: Dataset.open(write_set(*args, **keys))
+
+
+@pytest.fixture
+def with_items(tmp_path: Path) -> Callable[..., tuple[Dataset, Vocabulary]]:
+    """A data set with this items table (None: without one), and a vocabulary of these ids."""
+
+    def make(items: pl.DataFrame | None, *ids: int) -> tuple[Dataset, Vocabulary]:
+        spec = DatasetSpec(name="x", files={"actions": "a"}, positive=("buy",))
+        tables = {"actions": small_actions()} | ({} if items is None else {"items": items})
+        dataset = write_dataset(tmp_path / "data", spec, tables)
+        return dataset, Vocabulary().extended(pl.Series(ids))
+
+    return make

@@ -70,7 +70,7 @@ def test_an_item_that_was_only_shown_is_retrieved_once_it_is_created_and_has_a_v
     }
     dataset = _shown_log(tmp_path / "shown-log", items, before_ms)
     store = build_sequences(dataset, tmp_path / "shown-store")
-    table = load_items(dataset, store.items, before_s=day_s)
+    table = load_items(dataset, store.items)
     assert store.meta.item_count == 5
     vectors = np.zeros((6, 2), np.float32)
     vectors[store.items.indices(pl.Series([1, 2, 3, 4]))] = content

@@ -66,6 +66,19 @@ def test_a_bound_on_the_tokens_of_a_batch_changes_nothing_beyond_rounding(
     assert bounded.vector == pytest.approx(free.vector, abs=1e-5)
 
 
+def test_batches_side_by_side_give_the_same_table_bit_for_bit(store, make_encoder):
+    folder, as_of_s = make_encoder(), T0_S + 5 * DAY_S
+    one_by_one, four_at_once = (
+        embed_users(
+            *(folder, store, everybody(store), as_of_s),
+            EmbeddingConfig(batch_size=2, loop_threads=threads),
+        )
+        for threads in (1, 4)
+    )
+    assert np.array_equal(one_by_one.user, four_at_once.user)
+    assert np.array_equal(one_by_one.vector, four_at_once.vector)
+
+
 def test_a_daily_run_embeds_the_users_with_new_actions_and_equals_embedding_everybody(
     store, make_encoder
 ):

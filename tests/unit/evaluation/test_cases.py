@@ -69,7 +69,7 @@ def test_an_item_created_before_the_cutoff_is_known_without_any_action(log):
     created = np.full(log.meta.item_count + 1, NO_TIME)
     created[log.items.index(12)] = T0_S
     created[log.items.index(15)] = T0_S + 1
-    table = ItemTable(np.zeros((len(created), 0)), created, np.zeros(len(created), int), ("",))
+    table = ItemTable(created, np.zeros(len(created), int), ("",))
     cases = cases_of(log, item_table=table)
     items = np.array(log.items.ids(cases.target_item))
     assert sorted(items[cases.known].tolist()) == [10, 11, 12]

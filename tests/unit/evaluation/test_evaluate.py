@@ -248,7 +248,7 @@ def test_equal_vectors_share_one_number_and_distinct_ones_do_not():
 
 
 def test_topics_are_categories_where_there_are_any_else_clusters():
-    table = ItemTable(np.zeros((3, 0)), np.zeros(3), np.array([0, 1, 2]), ("", "a", "b"))
+    table = ItemTable(np.zeros(3), np.array([0, 1, 2]), ("", "a", "b"))
     assert topics_of(table, np.zeros((3, 0))).source == "first item category"
     vectors = np.array([[0, 0], [1, 0], [1, 0.01], [0, 1]], np.float32)
     found = topics_of(ItemTable.empty(3), vectors)

@@ -5,7 +5,6 @@ import polars as pl
 import pytest
 
 from homefeed.data.contract import write_dataset
-from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.specification import DatasetSpec
 from homefeed.errors import ArtifactError, ConfigError
@@ -129,8 +128,7 @@ def test_nothing_after_the_cutoff_changes_an_items_vector(make_log, kind):
         ("b", random_rows(4, 90, CUTOFF_S + 1, CUTOFF_S + 900), "red apple entirely different"),
     ):
         dataset, store = make_log(past + future, catalogue(text), name)
-        table = load_items(dataset, store.items, before_s=CUTOFF_S)
-        encoder = fit_item_encoder(kind, store, table, CUTOFF_S, dim=4)
+        encoder = fit_item_encoder(kind, store, dataset, CUTOFF_S, dim=4)
         early = np.array([i for i in range(1, 13) if i != 11])  # 11 was created afterwards
         vectors.append(encoder.vectors[store.items.indices(pl.Series(early))])
     assert np.array_equal(*vectors)
@@ -141,8 +139,8 @@ def test_items_in_the_same_company_are_close(make_log):
     for user in range(40):  # users of even number act on items 1-3, others on 4-6
         items = [1, 2, 3] if user % 2 == 0 else [4, 5, 6]
         rows += [(user, item, "like", 100 * place) for place, item in enumerate(items)]
-    _, store = make_log(rows)
-    vectors = fit_item_encoder("svd", store, ItemTable.empty(6), 10_000, dim=4).vectors
+    dataset, store = make_log(rows)
+    vectors = fit_item_encoder("svd", store, dataset, 10_000, dim=4).vectors
     place = {i: store.items.index(i) for i in range(1, 7)}
     assert vectors[place[1]] @ vectors[place[3]] > 0.7
     assert abs(vectors[place[1]] @ vectors[place[4]]) < 0.1
@@ -151,9 +149,8 @@ def test_items_in_the_same_company_are_close(make_log):
 def test_rows_have_length_one_or_are_zero_and_padding_is_zero(make_log):
     rows = [*random_rows(5, 80, 0, 500), (1, 99, "like", 900)]  # 99 is unseen by second 600
     dataset, store = make_log(rows, catalogue())
-    table = load_items(dataset, store.items)
     for kind in ("svd", "svd+content"):
-        vectors = fit_item_encoder(kind, store, table, 600, dim=4).vectors
+        vectors = fit_item_encoder(kind, store, dataset, 600, dim=4).vectors
         length = np.linalg.norm(vectors, axis=1)
         assert ((np.abs(length - 1) < 1e-5) | (length == 0)).all()
         assert length[0] == 0
@@ -161,19 +158,18 @@ def test_rows_have_length_one_or_are_zero_and_padding_is_zero(make_log):
 
 
 def test_none_has_no_columns_and_an_unknown_kind_is_refused(make_log):
-    _, store = make_log(random_rows(6, 20, 0, 500))
-    table = ItemTable.empty(store.meta.item_count)
-    assert fit_item_encoder("none", store, table, 600).vectors.shape == (
+    dataset, store = make_log(random_rows(6, 20, 0, 500))
+    assert fit_item_encoder("none", store, dataset, 600).vectors.shape == (
         store.meta.item_count + 1,
         0,
     )
     with pytest.raises(ConfigError, match="pinsage"):
-        fit_item_encoder("pinsage", store, table, 600)
+        fit_item_encoder("pinsage", store, dataset, 600)
 
 
 def test_a_saved_encoder_opens_equal_and_an_altered_one_is_refused(make_log, tmp_path):
-    _, store = make_log(random_rows(7, 60, 0, 500))
-    encoder = fit_item_encoder("svd", store, ItemTable.empty(store.meta.item_count), 600, dim=3)
+    dataset, store = make_log(random_rows(7, 60, 0, 500))
+    encoder = fit_item_encoder("svd", store, dataset, 600, dim=3)
     encoder.save(tmp_path / "encoder")
     opened = ItemEncoder.open(tmp_path / "encoder")
     assert opened.hash == encoder.hash

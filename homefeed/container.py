@@ -1,8 +1,16 @@
-"""What a container may use of its machine: the limits of its control group, version 2 or 1."""
+"""What this process may use of its machine: limits of its control group, version 2 or 1."""
 
+import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")  # a container sees its own group there
+
+
+def memory(root: Path = CGROUPS) -> int:
+    """Bytes: the machine's memory, or the container's limit if that is smaller."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = memory_limit(root)
+    return physical if limit is None else min(physical, limit)
 
 
 def memory_limit(root: Path = CGROUPS) -> int | None:
@@ -15,6 +23,13 @@ def memory_limit(root: Path = CGROUPS) -> int | None:
         if limit is not None:
             return limit
     return None
+
+
+def cores(root: Path = CGROUPS) -> int:
+    """Whole cores: those that this process may run on, or the container's if fewer; 1 or more."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limit = core_limit(root)
+    return max(1, min(found or 1, int(limit) if limit is not None else found or 1))
 
 
 def core_limit(root: Path = CGROUPS) -> float | None:
