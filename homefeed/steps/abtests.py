@@ -47,8 +47,7 @@ from homefeed.report.pieces_abtest import (
     reranking_piece,
 )
 from homefeed.schema import EVENT_LOG_FILE
-from homefeed.steps.recorded_arms import recorded_values
-from homefeed.steps.releases import acting_registry, dataset_clock
+from homefeed.steps.ledger import acting_registry, dataset_clock
 
 RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
 
@@ -149,6 +148,8 @@ def analyse_step(
         )
         made, kind = no_test_piece(reason), "none"
     else:
+        from homefeed.steps.recorded_arms import recorded_values  # loads torch: seconds
+
         definition, values, lists = recorded_values(
             dataset, training_set, evaluations, begun, recipe
         )

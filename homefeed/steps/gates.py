@@ -27,8 +27,9 @@ from homefeed.release.gate import (
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.steps.champion import score_release
+from homefeed.steps.ledger import acting_registry
 from homefeed.steps.ranking import SCORES, judged_heads
-from homefeed.steps.releases import ARMS, acting_registry
+from homefeed.steps.releases import ARMS
 
 CHAMPION = "champion"
 COHORTS = ("few actions", "some actions", "many actions")

@@ -1,14 +1,10 @@
 """Put what must agree together: one release per arm, registered; the first becomes champion."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from homefeed.artifacts import hash_json, read_json, write_json
-from homefeed.clock import SimulatedClock, WallClock
-from homefeed.config import RUN_VARIABLE, Config
-from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.models.ranker_artifact import RANKER_VERSION, describe_ranker
 from homefeed.recipes import read_config
@@ -18,6 +14,7 @@ from homefeed.report.piece import Figure, Piece, Table
 from homefeed.schema import ITEM_ENCODER_VERSION, USER_ENCODER_VERSION
 from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
 from homefeed.steps.fits import tracking_of
+from homefeed.steps.ledger import acting_registry
 from homefeed.steps.lineage import log_name
 from homefeed.steps.sequences import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME
@@ -151,22 +148,3 @@ def _of_another_version(champion: int, manifest: ReleaseManifest, workspace: Pat
             has = f"the {part.name} of champion {champion} has version {found}"
             return f"{has}, this code reads version {reads}"
     return ""
-
-
-def acting_registry(where: Config, checked: Path, run: str) -> ReleaseRegistry:
-    """The registry by the data set's clock, acting for a pipeline run.
-
-    ``run`` is the cluster's id of it; a run on this machine is known by the id of its folder.
-    """
-    return ReleaseRegistry(
-        where.workspace,
-        tracking_uri=where.tracking_uri,
-        clock=dataset_clock(checked),
-        run=os.environ.get(RUN_VARIABLE) or run,
-    )
-
-
-def dataset_clock(checked: Path) -> WallClock | SimulatedClock:
-    """The world's ledger stands in the world's own time; every other one in ours."""
-    spec = Dataset.open(checked).spec
-    return SimulatedClock(spec.span[1]) if spec.live and spec.span else WallClock()

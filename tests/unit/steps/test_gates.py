@@ -11,14 +11,14 @@ from homefeed.config import Config, StorageConfig, TrainingConfig
 from homefeed.data.contract import DatasetSpec, write_dataset
 from homefeed.release import Action, GateDecision, ReleaseRegistry
 from homefeed.steps.gates import record_refusals
-from homefeed.steps.releases import acting_registry
+from homefeed.steps.ledger import acting_registry
 from pipelines.local import run_pipeline
 
 ACTS = """
 import sys
 from pathlib import Path
 from homefeed.config import Config, StorageConfig
-from homefeed.steps.releases import acting_registry
+from homefeed.steps.ledger import acting_registry
 config = Config(storage=StorageConfig(root=sys.argv[1]))
 print("in the name of", acting_registry(config, Path(sys.argv[2]), "a job").run)
 """
