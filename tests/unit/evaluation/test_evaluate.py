@@ -9,7 +9,7 @@ from homefeed.errors import ArtifactError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import VIEWS, build_cases
 from homefeed.evaluation.config import EvaluationConfig
-from homefeed.evaluation.evaluate import evaluate_model
+from homefeed.evaluation.evaluate import evaluate_all, evaluate_model
 from homefeed.evaluation.index import Topics, acted_on_items, sample_index, topics_of
 from homefeed.evaluation.refresh import MODES, queries_for
 from homefeed.evaluation.report import Evaluation, compare
@@ -188,6 +188,21 @@ def test_baselines_go_through_the_same_evaluation(log, cases, topics):
     own = evaluate_model(OwnMostFrequent(), log, cases, CONFIG, topics)
     assert own.report.find("once", "all", "recall@3").mean > 0
     assert popular.report.find("once", "all", "p90_coverage@2").mean == pytest.approx(2 / 9)
+
+
+def test_models_judged_side_by_side_get_the_reports_that_each_gets_alone(
+    log, encoder, cases, topics
+):
+    models = [
+        EncoderModel(encoder, "ours"),
+        RecentPopularity(),
+        EncoderModel(SumOfItems(-encoder.vectors), "the opposite"),
+        OwnMostFrequent(),
+    ]
+    together = evaluate_all(models, log, cases, CONFIG, topics)
+    alone = [evaluate_model(model, log, cases, CONFIG, topics) for model in models]
+    assert [found.report for found in together] == [found.report for found in alone]
+    assert len({found.report.find("once", "all", "recall@3").mean for found in alone}) > 1
 
 
 def test_a_model_that_scores_everything_alike_finds_nothing(log, encoder, cases, topics):
