@@ -10,8 +10,9 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 PYTEST := $(BIN)/python -m pytest
-# The others start servers and workers of their own: they run one after the other.
-UNIT := $(PYTEST) -n 2 --dist loadfile tests/unit
+# Two processes, a file in one of them: most tests wait for servers and workers more than they
+# compute. Those that take longest come first.
+TWO := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help setup run test check format bench clean
@@ -44,11 +45,11 @@ test: $(VENV)/.ready ## lint, import contracts and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(if $(ARGS),$(PYTEST) $(ARGS),$(UNIT) && $(PYTEST) tests/golden tests/integration)
+	$(if $(ARGS),$(PYTEST) $(ARGS),$(TWO) tests/integration tests/golden tests/unit)
 
 check: $(VENV)/.ready ## the quick part: lint, import contracts, unit tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
-	$(UNIT) -m "not integration and not slow"
+	$(TWO) tests/unit -m "not integration and not slow"
 
 format: $(VENV)/.ready ## format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
