@@ -2,6 +2,7 @@
 
 import random
 import socket
+from contextlib import suppress
 
 from homefeed.errors import ServerError
 
@@ -17,16 +18,13 @@ def free_port(host: str, wanted: int = 0) -> int:
     Raises ServerError where none is, as on a host that is not this machine.
     """
     drawn = random.SystemRandom().sample(_NEVER_PICKED_BY_THE_SYSTEM, _TRIES)
-    first_refusal: ServerError | None = None
-    for port in ([wanted] if wanted else []) + drawn:
-        try:
+    tried = [wanted, *drawn] if wanted else drawn
+    for port in tried:
+        with suppress(ServerError):
             refuse_busy(host, port)
-        except ServerError as error:
-            first_refusal = first_refusal or error
-        else:
             return port
-    assert first_refusal is not None
-    raise first_refusal
+    refuse_busy(host, tried[0])  # says why
+    return tried[0]  # it has become free
 
 
 def refuse_busy(host: str, port: int) -> None:
