@@ -26,7 +26,7 @@ from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
 from homefeed.steps.lineage import log_name, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
-MOST_THREADS = 4  # a batch in work takes some 150 MB at width 256
+MOST_THREADS = 4  # at width 256 a batch's widest tensor is 134 MB: 32,768 tokens x 1,024 floats
 LAG_S = DAY_S  # a daily run's vectors are readable a day after their as-of
 
 
