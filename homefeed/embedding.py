@@ -222,21 +222,16 @@ def _embed(
 
 
 def _in_a_loop(
-    encoder: UserEncoder,
-    store: SequenceStore,
-    batches: list[np.ndarray],
-    as_of_s: int,
-    config: EmbeddingConfig,
+    encoder: UserEncoder, store: SequenceStore, batches: list, as_of_s: int, config: EmbeddingConfig
 ) -> list[np.ndarray]:
     progress = Progress("embedding users", sum(map(len, batches)))
     pieces, threads = [], torch.get_num_threads()
     torch.set_num_threads(config.threads)  # a different split of a product may round differently
     try:
         with ThreadPoolExecutor(config.loop_threads) as pool:
-            embedded = pool.map(lambda users: _embed(encoder, store, users, as_of_s), batches)
-            for users, vectors in zip(batches, embedded, strict=True):
+            for vectors in pool.map(lambda each: _embed(encoder, store, each, as_of_s), batches):
                 pieces.append(vectors)
-                progress.advance(len(users))
+                progress.advance(len(vectors))
     finally:
         torch.set_num_threads(threads)
         progress.close()
