@@ -45,6 +45,11 @@ QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/archi
 # One thread a process: training runs one process a core, and a second thread that waits for a
 # busy core at every barrier makes a step many times slower (docs/lab_log.md).
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# A step's process keeps up to 256 MiB that it frees, blocks of up to 32 MiB among them: given back
+# to the kernel, the tensors of a training step come again as page faults (`serving.tuning`).
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}
+# Ray Train watches, in a process of its own, for nodes that a cluster is about to take away.
+ALONE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 def run_pipeline(
@@ -67,10 +72,11 @@ def run_pipeline(
         run = new_run(runs, pipeline, arguments, code_version)
         temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-        environment = {**THREADS, **os.environ, **QUIET, "TMPDIR": str(temporary)}
+        environment = {**THREADS, **MEMORY, **os.environ, **QUIET, "TMPDIR": str(temporary)}
         environment[RUN_VARIABLE] = run.run_id
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         if config.training.num_workers > 0 and "RAY_ADDRESS" not in os.environ:
+            environment = {**ALONE, **environment}
             log = runs.resolve() / run.run_id / "ray-head.log"
             address = stack.enter_context(_ray_head(config, temporary, environment, log))
             environment["HOMEFEED_RAY_ADDRESS_FILE"] = str(address)

@@ -80,10 +80,13 @@ class RankerFit:
             ranker.train()
             self.optimisers[name].zero_grad(set_to_none=True)
         losses = self._backward(only_level=joint < 0)
-        for name, ranker in self.rankers.items():
-            level, rest = _parts(ranker)
-            for parameters in (level,) if joint < 0 else (level, rest):
-                sum_gradients(parameters, self.worker)
+        parts = {
+            name: _parts(ranker)[: 1 if joint < 0 else 2] for name, ranker in self.rankers.items()
+        }
+        # One message for all rankers: each costs a wait for the slowest worker.
+        sum_gradients([p for groups in parts.values() for g in groups for p in g], self.worker)
+        for name, groups in parts.items():
+            for parameters in groups:
                 nn.utils.clip_grad_norm_(parameters, c.gradient_clip)
             set_learning_rate(self.optimisers[name], rate)
             self.optimisers[name].step()

@@ -1,0 +1,75 @@
+"""What a local run tells the processes of its steps."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from homefeed.config import Config, TrainingConfig
+from pipelines.local import MEMORY, run_pipeline
+
+pytestmark = pytest.mark.integration
+
+TELLS = (
+    "import json, os, pathlib, sys;"
+    "pathlib.Path(sys.argv[1], 'told.json').write_text(json.dumps(dict(os.environ)))"
+)
+
+# Sixteen blocks of 12 MiB, used and freed: more than glibc keeps by itself.
+ROUNDS = """
+import resource
+import numpy as np
+
+def round_():
+    blocks = [np.ones(12 << 20, np.uint8) for _ in range(16)]
+
+for _ in range(3):
+    round_()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    round_()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def told(config: Config) -> dict[str, str]:
+    """The environment in which the steps of a run find themselves."""
+    child = (sys.executable, "-c", TELLS)
+    run = run_pipeline("toy", {}, config, "", lambda line, step: None, child=child)
+    return json.loads((config.workspace / "runs" / run.run_id / "told.json").read_text())
+
+
+def faults(environment: dict[str, str]) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", ROUNDS],
+        env={**os.environ, **environment},
+        **{"capture_output": True, "text": True, "check": True},
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc here is not glibc's")
+def test_a_step_does_not_ask_the_kernel_again_for_memory_that_it_freed() -> None:
+    assert faults(MEMORY) < 1_000
+    assert faults({}) > 10_000  # what the test could not see otherwise
+
+
+def test_steps_are_told_what_the_caller_has_not_set(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    found = told(config)
+    assert found["MALLOC_TRIM_THRESHOLD_"] == MEMORY["MALLOC_TRIM_THRESHOLD_"]
+    assert found["MALLOC_MMAP_THRESHOLD_"] == "65536"
+
+
+def test_only_a_ray_of_the_runs_own_goes_without_the_watch_for_nodes_that_are_taken_away(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_ray = dataclasses.replace(config, training=TrainingConfig(num_workers=1))
+    assert told(with_ray)["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] == "0"
+    monkeypatch.setenv("RAY_ADDRESS", "ray.example:6379")
+    assert "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER" not in told(with_ray)
