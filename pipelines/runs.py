@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from homefeed.artifacts import read_json, write_json
+from homefeed.artifacts import PARTIAL, read_json, write_json
 from homefeed.errors import ArtifactError, PipelineError
 
 ARTIFACTS = "artifacts"  # folder of a run: what its steps wrote
@@ -129,6 +129,25 @@ def clear_artifacts(runs: Path, keep: int) -> list[Run]:
     for run in cleared:
         shutil.rmtree(runs / run.run_id / ARTIFACTS)
     return cleared
+
+
+def clear_unfinished(runs: Path) -> None:
+    """Delete what steps that were killed had begun to write, of runs that never told their end.
+
+    Only for the one writer of the workspace: whoever else wrote is gone.
+    """
+    for run in list_runs(runs):
+        if run.status in ("running", "lost"):
+            clear_partial(runs / run.run_id)
+
+
+def clear_partial(run_folder: Path) -> None:
+    """Delete what steps of a run had begun to write beside its place; none of them may be alive."""
+    for path in list((run_folder / ARTIFACTS).rglob(f".*{PARTIAL}")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:
