@@ -55,7 +55,7 @@ format: $(VENV)/.ready ## format and fix what can be fixed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: $(VENV)/.ready ## the benchmarks of speed, one after the other
-	@for b in sequences train_step train_step_ranker embed rank feed; do $(BIN)/python bench/$$b.py || exit 1; done
+	@for b in check sequences train_step train_step_ranker embed features rank feed; do $(BIN)/python bench/$$b.py || exit 1; done
 
 clean: ## remove the environment and everything local
 	rm -rf $(VENV) .homefeed build *.egg-info

@@ -14,16 +14,19 @@ from typing import Any
 
 from homefeed.errors import ArtifactError, StorageError
 
+PARTIAL = ".partial"  # ends the name of what is being written beside its place
+
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
     """Yield a path beside ``target``; on success rename it there, on failure remove it.
 
-    The caller makes either a file or a folder at the yielded path. An existing target is
-    replaced. Raises StorageError where the disk is full or not writable.
+    The caller makes either a file or a folder at the yielded path; where its process is killed, it
+    stays. An existing target is replaced. Raises StorageError where the disk is full or not
+    writable.
     """
     target = Path(target)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield beside

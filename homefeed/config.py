@@ -7,6 +7,7 @@ where it came from (``homefeed config show``). Unknown keys are errors with a su
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,8 @@ def load_config(
 ) -> Loaded:
     """Load the configuration; ``overrides`` are ``key=value`` texts with dotted keys.
 
-    Raises ConfigError for a missing file that was named, unknown keys, wrong types and values.
+    Raises ConfigError for a missing file that was named, unknown keys, wrong types and values, and
+    a workspace below which MLflow cannot keep its own file.
     """
     document, named = _read(file)
     in_file = document.pop("profile", None)
@@ -232,7 +234,23 @@ def load_config(
             if key not in origin:
                 raise ConfigError(f"unknown key {key!r} in {name}{suggestion(key, origin)}")
             values[key], origin[key] = value, name
-    return Loaded(build(Config, nested(values)), origin)
+    config = build(Config, nested(values))
+    _require_place_for_mlflow(config)
+    return Loaded(config, origin)
+
+
+def _require_place_for_mlflow(config: Config) -> None:
+    """Raise ConfigError where MLflow's own file would be another one, or could not be opened.
+
+    MLflow takes its address to pieces as a URL: `?` ends a path there, and `%20` is a space.
+    """
+    found = re.search(r"\?|%[0-9A-Fa-f]{2}", str(config.workspace))
+    if found and not config.storage.tracking_uri:
+        raise ConfigError(
+            f"storage.root is {config.workspace}, and MLflow cannot keep its file below a folder "
+            f"with {found[0]!r} in its path; use another with --set storage.root=FOLDER, or set "
+            "storage.tracking_uri"
+        )
 
 
 _SECTIONS = frozenset(f.name for f in dataclasses.fields(Config) if f.name != "profile")

@@ -109,20 +109,18 @@ def status(args: argparse.Namespace) -> Answer:
 
 def _arms(workspace: Path, name: str) -> list[dict[str, Any]]:
     """One row per arm of a test. Raises ConfigError, ArtifactError for one that is broken."""
-    from homefeed.abtest.exposure import read_log
+    from homefeed.abtest.exposure import exposed
     from homefeed.abtest.running import definition_of, state_of
 
     state, definition = state_of(workspace, name), definition_of(workspace, name)
     log, rows = workspace / EVENT_LOG_FILE, []
-    exposures = read_log(log, name)[0] if log.exists() else None
+    counts = exposed(log, name) if log.exists() else {}
     for arm, described in definition.arms.items():
-        mine = exposures.filter(exposures["arm"] == arm) if exposures is not None else None
+        users, requests = counts.get(arm, (0, 0))
         rows.append(
             {
                 **{"test": name, "status": state.status, "arm": arm},
-                "release": described.release,
-                "users": 0 if mine is None else mine["user_id"].n_unique(),
-                "requests": 0 if mine is None else mine.height,
+                **{"release": described.release, "users": users, "requests": requests},
                 "problem": "",
             }
         )

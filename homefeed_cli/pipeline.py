@@ -16,6 +16,8 @@ from homefeed_cli.verb import (
 )
 from homefeed_cli.waiting import waiting
 
+RUN_COLUMNS = ["run", "status", "started", "seconds", "failed step"]
+
 
 def add(parsers: Parsers) -> None:
     """Add the verbs of this group."""
@@ -89,20 +91,25 @@ def run_here(args: argparse.Namespace) -> Answer:
 
 
 def list_all(args: argparse.Namespace) -> Answer:
-    """List pipelines and runs."""
+    """List pipelines and runs; one whose record cannot be read is named, with what to do."""
     from pipelines.names import NAMES
-    from pipelines.runs import list_runs
+    from pipelines.runs import BROKEN, list_runs
 
     runs = list_runs(config_of(args).workspace / "runs")
     rows = [
         {
             **{"run": r.run_id, "status": r.status, "started": r.started},
             **{"seconds": r.seconds, "failed step": r.failed_step},
+            "problem": r.error if r.status == BROKEN else "",
         }
         for r in runs
     ]
     pipelines = "\n".join(f"  {name:11} {summary}" for name, summary in NAMES.items())
-    text = f"pipelines:\n{pipelines}\n\nruns on this machine:\n{table(rows)}"
+    shown = table(rows, RUN_COLUMNS)
+    problems = "".join(
+        f"\n{row['run']} is broken: {row['problem']}" for row in rows if row["problem"]
+    )
+    text = f"pipelines:\n{pipelines}\n\nruns on this machine:\n{shown}{problems}"
     return Answer({"pipelines": NAMES, "runs": rows}, text)
 
 

@@ -23,7 +23,7 @@ from homefeed import errors
 from homefeed.config import RUN_VARIABLE, Config
 from homefeed.errors import BusyError, GateRefused, PipelineError
 from homefeed.training.ray_head import exit_code_file
-from pipelines.runs import LogReader, Run, Step, new_run
+from pipelines.runs import LogReader, Run, Step, clear_partial, clear_unfinished, new_run
 
 Listener = Callable[[str, Step | None], None]
 
@@ -69,7 +69,9 @@ def run_pipeline(
     runs = config.workspace / "runs"
     with ExitStack() as stack:
         stack.enter_context(only_writer(config.workspace))
+        clear_unfinished(runs)
         run = new_run(runs, pipeline, arguments, code_version)
+        stack.callback(clear_partial, runs / run.run_id)  # a step that is ended clears nothing
         temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         environment = {**THREADS, **MEMORY, **os.environ, **QUIET, "TMPDIR": str(temporary)}

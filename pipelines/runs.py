@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from homefeed.artifacts import read_json, write_json
-from homefeed.errors import PipelineError
+from homefeed.artifacts import PARTIAL, read_json, write_json
+from homefeed.errors import ArtifactError, PipelineError
 
 ARTIFACTS = "artifacts"  # folder of a run: what its steps wrote
+RECORD = "run.json"
+BROKEN = "broken"  # the status of a run whose record cannot be read
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Run:
     run_id: str
     pipeline: str
     arguments: dict[str, Any]
-    status: str = "running"  # running, succeeded, failed, timed out, stopped, lost
+    status: str = "running"  # running, succeeded, failed, timed out, stopped, lost, broken
     started: str = ""
     seconds: float = 0.0
     error: str = ""
@@ -42,7 +44,7 @@ class Run:
 
     def save(self, runs: Path) -> None:
         """Write ``run.json``, atomically."""
-        write_json(runs / self.run_id / "run.json", dataclasses.asdict(self))
+        write_json(runs / self.run_id / RECORD, dataclasses.asdict(self))
 
     @property
     def failed_step(self) -> str:
@@ -68,14 +70,17 @@ def new_run(runs: Path, pipeline: str, arguments: dict[str, Any], code_version: 
 
 
 def load_run(runs: Path, run_id: str) -> Run:
-    """Read one run; an empty id means the newest. PipelineError where there is none."""
+    """Read one run; an empty id means the newest.
+
+    Raises PipelineError where there is none, ArtifactError where its record cannot be read.
+    """
     found = list_runs(runs)
     if not found:
         raise PipelineError(f"no runs in {runs}; start one with `homefeed pipeline run lifecycle`")
-    if not run_id:
-        return found[0]
     for run in found:
-        if run.run_id == run_id:
+        if run.run_id == run_id or not run_id:
+            if run.status == BROKEN:
+                raise ArtifactError(run.error)
             return run
     raise PipelineError(
         f"no run {run_id!r} in {runs}; the newest is {found[0].run_id!r} (`homefeed pipeline list`)"
@@ -83,9 +88,8 @@ def load_run(runs: Path, run_id: str) -> Run:
 
 
 def list_runs(runs: Path) -> list[Run]:
-    """All runs, the newest first."""
-    records = [read_json(path) for path in runs.glob("*/run.json")]
-    loaded = [Run(**{**r, "steps": [Step(**s) for s in r["steps"]]}) for r in records]
+    """All runs, the newest first; one whose record cannot be read is broken and says why."""
+    loaded = [_read_run(path) for path in runs.glob(f"*/{RECORD}")]
     for run in loaded:
         if run.status == "running" and run.pid and not _is_alive(run.pid):
             run.status, run.exit_code = "lost", 2
@@ -93,16 +97,57 @@ def list_runs(runs: Path) -> list[Run]:
     return sorted(loaded, key=lambda run: run.started + run.run_id, reverse=True)
 
 
+def _read_run(path: Path) -> Run:
+    try:
+        record = read_json(path)
+        run = Run(**{**record, "steps": [Step(**step) for step in record.get("steps", [])]})
+        for name, kind in (("run_id", str), ("started", str), ("pid", int)):
+            if not isinstance(value := getattr(run, name), kind):
+                raise TypeError(f"{name} is {value!r}")
+        return run
+    except (TypeError, ArtifactError) as error:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return Run(
+            run_id=path.parent.name,
+            pipeline="",
+            arguments={},
+            status=BROKEN,
+            started=written.isoformat(timespec="seconds"),
+            error=f"{path} is no record that this version reads ({error}); restore it, read it "
+            f"with the version that wrote it, or remove {path.parent}",
+        )
+
+
 def clear_artifacts(runs: Path, keep: int) -> list[Run]:
     """Delete the artifacts of all runs but the newest ``keep``; records, logs and reports stay.
 
     Nothing else reads them: releases, snapshots and days have copies of their own, and a step
-    whose cached output is gone runs again. Returns the runs that had some.
+    whose cached output is gone runs again. Returns the runs that had some. Broken ones are left.
     """
-    cleared = [run for run in list_runs(runs)[keep:] if (runs / run.run_id / ARTIFACTS).exists()]
+    known = [run for run in list_runs(runs) if run.status != BROKEN]
+    cleared = [run for run in known[keep:] if (runs / run.run_id / ARTIFACTS).exists()]
     for run in cleared:
         shutil.rmtree(runs / run.run_id / ARTIFACTS)
     return cleared
+
+
+def clear_unfinished(runs: Path) -> None:
+    """Delete what steps that were killed had begun to write, of runs that never told their end.
+
+    Only for the one writer of the workspace: whoever else wrote is gone.
+    """
+    for run in list_runs(runs):
+        if run.status in ("running", "lost"):
+            clear_partial(runs / run.run_id)
+
+
+def clear_partial(run_folder: Path) -> None:
+    """Delete what steps of a run had begun to write beside its place; none of them may be alive."""
+    for path in list((run_folder / ARTIFACTS).rglob(f".*{PARTIAL}")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -7,6 +7,7 @@ the project's version, the commit and, where it differs from the default, the pl
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -128,7 +129,9 @@ def _client(config: PipelinesConfig) -> Any:
             "no Kubeflow Pipelines host; set pipelines.host in homefeed.yaml, or "
             "--set pipelines.host=http://HOST:PORT"
         )
-    with _kfp_errors(config):
+    with _kfp_errors(config), warnings.catch_warnings():
+        # It says so to everybody, whatever the host's version is, before any error of ours.
+        warnings.filterwarnings("ignore", "This client only works with Kubeflow", FutureWarning)
         return Client(host=config.host, existing_token=os.environ.get("KFP_TOKEN"))
 
 

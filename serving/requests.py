@@ -1,4 +1,7 @@
-"""What a request says: JSON in, typed and checked values out, or one clear line of refusal."""
+"""What a request says: JSON in, typed and checked values out, or one clear line of refusal.
+
+A field that is null counts as left out, whichever it is.
+"""
 
 import difflib
 import json
@@ -76,8 +79,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def parse_feed(body: bytes, settings: Settings) -> RankingRequest:
     """The request of /v1/feed: user_id, and optionally k, surface, at."""
-    value = parse_object(body)
-    _only(value, ("user_id", "k", "surface", "at"))
+    value = _only(parse_object(body), ("user_id", "k", "surface", "at"))
     return RankingRequest(
         user_id=_id(value, "user_id"),
         k=_count(value, "k", default=settings.k, most=settings.max_k),
@@ -88,8 +90,7 @@ def parse_feed(body: bytes, settings: Settings) -> RankingRequest:
 
 def parse_rank(body: bytes, settings: Settings) -> RankingRequest:
     """The request of /v1/rank: user_id, candidates, and optionally k, surface, at."""
-    value = parse_object(body)
-    _only(value, ("user_id", "candidates", "k", "surface", "at"))
+    value = _only(parse_object(body), ("user_id", "candidates", "k", "surface", "at"))
     given = value.get("candidates")
     if not isinstance(given, list) or not given:
         raise RequestError(f"candidates is {_show(given)}; send a list of item ids")
@@ -114,8 +115,7 @@ def parse_actions(body: bytes, settings: Settings) -> tuple[int, list[Any]]:
     Actions are checked one by one with `parse_action`, because one bad action does not refuse
     the others.
     """
-    value = parse_object(body)
-    _only(value, ("actions", "at"))
+    value = _only(parse_object(body), ("actions", "at"))
     actions = value.get("actions")
     if not isinstance(actions, list) or not actions:
         raise RequestError(f"actions is {_show(actions)}; send a list of actions")
@@ -130,7 +130,7 @@ def parse_action(value: Any, arrived_ms: int, action_types: frozenset[str]) -> P
     """One action of a batch. ``action_types`` are the known ones; an empty set knows all."""
     if not isinstance(value, dict):
         raise RequestError(f"the action is a JSON {_kind(value)}; send an object")
-    _only(
+    value = _only(
         value,
         (
             "user_id",
@@ -164,7 +164,7 @@ def parse_action(value: Any, arrived_ms: int, action_types: frozenset[str]) -> P
 
 def request_time_ms(value: Mapping[str, Any], settings: Settings) -> int:
     """The request's time: its own `at` under the simulated clock, else the wall clock."""
-    if value.get("at") is None:
+    if "at" not in value:
         return time.time_ns() // 1_000_000
     if not settings.simulated_clock:
         raise RequestError(
@@ -194,12 +194,14 @@ def _timestamp_ms(value: Mapping[str, Any], arrived_ms: int, duration_s: float) 
     return round(time_s * 1000)
 
 
-def _only(value: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _only(value: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    """The fields that were given, null ones left out; one that is not known is refused."""
     for key in value:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
             raise RequestError(f"unknown field {key!r}{hint}")
+    return {key: given for key, given in value.items() if given is not None}
 
 
 def _id(value: Mapping[str, Any], name: str) -> int | str:
@@ -250,8 +252,6 @@ def _count(value: Mapping[str, Any], name: str, *, default: int, most: int) -> i
 
 def _text(value: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
     given = value.get(name, default)
-    if given is None and default is not None:
-        return default
     if not isinstance(given, str):
         raise RequestError(f"{name} is {_show(given)}; send a string")
     if len(given) > MAX_ID_LENGTH:

@@ -8,6 +8,8 @@ Shapes: U exposed users of one arm each, M metrics.
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,22 +102,35 @@ def read_log(path: Path, test: str) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     Raises ArtifactError where the log does not exist or cannot be read.
     """
+    with _opened(path) as connection:
+        exposures = _rows(
+            connection, "exposures", EXPOSURE_COLUMNS, "WHERE test = ? AND arm IS NOT NULL", test
+        )
+        known = "WHERE user_id IN (SELECT user_id FROM exposures WHERE test = ?)"
+        return exposures, _rows(connection, "actions", ACTION_COLUMNS, known, test)
+
+
+def exposed(path: Path, test: str) -> dict[str, tuple[int, int]]:
+    """Arm → users and requests that a test has exposed by now, counted without their actions.
+
+    Raises ArtifactError as ``read_log`` does.
+    """
+    query = (
+        "SELECT arm, count(DISTINCT user_id), count(*) FROM exposures "
+        "WHERE test = ? AND arm IS NOT NULL GROUP BY arm"
+    )
+    with _opened(path) as connection:
+        rows = connection.execute(query, (test,)).fetchall()
+    return {arm: (users, requests) for arm, users, requests in rows}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     if not Path(path).exists():
         raise ArtifactError(f"event log {path} does not exist; was anything served yet?")
     try:
-        connection = open_to_read(path)
-        try:
-            exposures = _rows(
-                connection,
-                "exposures",
-                EXPOSURE_COLUMNS,
-                "WHERE test = ? AND arm IS NOT NULL",
-                test,
-            )
-            known = "WHERE user_id IN (SELECT user_id FROM exposures WHERE test = ?)"
-            return exposures, _rows(connection, "actions", ACTION_COLUMNS, known, test)
-        finally:
-            connection.close()
+        with closing(open_to_read(path)) as connection:
+            yield connection
     except sqlite3.DatabaseError as error:
         raise ArtifactError(f"event log {path} cannot be read ({error})") from None
 

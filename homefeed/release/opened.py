@@ -70,9 +70,17 @@ def snapshots_folder(workspace: Path, encoder_hash: str) -> Path:
 
 
 def forget_snapshots(workspace: Path, encoder_hash: str, *, after_s: int) -> None:
-    """Remove an encoder's snapshots of later days: its log went back to ``after_s``."""
-    for file in snapshots_folder(workspace, encoder_hash).glob(f"*/{META}"):
-        if read_json(file)["as_of_s"] > after_s:
+    """Remove an encoder's snapshots of later days: its log went back to ``after_s``.
+
+    One that does not say of which day it is stays, and is told in one line.
+    """
+    for file in sorted(snapshots_folder(workspace, encoder_hash).glob(f"*/{META}")):
+        try:
+            meta = _read_meta(file.parent)
+        except ArtifactError as error:
+            print(f"= left alone: {error}")
+            continue
+        if meta["as_of_s"] > after_s:
             file.unlink()  # first: a folder with it is whole
             shutil.rmtree(file.parent, ignore_errors=True)
 
@@ -130,8 +138,8 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(
-            f"{folder / META} of the newest snapshot cannot be read ({reason}); restore it, or "
-            f"remove {folder} and run `homefeed pipeline run daily`"
+            f"{folder / META} cannot be read ({reason}); restore it, or remove {folder} and "
+            "run `homefeed pipeline run daily`"
         ) from None
     return meta
 

@@ -1,8 +1,10 @@
 """The typed configuration: layers, origins, and errors that suggest."""
 
+import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from homefeed.config import PROFILES, Config, load_config
 from homefeed.errors import ConfigError
@@ -119,6 +121,29 @@ def test_a_wrong_override_is_refused_in_one_line(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         load_config(overrides=(text,))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "sign"), [("a%20b", "%20"), ("50%be", "%be"), ("what?", "?")])
+def test_a_workspace_below_which_mlflow_keeps_no_file_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sign: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+    assert str(caught.value).startswith(f"storage.root is {tmp_path / name / '.homefeed'}, and ")
+    assert f"with {sign!r} in its path; use another with --set storage.root=" in str(caught.value)
+    load_config(overrides=(f"storage.root={tmp_path}",))
+    load_config(overrides=("storage.tracking_uri=http://localhost:5000",))
+
+
+@pytest.mark.parametrize("name", ["100%", "50% off", "a b", "a#b", "a:b", "é", "a+b"])
+def test_mlflow_keeps_its_file_in_the_workspace_whatever_else_that_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    root = tmp_path / name
+    config = load_config(overrides=(f"storage.root={json.dumps(str(root))}",)).config
+    assert make_url(config.tracking_uri).database == str(root / "mlflow" / "mlflow.db")
 
 
 def test_an_override_without_a_value_is_an_error() -> None:

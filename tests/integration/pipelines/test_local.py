@@ -125,8 +125,8 @@ def test_a_run_that_failed_to_start_gives_the_workspace_back(
             run_pipeline("toy", {}, config, "", lambda line, step: None, child=nothing)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-def test_a_launcher_that_is_ended_leaves_no_process_behind(
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_launcher_that_is_ended_leaves_no_process_and_nothing_half_written(
     sign: signal.Signals,
     toy: Any,
     config: Config,
@@ -148,8 +148,14 @@ def test_a_launcher_that_is_ended_leaves_no_process_behind(
     launcher.wait(60)
     wait_until(lambda: not any(alive(each) for each in processes))
     run = load_run(config.workspace / "runs", "")
-    if sign == signal.SIGTERM:  # nothing can write down that it was killed
-        assert (run.status, run.exit_code) == ("stopped", 130)
-        assert run.steps[-1].status == "stopped"
     with FileLock(config.workspace / "writer.lock", timeout=0):
         pass
+    if sign == signal.SIGKILL:  # nothing can write down that it was killed, or clear: the next does
+        how.write_text("pass")
+        assert _run(config, how).status == "succeeded"
+    else:
+        assert (run.status, run.exit_code) == ("stopped", 130)
+        assert run.steps[-1].status == "stopped"
+    written = {path.name for path in (config.workspace / "runs" / run.run_id).rglob("*")}
+    assert "made" in written, "what was whole stays"
+    assert not [name for name in written if "done" in name]

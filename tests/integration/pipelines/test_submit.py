@@ -1,5 +1,6 @@
 """Upload, submit and schedule over HTTP, with the real kfp.Client."""
 
+import warnings
 from typing import Any
 
 import pytest
@@ -72,11 +73,15 @@ def test_two_pipelines_of_one_name_are_one_clear_line(cluster: Any) -> None:
         upload("daily", _config(cluster))
 
 
-def test_no_host_and_a_silent_host_say_what_to_set() -> None:
+def test_no_host_and_a_silent_host_say_what_to_set_and_nothing_else(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     with pytest.raises(PipelineError, match=r"pipelines\.host"):
         upload("daily", PipelinesConfig())
+    warnings.simplefilter("always")
     with pytest.raises(PipelineError, match="no answer"):
         upload("daily", PipelinesConfig(host="http://127.0.0.1:9"))
+    assert [each for each in recwarn if issubclass(each.category, FutureWarning)] == []
 
 
 def test_the_uploaded_package_is_the_compiled_pipeline(cluster: Any) -> None:

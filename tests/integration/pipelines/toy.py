@@ -37,9 +37,13 @@ def second(made: dsl.Input[dsl.Artifact], how: str, done: dsl.Output[dsl.Artifac
         import subprocess
         import time
 
-        other = subprocess.Popen(["sleep", "600"])
-        Path(message).write_text(f"{os.getpid()} {other.pid}")
-        time.sleep(600)
+        from homefeed.artifacts import writing
+
+        with writing(Path(done.path)) as beside:
+            beside.mkdir()
+            other = subprocess.Popen(["sleep", "600"])
+            Path(message).write_text(f"{os.getpid()} {other.pid}")
+            time.sleep(600)
     elif word == "die":
         import os
         import signal

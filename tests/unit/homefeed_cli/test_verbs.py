@@ -83,6 +83,40 @@ def test_pipeline_list_shows_pipelines_and_runs(homefeed: Any, tmp_path: Path) -
     assert homefeed("pipeline", "logs").out == "one line\n\n"
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"run_id": "odd", "pipeline": "daily", "arguments": {}, "colour": 1}',
+        '{"run_id": "odd", "pipeline": "daily", "arguments": {}, "steps": [{"title": "a"}]}',
+        '{"run_id": "odd", "pipeline": "daily", "arguments": {}, "started": 5}',
+        '{"run_id": "odd"}',
+        "[]",
+        '{"run_id": "o',
+    ],
+)
+def test_a_run_whose_record_cannot_be_read_is_named_and_the_others_are_shown(
+    homefeed: Any, tmp_path: Path, record: str
+) -> None:
+    runs = tmp_path / ".homefeed" / "runs"
+    whole = new_run(runs, "daily", {}, "0.1.0+abc")
+    (runs / "odd" / "artifacts").mkdir(parents=True)
+    (runs / "odd" / "run.json").write_text(record)
+    said = homefeed("pipeline", "list")
+    assert said.code == 0
+    assert said.out.splitlines()[-1].startswith("odd is broken: ")
+    assert "odd/run.json is no record that this version reads (" in said.out.splitlines()[-1]
+    listed = {row["run"]: row for row in homefeed("pipeline", "list", "--json").json["runs"]}
+    assert (listed["odd"]["status"], listed[whole.run_id]["problem"]) == ("broken", "")
+    for verb in ("status", "logs"):
+        refused = homefeed("pipeline", verb, "odd")
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+        assert "odd/run.json is no record" in refused.err
+        assert "or remove " in refused.err
+        assert homefeed("pipeline", verb, whole.run_id).code == 0
+    assert homefeed("pipeline", "clean", "--keep", "0", "--json").json == {"cleared": []}
+    assert (runs / "odd" / "artifacts").is_dir(), "nobody knows what it is: it is left"
+
+
 def test_compile_writes_one_file_a_pipeline_named_by_its_version(
     homefeed: Any, tmp_path: Path
 ) -> None:

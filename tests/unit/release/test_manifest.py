@@ -111,7 +111,7 @@ def test_a_damaged_snapshot_matters_only_where_it_would_be_the_answer(workspace,
     for before_s in (None, 3 * DAY_S + 1):
         with pytest.raises(ArtifactError) as refused:
             newest_snapshot(workspace, encoder, before_s=before_s)
-        assert str(refused.value).startswith(f"{files[2]} of the newest snapshot cannot be read (")
+        assert str(refused.value).startswith(f"{files[2]} cannot be read (")
         assert f"remove {files[2].parent} and run" in str(refused.value)
     assert newest_snapshot(workspace, encoder, before_s=2 * DAY_S + 1).name == "1970-01-02"
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import time
 
@@ -56,6 +57,49 @@ def test_a_bad_feed_request_is_refused_in_one_line_that_says_why(sent, says):
     assert says in str(refused.value)
     assert refused.value.status == 400
     assert "\n" not in str(refused.value)
+
+
+ACTION = {"user_id": 1, "item_id": 2, "action_type": "click"}
+
+
+def _feed(value):
+    return dataclasses.replace(parse_feed(body(**value), SIMULATED), time_ms=0)
+
+
+def _rank(value):
+    return dataclasses.replace(parse_rank(body(**value), SIMULATED), time_ms=0)
+
+
+def _actions(value):
+    return parse_actions(body(**value), SIMULATED)[1]
+
+
+def _action(value):
+    return parse_action(value, NOW_MS, TYPES)
+
+
+@pytest.mark.parametrize(
+    ("parse", "whole", "optional"),
+    [
+        (_feed, {"user_id": 1}, "k surface at"),
+        (_rank, {"user_id": 1, "candidates": [3, 4]}, "k surface at"),
+        (_actions, {"actions": [ACTION]}, "at"),
+        (_action, ACTION, "timestamp duration_s surface request_id event_id"),
+    ],
+)
+def test_a_field_that_is_null_counts_as_left_out(parse, whole, optional):
+    for field in optional.split():
+        assert parse({**whole, field: None}) == parse(whole)
+    for field in whole:
+        said = []
+        for missing in ({**whole, field: None}, {k: v for k, v in whole.items() if k != field}):
+            with pytest.raises(RequestError) as refused:
+                parse(missing)
+            said.append(str(refused.value))
+        assert said[0] == said[1]
+        assert said[0].startswith(f"{field} is missing; send ")
+    with pytest.raises(RequestError, match="unknown field 'surfce'"):
+        parse({**whole, "surfce": None})
 
 
 def test_a_request_carries_its_own_time_only_under_the_simulated_clock():

@@ -85,6 +85,22 @@ def test_after_going_back_no_undone_day_is_gone_on_from_or_served(publish, tmp_p
     assert newest_snapshot(tmp_path / "workspace", ENCODER).name == "5"
 
 
+@pytest.mark.parametrize("damage", ["", "[]", '{"user_encoder_hash": "x"}', '{"as_of_s": "9"}'])
+def test_a_damaged_snapshot_is_named_and_left_and_the_other_later_days_go(
+    publish, tmp_path, capsys, damage
+):
+    for day in (6, 8, 9):
+        publish(day)
+    snapshots = tmp_path / "workspace" / "snapshots" / ENCODER[:8]
+    (snapshots / "8" / "snapshot.json").write_text(damage)
+    publish(5, goes_back=True)
+    assert sorted(path.name for path in snapshots.iterdir()) == ["5", "8"]
+    assert (snapshots / "8" / "snapshot.json").read_text() == damage
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "left alone" in line]
+    assert told.startswith(f"= left alone: {snapshots / '8' / 'snapshot.json'} cannot be read (")
+    assert f"restore it, or remove {snapshots / '8'}" in told
+
+
 def test_the_log_of_the_step_holds_what_was_written(publish, capsys):
     published = publish(5, kept=4)
     assert "= 16 rows written, 16 read back bit for bit" in capsys.readouterr().out
