@@ -1,6 +1,7 @@
 """``homefeed data``: look at a data set, import one, check one."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,16 @@ from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, wr
 from homefeed.clock import WallClock
 from homefeed.errors import ArtifactError, CheckRefused, ConfigError
 from homefeed.schema import ACTIONS, TIME_KNOWN
-from homefeed_cli.verb import Answer, Parsers, Run, add_group, add_verb, config_of, table
+from homefeed_cli.verb import (
+    Answer,
+    Parsers,
+    Run,
+    add_group,
+    add_verb,
+    config_of,
+    table,
+    where_it_lies,
+)
 from homefeed_cli.waiting import waiting
 
 if TYPE_CHECKING:
@@ -81,7 +91,7 @@ def imported(args: argparse.Namespace) -> Answer:
         times = dataset.scan(ACTIONS).select(pl.col(TIME_KNOWN).any()).collect().item()
     notes = "".join(f"\nassumed: {note}" for note in dataset.spec.notes)
     verb = "run --data" if times else "data check"  # what has no times cannot be split in time
-    text = f"{root}{notes}\nnext: homefeed {verb} {root}"
+    text = f"{root}{notes}\nnext: homefeed {verb} {shlex.quote(str(root))}{where_it_lies(args)}"
     return Answer({"root": str(root), "notes": dataset.spec.notes}, text)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from homefeed.progress import MARK
-from homefeed_cli.verb import config_of, recipe_overrides
+from homefeed_cli.verb import config_of, recipe_overrides, where_it_lies
 from homefeed_cli.waiting import BEAT_S, Clock, Elapsed, StatusLine, beating, waiting
 from pipelines.runs import Run, Step
 
@@ -82,13 +82,16 @@ class Display:
     def _since(self, what: str) -> Elapsed:
         return Elapsed(what, interactive=self.line.interactive, clock=self.clock)
 
-    def finish(self, run: Run) -> None:
-        """Say how the run ended; a failure names the step and its error in the last lines."""
+    def finish(self, run: Run, place: str = "") -> None:
+        """Say how the run ended; a failure names the step, its error and the log in the last lines.
+
+        ``place`` is what `where_it_lies` gives.
+        """
         if run.status != "succeeded":
             where = f"step {run.failed_step}" if run.failed_step else "the run"
             print(
                 f"homefeed: {where} {run.status}: {run.error}\n"
-                f"  log: homefeed pipeline logs {run.run_id}\n"
+                f"  log: homefeed pipeline logs {run.run_id}{place}\n"
                 "  once it is mended, the same command goes on at the first step that it concerns",
                 file=sys.stderr,
             )
@@ -106,5 +109,5 @@ def run_and_show(pipeline: str, data: str, recipe: str, date: str, args: argpars
     display = Display(pipeline, quiet=args.json)
     with display.live():
         run = run_pipeline(pipeline, arguments, config, code_version(), display.listen)
-    display.finish(run)
+    display.finish(run, where_it_lies(args))
     return run

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from homefeed_cli.verb import (
     config_of,
     loaded_config,
     recipe_overrides,
+    where_it_lies,
 )
 from homefeed_cli.waiting import waiting
 
@@ -126,19 +126,6 @@ def _output(folder: Path, step: str, name: str) -> Path:
     if not found:
         raise PipelineError(f"step {step} left no {name} below {folder}; see its log.txt")
     return found[-1]
-
-
-def where_it_lies(args: argparse.Namespace) -> str:
-    """The options of this call that say which workspace it works in, to be typed again."""
-    options = []
-    if args.config:
-        options += ["--config", str(args.config)]
-    if args.profile:
-        options += ["--profile", args.profile]
-    for text in args.overrides:
-        if text.startswith("storage."):
-            options += ["--set", text]
-    return "".join(f" {shlex.quote(option)}" for option in options)
 
 
 def _next(workspace: Path, place: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +110,19 @@ def recipe_overrides(args: argparse.Namespace) -> tuple[str, ...]:
     from homefeed.recipes import is_recipe_key
 
     return tuple(text for text in args.overrides if is_recipe_key(text))
+
+
+def where_it_lies(args: argparse.Namespace) -> str:
+    """The options of this call that say which workspace it works in, to be typed again."""
+    options = []
+    if args.config:
+        options += ["--config", str(args.config)]
+    if args.profile:
+        options += ["--profile", args.profile]
+    for text in args.overrides:
+        if text.startswith("storage."):
+            options += ["--set", text]
+    return "".join(f" {shlex.quote(option)}" for option in options)
 
 
 def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:

@@ -121,6 +121,9 @@ def _parse(key: str, value: Any, where: str) -> Any:
     if key in ("positive", "neutral", "negative", "surfaces", "labels", "notes"):
         if not isinstance(value, list | tuple):
             raise _wrong(where, key, value, f"a list, as in `{key}: [{value}]`")
+        if not all(map(_is_word, value)):
+            wanted = "a list of texts; put yes, no, on, off and null in quotes, YAML reads them"
+            raise _wrong(where, key, value, f"{wanted} as other things")
         return tuple(str(item) for item in value)
     if key in ("files", "columns", "min_duration_s"):
         if not isinstance(value, Mapping):
@@ -141,6 +144,11 @@ def _parse(key: str, value: Any, where: str) -> Any:
     if not isinstance(value, str | int):
         raise _wrong(where, key, value, "text")
     return str(value)
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a list's entry reads back as it was written: text, or a number such as 1."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _parse_mapping(key: str, value: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -73,6 +73,7 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
 DEFAULTS: Mapping[str, object] = {SURFACE: "", DURATION_S: 0.0, TIME_KNOWN: True}
 UNREADABLE = "unreadable"
 _SHOWN = 60  # characters of a value that cannot be read
+_SHOWN_NAMES = 30  # columns of a file that lacks one
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # text that an int64 gives back unchanged
 
 
@@ -198,7 +199,14 @@ def _no_column(
             f"{path} parts its columns with {other!r}: {names[0]!r}; export it with commas and "
             "name it .csv, or with tabs and name it .tsv"
         )
-    shown = (each if each == each.strip() else repr(each) for each in names)  # ' item_id'
+    if is_csv(path) and any("\r" in each for each in names):
+        return DatasetError(
+            f"{path} ends its lines with carriage returns alone, as old Mac programs do; save it "
+            "with line feeds (`\\n`)"
+        )
+    shown = [each if each == each.strip() else repr(each) for each in names]  # ' item_id'
+    if len(shown) > _SHOWN_NAMES:
+        shown[_SHOWN_NAMES:] = [f"and {len(shown) - _SHOWN_NAMES:,} more"]
     return DatasetError(
         f"{path} has no column `{name}` (needed as {column}); it has: {', '.join(shown)}; "
         f"say under `columns: {{{table}: …}}` in dataset.yaml what it is called"

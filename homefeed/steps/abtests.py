@@ -46,7 +46,7 @@ from homefeed.report.pieces_abtest import (
     promotion_piece,
     reranking_piece,
 )
-from homefeed.schema import EVENT_LOG_FILE
+from homefeed.schema import EVENT_LOG_FILE, IMPRESSIONS
 from homefeed.steps.ledger import acting_registry, dataset_clock
 
 RUN_TESTS = "lifecycle-"  # begins the names of the tests that runs start
@@ -95,7 +95,10 @@ def start_step(
     begun = {"live": dataset.spec.live, "test": name, "arms": arms, "champion": champion}
     if not dataset.spec.live:
         write_json(out, begun)
-        print("= a recorded log: the arms are compared by a paired re-ranking")
+        is_shown = dataset.has(IMPRESSIONS)
+        how = "" if is_shown else " without impressions"
+        way = "compared by a paired re-ranking" if is_shown else "not compared"
+        print(f"= a recorded log{how}: the arms are {way}")
         return
     now_s = dataset_clock(checked).now_s()
     for other in (test for test in known if test.startswith(RUN_TESTS)):

@@ -44,8 +44,8 @@ def adapt(path: Path, datasets: Path) -> Dataset:
         spec, tables = adapter.tables(path)
     except pl.exceptions.PolarsError as error:
         reason = " ".join(str(error).split())[:120]
+        advice = "save it as UTF-8" if "utf-8" in reason else "fetch it again"
         raise DatasetError(
-            f"{path} looks like {adapter.NAME} but cannot be read as such ({reason}); "
-            "fetch it again"
+            f"{path} looks like {adapter.NAME} but cannot be read as such ({reason}); {advice}"
         ) from None
     return write_dataset(target, spec, tables)

@@ -18,7 +18,7 @@ from homefeed.data.checks.report import CheckReport, ExpectationResult, TableRep
 from homefeed.data.checks.rules import Rule, marked_by, rejecting_bits, rules_for
 from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.targets import require_targets
-from homefeed.data.checks.units import require_plausible_times
+from homefeed.data.checks.units import require_one_zone, require_plausible_times
 from homefeed.data.contract import Dataset
 from homefeed.data.files import unreadable
 from homefeed.data.sequences.encode import require_codes
@@ -56,10 +56,10 @@ def check(
     data sets so far, where one new day is checked) count as known beside the set's own.
 
     Raises DatasetError (exit 2) where a file cannot be read, a table is empty, times are in
-    another unit than declared, or a whole set has no positives; CheckRefused (exit 3) where more
-    rows break an expectation than ``thresholds`` allow: report and Data Docs are then at
-    ``refused`` (by default ``<out>.refused``; a caller whose folder goes with the failure names a
-    place outside), and no ``out``.
+    another unit than declared, or a whole set has no positives or tables of two time zones;
+    CheckRefused (exit 3) where more rows break an expectation than ``thresholds`` allow: report
+    and Data Docs are then at ``refused`` (by default ``<out>.refused``; a caller whose folder goes
+    with the failure names a place outside), and no ``out``.
     """
     out = Path(out)
     refused = out.with_name(f"{out.name}.refused") if refused is None else Path(refused)
@@ -102,6 +102,8 @@ def _examine(
         for column in (TIMESTAMP, ARRIVED_AT, CREATED_AT):
             if column in marks.columns(table):
                 require_plausible_times(dataset, table, marks, column)
+    if not known_items:  # a day is served or appended, nothing learns from it alone
+        require_one_zone(dataset, marks)
     _require_few_names(dataset, marks)
     rules = _mark(dataset, tables, marks, thresholds, now_s, _known(dataset, known_items, work))
     results = {table: _results(table, marks, rules[table]) for table in tables}

@@ -1,4 +1,4 @@
-"""Times in another unit than declared: seen at once, before every row is called bad."""
+"""Times in another unit than declared, or of two zones: seen at once, before any row is judged."""
 
 import re
 
@@ -9,7 +9,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.conversion import DATETIME_FORMS, convert
 from homefeed.data.tables import open_table
 from homefeed.errors import DatasetError
-from homefeed.schema import TIMESTAMP
+from homefeed.schema import ACTIONS, IMPRESSIONS, REQUEST_ID, TIME_KNOWN, TIMESTAMP
 
 # An action log of after 1980 and before 2100, in milliseconds.
 _EARLIEST_MS = 315_532_800_000
@@ -22,6 +22,9 @@ _DATE = re.compile(r"\d{4}-\d\d?-\d\d?")
 _NUMBER = re.compile(r"-?\d+(\.\d*)?")
 _LOOKED_AT = 1000  # values in the file, where too few could be read
 _SHOWN = 40  # letters of a value
+_SLACK_MS = 60_000  # an action this little before its impression: two clocks, but one time zone
+_EARLY_SHARE = 0.1  # of the answers; single devices whose clocks are wrong are fewer
+_FEWEST_ANSWERS = 20  # that say anything
 
 
 def require_plausible_times(
@@ -38,6 +41,31 @@ def require_plausible_times(
         _require_unit(
             dataset, table, column, middle / _UNITS_MS[declared]
         )  # as it stands in the file
+
+
+def require_one_zone(dataset: Dataset, marks: Marks) -> None:
+    """Raise DatasetError where actions answer impressions that are later than they themselves.
+
+    They would be features of the very impressions whose labels they are.
+    """
+    columns = marks.columns(ACTIONS)
+    if not dataset.has(IMPRESSIONS) or REQUEST_ID not in columns:
+        return
+    timed = f" AND a.{TIME_KNOWN}" if TIME_KNOWN in columns else ""
+    answers, early, typical_ms = marks.value(f"""
+        SELECT [count(*), count(*) FILTER (ahead > {_SLACK_MS}),
+                coalesce(median(ahead) FILTER (ahead > {_SLACK_MS}), 0)]
+        FROM (
+            SELECT min(i.timestamp) - a.timestamp AS ahead
+            FROM {ACTIONS} a JOIN {IMPRESSIONS} i USING (request_id, user_id, item_id)
+            WHERE request_id <> ''{timed} GROUP BY a."row", a.timestamp
+        )""")
+    if answers >= _FEWEST_ANSWERS and early > _EARLY_SHARE * answers:
+        raise DatasetError(
+            f"{dataset.root}: {early:,.0f} of {answers:,.0f} actions that answer an impression "
+            f"(same request_id, user_id and item_id) are before it, by {typical_ms / 60_000:,.0f} "
+            "minutes typically; write the times of actions and impressions in one time zone"
+        )
 
 
 def _require_readable(dataset: Dataset, table: str, column: str) -> None:

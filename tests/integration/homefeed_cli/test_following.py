@@ -1,5 +1,6 @@
 """A run on this machine as a person sees it: the verb, kfp's runner and a step that fails."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_run_is_shown_while_it_runs_and_its_failure_names_the_log(
     assert shown[2][len("00:00") :] == f"  ✗ {'check-day':24} {f'{step.seconds:.1f} s':>9}"
     assert shown[3:5] == [
         f"homefeed: step check-day failed: {run.error}",
-        f"  log: homefeed pipeline logs {run.run_id}",
+        f"  log: homefeed pipeline logs {run.run_id} --set storage.root={tmp_path}",
     ]
-    assert main(["pipeline", "logs", run.run_id, *place]) == 0
+    assert main(shlex.split(shown[4])[2:]) == 0, "as it can be typed anywhere"
     assert run.error in capsys.readouterr().out

@@ -107,6 +107,21 @@ def test_a_csv_that_parts_its_columns_otherwise_is_told_what_to_export(write_set
     assert told.replace("\t", "\\t") in str(refused.value)
 
 
+def test_a_csv_whose_lines_end_with_carriage_returns_alone_is_told_so_in_one_short_line(
+    write_set, actions
+):
+    root = write_set(files={"actions": "actions.csv"})
+    (root / "actions.csv").write_text(actions.write_csv().replace("\n", "\r"), newline="")
+    with pytest.raises(DatasetError, match="ends its lines with carriage returns alone"):
+        Dataset.open(root)
+
+
+def test_a_file_of_many_columns_that_lacks_one_does_not_list_them_all(write_set, actions):
+    wide = actions.drop("user_id").with_columns(pl.lit(0).alias(f"c{n}") for n in range(1000))
+    with pytest.raises(DatasetError, match=r"it has: item_id, .*, c26, and 973 more; say under"):
+        Dataset.open(write_set(tables={"actions": wide}))
+
+
 def test_endings_may_be_in_capitals(open_parts, actions):
     assert open_parts(**{"A.CSV": actions}).scan("actions").collect().height == actions.height
 

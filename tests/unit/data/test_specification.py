@@ -26,6 +26,8 @@ def test_the_least_specification_has_the_documented_defaults():
         ({"files": {"actions": ["a", "b"]}}, "`files.actions` is ['a', 'b']; it must be one file"),
         ({"positive": "buy"}, "`positive` is 'buy'; it must be a list"),
         ({"positive": None}, "`positive` is missing"),
+        ({"positive": [True]}, "`positive` is [True]; it must be a list of texts; put yes, no"),
+        ({"neutral": ["view", None]}, "`neutral` is ['view', None]; it must be a list of texts"),
         ({"name": "../shop"}, "`name` is '../shop'; it must be letters"),
         ({"timestamp_unit": "seconds"}, "`timestamp_unit` is 'seconds'; it must be of s, ms"),
         ({"time_zone": "Mars/Olympus"}, "`time_zone` is 'Mars/Olympus'"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from homefeed_cli.features import as_in_the_log, as_typed
-from homefeed_cli.run import where_it_lies
+from homefeed_cli.verb import where_it_lies
 
 
 def test_the_next_commands_name_the_workspace_that_the_run_was_given() -> None:

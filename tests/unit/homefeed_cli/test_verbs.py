@@ -162,13 +162,21 @@ def test_data_show_lists_tables_columns_and_assumptions(homefeed: Any, tmp_path:
     assert "assumed: " in text
 
 
+def test_what_an_import_says_to_do_next_can_be_typed_and_stays_in_its_workspace(
+    homefeed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "log.txt").write_text("1 10\n1 11\n2 10\n")
+    said = homefeed("data", "import", "log.txt", "--out", "my log", "--set", "storage.root=there")
+    assert said.out.endswith("next: homefeed data check 'my log' --set storage.root=there\n")
+
+
 def test_data_import_writes_the_contracts_form_where_it_is_told(
     homefeed: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "log.txt").write_text("1 10\n1 11\n2 10\n")
     said = homefeed("data", "import", "log.txt", "--out", "mine")
     assert said.code == 0
-    assert "next: homefeed data check mine" in said.out  # it has no times to split
+    assert said.out.endswith("next: homefeed data check mine\n")  # it has no times to split
     assert (tmp_path / "mine" / "dataset.yaml").exists()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".mine")] == []
 

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from homefeed.artifacts import read_json, write_json
+from homefeed.data.contract import write_dataset
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.steps.abtests import analyse_step, start_step
 from homefeed.steps.ranking import SCORES
@@ -14,6 +16,23 @@ ARMS = [
     {"arm": name, "release": number}
     for number, name in enumerate(("control", "pinnerformer", "realtime"), start=1)
 ]
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (("actions",), "= a recorded log without impressions: the arms are not compared\n"),
+        (("actions", "impressions"), "= a recorded log: the arms are compared by a paired"),
+    ],
+)
+def test_the_start_says_how_the_arms_will_be_compared(
+    tables, said, dataset, tmp_path: Path, capsys
+) -> None:
+    kept = write_dataset(tmp_path / "kept", dataset.spec, {t: dataset.scan(t) for t in tables})
+    write_json(tmp_path / "releases.json", {"arms": ARMS})
+    config = json.dumps({"storage": {"root": str(tmp_path / "workspace")}})
+    start_step(kept.root, tmp_path / "releases.json", "tiny", config, tmp_path / "started.json")
+    assert said in capsys.readouterr().out
 
 
 def best_hits(training_set) -> float:

@@ -135,3 +135,9 @@ def test_blank_lines_before_the_first_action_are_passed_over(write):
 def test_a_file_of_other_lines_is_told_its_first(write, tmp_path):
     with pytest.raises(DatasetError, match=r"its first line is '1 5 4\.0', not `user item`"):
         resolve(str(write("1 5 4.0\n", "ratings.txt")), tmp_path / "workspace")
+
+
+def test_a_file_in_another_encoding_is_told_to_be_saved_as_utf_8(tmp_path):
+    (tmp_path / "log.txt").write_bytes("1 5\n1 café\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"log\.txt looks like sequences .*save it as UTF-8$"):
+        resolve(str(tmp_path / "log.txt"), tmp_path / "workspace")

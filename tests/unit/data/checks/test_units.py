@@ -96,3 +96,33 @@ def test_items_of_the_sixties_keep_their_age(open_set, actions, tmp_path):
     items = actions.select("item_id").unique().with_columns(created_at=pl.lit(-200_000_000))
     dataset = open_set(tables={"actions": actions, "items": items})
     assert check(dataset, tmp_path / "out", ChecksConfig(), NOW_S).tables["items"].kept
+
+
+def shown_later(actions: pl.DataFrame, seconds: int, count: int) -> dict[str, pl.DataFrame]:
+    """All actions answer an impression; those of the first ``count`` are this much later."""
+    answers = actions.with_columns(request_id=pl.int_range(pl.len()).cast(pl.String))
+    later = pl.when(pl.int_range(pl.len()) < count).then(seconds).otherwise(-5)
+    shown = answers.drop("action_type").with_columns(TIME + later, position=1, click=1)
+    return {"actions": answers, "impressions": shown}
+
+
+def test_actions_and_impressions_of_two_time_zones_are_refused(open_set, actions, tmp_path):
+    tables = shown_later(actions, seconds=7200, count=5)
+    dataset = open_set(tables=tables, labels=["click"])
+    message = "5 of 40 actions that answer an impression .* before it, by 120 minutes typically; "
+    with pytest.raises(DatasetError, match=message):
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
+    assert not (tmp_path / "out").exists()
+    day = open_set("day", tables=tables, labels=["click"])
+    assert (
+        check(day, tmp_path / "day_out", ChecksConfig(), NOW_S, known_items=[dataset]).failures
+        == ()
+    )
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(7200, 4), (60, 40)])
+def test_a_few_wrong_clocks_and_small_differences_are_no_time_zone(
+    open_set, actions, tmp_path, seconds, count
+):
+    dataset = open_set(tables=shown_later(actions, seconds, count), labels=["click"])
+    assert check(dataset, tmp_path / "out", ChecksConfig(), NOW_S).failures == ()
