@@ -149,7 +149,7 @@ def analyse_step(
         verdict = Verdict(
             test=begun["test"], decision=HOLD, arm=None, release=None, reasons=(reason,), arms=()
         )
-        made, kind = no_test_piece(reason), "none"
+        made, kind = no_test_piece(reason), "no comparison"
     else:
         from homefeed.steps.recorded_arms import recorded_values  # loads torch: seconds
 
