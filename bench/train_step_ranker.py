@@ -15,7 +15,9 @@ peer     the same ranker on nn.TransformerEncoder layers, histories padded to 10
          the candidate joined to every action of a copy of the history per candidate, AdamW
 limit    the rate of this machine's matrix products (1024 square), measured in this run
 
-The transformer is as wide as two items and an action: 256 with ``--item-dim 96 --action-dim 64``.
+The transformer is as wide as two items and an action: 256 with ``--item-dim 96 --action-dim 64``,
+where shards of 32 rows stay in cache. Each request has its typical item beside its candidates,
+which no share counts: with ``--per-request 1`` that is half of the work.
 
 On a GPU the time is wall time, until the device is done.
 
