@@ -2,9 +2,8 @@
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -18,22 +17,6 @@ TELLS = (
     "pathlib.Path(sys.argv[1], 'told.json').write_text(json.dumps(dict(os.environ)))"
 )
 
-# Sixteen blocks of 12 MiB, used and freed: more than glibc keeps by itself.
-ROUNDS = """
-import resource
-import numpy as np
-
-def round_():
-    blocks = [np.ones(12 << 20, np.uint8) for _ in range(16)]
-
-for _ in range(3):
-    round_()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    round_()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
 
 def told(config: Config) -> dict[str, str]:
     """The environment in which the steps of a run find themselves."""
@@ -42,19 +25,11 @@ def told(config: Config) -> dict[str, str]:
     return json.loads((config.workspace / "runs" / run.run_id / "told.json").read_text())
 
 
-def faults(environment: dict[str, str]) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", ROUNDS],
-        env={**os.environ, **environment},
-        **{"capture_output": True, "text": True, "check": True},
-    )
-    return int(done.stdout)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc here is not glibc's")
-def test_a_step_does_not_ask_the_kernel_again_for_memory_that_it_freed() -> None:
-    assert faults(MEMORY) < 1_000
-    assert faults({}) > 10_000  # what the test could not see otherwise
+def test_a_step_does_not_ask_the_kernel_again_for_memory_that_it_freed(
+    page_faults: Callable[..., int],
+) -> None:
+    assert page_faults(environment=MEMORY) < 1_000
+    assert page_faults() > 10_000  # what the test could not see otherwise
 
 
 def test_steps_are_told_what_the_caller_has_not_set(

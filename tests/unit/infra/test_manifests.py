@@ -12,6 +12,7 @@ import yaml
 
 from homefeed.config import PipelinesConfig, load_config
 from homefeed_cli.main import parser
+from pipelines.local import MEMORY
 from pipelines.placement import CLAIM
 from pipelines.serving_url import SERVICE_URL
 
@@ -199,6 +200,11 @@ def test_the_cluster_configuration_is_one_that_homefeed_reads() -> None:
     assert config.profile == "cluster"
     assert config.storage.online_store == "redis"
     assert config.training.device == "cuda"
+
+
+def test_steps_in_the_image_keep_as_much_freed_memory_as_those_on_one_machine() -> None:
+    text = (INFRA / "images" / "Dockerfile").read_text()
+    assert all(re.search(rf"\b{name}={value}\b", text) for name, value in MEMORY.items())
 
 
 def test_the_image_copies_every_package_that_it_installs() -> None:
