@@ -50,8 +50,9 @@ from torch import Tensor
 
 from homefeed.evaluation.ranking_metrics import hits_at_3
 from homefeed.models.config import variant
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.models.scorer import Scorer, ScorerSettings, UserFeatures
 from homefeed.models.transact import TransAct
 from serving.tuning import keep_freed_memory

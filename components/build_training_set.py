@@ -22,7 +22,7 @@ def build_training_set(
 
     from feature_repo.publish import join_vectors
     from homefeed.recipes import read_config
-    from homefeed.steps.ranking import training_set_step, typed_requests
+    from homefeed.steps.training_set import training_set_step, typed_requests
 
     made = training_set_step(
         Path(checked.path),

@@ -17,7 +17,7 @@ def fit_item_encoder(
     """Fit the item encoder that the recipe names."""
     from pathlib import Path
 
-    from homefeed.steps.encoders import item_encoder_step
+    from homefeed.steps.item_encoder import item_encoder_step
 
     item_encoder_step(
         Path(checked.path), Path(store.path), sequences, item_encoder, Path(items.path)

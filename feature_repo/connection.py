@@ -6,10 +6,13 @@ resolved once and kept; ``get_online_features`` spends three quarters of its tim
 response, so online rows are read through the store's own ``online_read``.
 """
 
+import importlib
 import logging
 import os
 import shutil
 import sqlite3
+import sys
+import types
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -220,11 +223,22 @@ class FeastConnection:
 def import_feast() -> Any:
     """Import Feast (seconds the first time) without its telemetry and advisory log lines."""
     os.environ.setdefault("FEAST_USAGE", "False")
+    _torch_on_demand()
     with _without_typeguard():
         import feast
 
     logging.getLogger("feast").setLevel(logging.ERROR)
     return feast
+
+
+def _torch_on_demand() -> None:
+    """Feast loads torch with itself, for tensors that nobody here asks it for: half of its import.
+
+    What it asks for torch through is in place before it is: torch is loaded when it is asked for.
+    """
+    wrapper = types.ModuleType("feast.torch_wrapper")
+    wrapper.get_torch = lambda: importlib.import_module("torch")
+    sys.modules.setdefault(wrapper.__name__, wrapper)
 
 
 @contextmanager

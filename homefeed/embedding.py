@@ -69,13 +69,18 @@ class EmbeddingConfig:
     batch_size: int = 256  # users of one forward pass, at most
     batch_tokens: int = 32_768  # their actions that are read, at most: bounds memory
     num_workers: int = 0  # Ray actors; 0 is a plain loop in this process
-    loop_threads: int = 1  # batches of the plain loop that are in work at once
+    at_once: int = 1  # batches in work at once on this machine: the workers share them
     cpus_per_worker: float = 0.5  # whole CPUs hang: reading tasks need a share as well
     gpus_per_worker: float = 0
     threads: int = 1  # of torch in one worker
     device: str = "cpu"
     object_store_mb: int = 200  # of a Ray that is started for this alone
     actors_from: int = 20_000  # users of a continued day: fewer are done before actors have started
+
+    @property
+    def at_once_per_worker(self) -> int:
+        """Batches in work at once in one Ray actor."""
+        return max(1, self.at_once // self.num_workers)
 
     def for_day(self, changed: int) -> "EmbeddingConfig":
         """How to embed the ``changed`` users of a day that continues yesterday's table."""
@@ -228,7 +233,7 @@ def _in_a_loop(
     pieces, threads = [], torch.get_num_threads()
     torch.set_num_threads(config.threads)  # a different split of a product may round differently
     try:
-        with ThreadPoolExecutor(config.loop_threads) as pool:
+        with ThreadPoolExecutor(config.at_once) as pool:
             for vectors in pool.map(lambda each: _embed(encoder, store, each, as_of_s), batches):
                 pieces.append(vectors)
                 progress.advance(len(vectors))
@@ -241,23 +246,20 @@ def _in_a_loop(
 class _EmbeddingWorker:
     """A Ray Data actor: opens encoder and store once, then embeds batch after batch."""
 
-    def __init__(
-        self, encoder_path: str, store_path: str, as_of_s: int, threads: int, device: str
-    ) -> None:
-        torch.set_num_threads(threads)
-        self.encoder = load_user_encoder(Path(encoder_path), device=device)
-        self.store = SequenceStore.open(Path(store_path))
-        self.as_of_s = as_of_s
+    def __init__(self, encoder: Path, store: Path, as_of_s: int, config: EmbeddingConfig) -> None:
+        torch.set_num_threads(config.threads)
+        self.encoder = load_user_encoder(encoder, device=config.device)
+        self.store = SequenceStore.open(store)
+        self.embed = lambda users: _embed(self.encoder, self.store, users, as_of_s)
+        self.threads = ThreadPoolExecutor(config.at_once_per_worker)
 
     def __call__(self, block: "pa.Table") -> "pa.Table":
         """Map a table of (batch, users) rows to (batch, vectors as raw bytes)."""
         import pyarrow as pa
 
-        vectors = [
-            _embed(self.encoder, self.store, np.array(users, np.int32), self.as_of_s).tobytes()
-            for users in block["users"].to_pylist()
-        ]
-        # Bytes, because Ray writes arrays as an extension type that Parquet readers do not know.
+        users = [np.array(batch, np.int32) for batch in block["users"].to_pylist()]
+        vectors = [found.tobytes() for found in self.threads.map(self.embed, users)]
+        # Bytes: Ray writes arrays as an extension type that Parquet readers do not know.
         return pa.table({"batch": block["batch"], "vectors": pa.array(vectors, pa.large_binary())})
 
 
@@ -271,10 +273,9 @@ def _with_ray(
     """Embed batches side by side; Ray Data keeps no order, so each carries its number."""
     import pyarrow as pa
 
-    rows = pa.table(
-        {"batch": np.arange(len(batches)), "users": pa.array(batches, pa.list_(pa.int32()))}
-    )
-    arguments = (str(Path(encoder_path).resolve()), str(Path(store_path).resolve()), as_of_s)
+    users = pa.array(batches, pa.list_(pa.int32()))
+    rows = pa.table({"batch": np.arange(len(batches)), "users": users})
+    arguments = (Path(encoder_path).resolve(), Path(store_path).resolve(), as_of_s, config)
     with ray_session(num_cpus=max(2, config.num_workers), object_store_mb=config.object_store_mb):
         import ray
 
@@ -283,9 +284,9 @@ def _with_ray(
             .repartition(min(len(batches), 4 * config.num_workers))
             .map_batches(
                 _EmbeddingWorker,
-                fn_constructor_args=(*arguments, config.threads, config.device),
+                fn_constructor_args=arguments,
                 batch_format="pyarrow",
-                batch_size=1,
+                batch_size=config.at_once_per_worker,
                 compute=ray.data.ActorPoolStrategy(size=config.num_workers),
                 num_cpus=config.cpus_per_worker,
                 num_gpus=config.gpus_per_worker,

@@ -2,14 +2,19 @@
 
 import argparse
 import dataclasses
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homefeed.clock import DAY_S, WallClock
 from homefeed.config import Config
+from homefeed.errors import ServerError
 from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.features import as_typed
 from homefeed_cli.verb import (
@@ -22,7 +27,9 @@ from homefeed_cli.verb import (
     recipe_overrides,
     where_it_lies,
 )
-from homefeed_cli.waiting import waiting
+
+if TYPE_CHECKING:
+    from serving.run import ServerHandle
 
 NEXT = """\
 next:
@@ -81,26 +88,51 @@ def _services(config: Config, args: argparse.Namespace) -> Iterator[list[str]]:
     from homefeed_cli.serve import server_settings
     from serving.in_use import require_unserved
     from serving.ports import free_port
-    from serving.run import start_server
+    from serving.run import launch_server
 
     require_unserved(config.workspace)
     _set_events_aside(config.workspace)
     port = free_port(config.serving.host, config.serving.port)
     if not args.json:
         print(f"starting the two services at port {port}", file=sys.stderr)
-    with ExitStack() as stack:
-        with waiting("waiting for the two services", quiet=args.json):
-            server = start_server(
-                config.workspace,
-                port,
-                simulated_clock=True,
-                scorer=config.serving.scorer,
-                host=config.serving.host,
-                settings=server_settings(loaded_config(args)),
-                wait_for_release=False,
-            )
-            stack.enter_context(server)  # before anything can interrupt: it is stopped at the end
+    server = launch_server(
+        config.workspace,
+        port,
+        simulated_clock=True,
+        scorer=config.serving.scorer,
+        host=config.serving.host,
+        settings=server_settings(loaded_config(args)),
+    )
+    with server, _watched(server):
         yield [f"serving.port={port}"]
+
+
+@contextmanager
+def _watched(server: "ServerHandle") -> Iterator[None]:
+    """Services that cannot start end what runs beside them, as an interrupt does, with their error.
+
+    They start beside the first steps, which need none.
+    """
+    failed: list[ServerError] = []
+    over = threading.Event()
+
+    def wait() -> None:
+        try:
+            server.wait(for_release=False)
+        except ServerError as error:
+            if not over.is_set():  # else it was stopped while it started
+                failed.append(error)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, name="services", daemon=True).start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if failed:
+            raise failed[0] from None
+        raise
+    finally:
+        over.set()
 
 
 def _set_events_aside(workspace: Path) -> None:

@@ -49,7 +49,7 @@ def snapshot_key(snapshot: Path) -> str:
 
 def load_served(settings: Settings, version: int) -> ServedRelease:
     """What the CPU service needs of a release. Raises ReleaseError, ArtifactError, ConfigError."""
-    from homefeed.models.ranker_artifact import describe_ranker
+    from homefeed.models.ranker_description import describe_ranker
 
     release, snapshot = _opened(settings.workspace, version)
     inputs, items = describe_ranker(release.ranker_path).inputs, snapshot.items
@@ -85,8 +85,8 @@ def load_scorer(settings: Settings, version: int) -> "Scorer":
     """A warm scorer of a release. Raises ReleaseError, ArtifactError, ConfigError."""
     from homefeed.devices import require_device
     from homefeed.models.item_encoders import ItemEncoder
-    from homefeed.models.ranker_artifact import describe_ranker
     from homefeed.models.ranker_batch import ItemTables
+    from homefeed.models.ranker_description import describe_ranker
     from homefeed.models.scorer import Scorer, ScorerSettings
 
     require_device(settings.scorer_device, "serving.scorer_device")

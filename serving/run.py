@@ -42,7 +42,7 @@ class ServerHandle:
         """Whether the server's first process lives."""
         return self.process.poll() is None
 
-    def wait(self, wait_s: float, *, for_release: bool = True) -> None:
+    def wait(self, wait_s: float = WAIT_S, *, for_release: bool = True) -> None:
         """Return when /readyz says that it serves; without ``for_release``, as soon as it answers.
 
         It is asked once at least. Raises ServerError where it ended (at once; the message holds
@@ -92,6 +92,28 @@ def start_server(
     workspace: Path,
     port: int = 0,
     *,
+    wait_s: float = WAIT_S,
+    wait_for_release: bool = True,
+    **options: Any,
+) -> ServerHandle:
+    """Start a server as ``launch_server`` does and return when /readyz says that it serves.
+
+    With ``wait_for_release=False`` it returns as soon as the server answers, even without a
+    champion in the ledger. Raises as ``launch_server`` and ``ServerHandle.wait`` do.
+    """
+    handle = launch_server(workspace, port, **options)
+    try:
+        handle.wait(wait_s, for_release=wait_for_release)
+    except BaseException:
+        handle.stop()
+        raise
+    return handle
+
+
+def launch_server(
+    workspace: Path,
+    port: int = 0,
+    *,
     simulated_clock: bool = False,
     scorer: str = SPLIT,
     host: str = "127.0.0.1",
@@ -99,16 +121,12 @@ def start_server(
     scorer_workers: int = 1,
     settings: Settings | None = None,
     log_path: Path | None = None,
-    wait_s: float = WAIT_S,
-    wait_for_release: bool = True,
 ) -> ServerHandle:
-    """Start a server over ``workspace`` and return when /readyz says that it serves.
+    """Start a server over ``workspace``; whether it came up is for ``ServerHandle.wait`` to say.
 
     Port 0 takes a free one. ``scorer`` is ``service`` (a process of its own) or ``in_process``.
-    With ``wait_for_release=False`` it returns as soon as the server answers, even without a
-    champion in the ledger. Without ``settings`` they are read from the variables ``HOMEFEED_*``.
-    Raises ServerError where the port is busy and as ``ServerHandle.wait`` does, StorageError where
-    the workspace cannot be written.
+    Without ``settings`` they are read from the variables ``HOMEFEED_*``. Raises ServerError where
+    the port is busy, StorageError where the workspace cannot be written.
     """
     if scorer not in _SERVICES:
         raise ServerError(f"scorer is {scorer!r}; give {SPLIT!r} or {IN_PROCESS!r}")
@@ -125,13 +143,7 @@ def start_server(
     environment = {**settings.to_env(), **_bento_env(workspace, port, workers, scorer_workers)}
     process = _process([_SERVICES[scorer], host, str(port)], environment, log_path)
     answering = "127.0.0.1" if host == "0.0.0.0" else host
-    handle = ServerHandle(f"http://{answering}:{port}", process, log_path)
-    try:
-        handle.wait(wait_s, for_release=wait_for_release)
-    except BaseException:
-        handle.stop()
-        raise
-    return handle
+    return ServerHandle(f"http://{answering}:{port}", process, log_path)
 
 
 def _process(words: list[str], environment: Mapping[str, str], log_path: Path) -> subprocess.Popen:

@@ -22,8 +22,9 @@ from homefeed.data.vocabulary import Vocabulary
 from homefeed.embedding import UserVectors
 from homefeed.models.config import variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import save_ranker
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.release.entries import Action
 from homefeed.release.ledger import Ledger

@@ -8,7 +8,7 @@ from homefeed.artifacts import read_json
 from homefeed.config import Config, StorageConfig, TrainingConfig
 from homefeed.data.world.config import WorldConfig
 from homefeed.errors import ArtifactError
-from homefeed.models.ranker_artifact import describe_ranker
+from homefeed.models.ranker_description import describe_ranker
 from homefeed.recipes import config_json, read_section
 from homefeed.release.entries import Action
 from homefeed.release.ledger import Ledger

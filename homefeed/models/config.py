@@ -5,7 +5,9 @@ from typing import Any
 
 from homefeed.plain_values import below, between, one_of
 
-USER_VECTORS = ("pinnerformer", "mean_recent", "none")
+PINNERFORMER, MEAN_RECENT = "pinnerformer", "mean_recent"  # kinds of user encoder
+USER_ENCODERS = (PINNERFORMER, MEAN_RECENT)  # what a run fits: PinnerFormer, and the control
+USER_VECTORS = (*USER_ENCODERS, "none")
 
 
 @dataclass(frozen=True, kw_only=True)

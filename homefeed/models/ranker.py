@@ -31,25 +31,12 @@ from homefeed.models import nearness
 from homefeed.models.config import RankerConfig
 from homefeed.models.dcn import DeepCross
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.models.transact import TransAct
 from homefeed.models.transact_shared import encode_shared
 from homefeed.models.user_level import UserLevel
 
 WEEK_S = 7 * DAY_S
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankerInputs:
-    """What the data fixes: the names and widths that a ranker is built for."""
-
-    heads: tuple[str, ...]
-    action_types: tuple[str, ...]  # [0] is padding
-    surfaces: tuple[str, ...]  # [0] is padding
-    stats: tuple[str, ...]
-    item_count: int  # largest item index with a learned id
-    vector_dim: int
-    user_vector_dim: int  # 0 where the ranker reads none
-    negative: tuple[str, ...]  # action types that the data declares a dislike
 
 
 @dataclass(frozen=True, kw_only=True)

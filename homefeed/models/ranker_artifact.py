@@ -2,31 +2,17 @@
 
 import dataclasses
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from homefeed.artifacts import fingerprint, hash_json, read_json, write_json, writing
+from homefeed.artifacts import fingerprint, hash_json, write_json, writing
 from homefeed.errors import ArtifactError
-from homefeed.models.config import RankerConfig, TransActConfig
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
+from homefeed.models.ranker_description import DESCRIPTION, RANKER_VERSION, describe_ranker
 
-RANKER_VERSION = 5
-DESCRIPTION, WEIGHTS = "ranker.json", "weights.pt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankerDescription:
-    """``ranker.json`` as read back."""
-
-    config: RankerConfig
-    inputs: RankerInputs
-    hash: str  # 16 hex over configuration, inputs, bindings and weights
-    weights_hash: str  # 16 hex over the bytes of weights.pt
-    bound_to: dict[str, Any]  # hashes of what it was trained with: encoders, vocabularies, set
-    training: dict[str, Any]  # final losses, steps, seconds
+WEIGHTS = "weights.pt"
 
 
 def save_ranker(
@@ -52,31 +38,6 @@ def save_ranker(
     return values["hash"]
 
 
-def describe_ranker(path: Path) -> RankerDescription:
-    """Read ``ranker.json``; ArtifactError where it is missing, broken or of another version."""
-    values = read_json(Path(path) / DESCRIPTION)
-    if values.get("version") != RANKER_VERSION:
-        raise ArtifactError(
-            f"{path}: ranker of version {values.get('version')}, this code reads "
-            f"{RANKER_VERSION}; train it again"
-        )
-    try:
-        config = _tupled(values["config"])
-        config["transact"] = TransActConfig(**config["transact"])
-        return RankerDescription(
-            config=RankerConfig(**config),
-            inputs=RankerInputs(**_tupled(values["inputs"])),
-            hash=values["hash"],
-            weights_hash=values["weights_hash"],
-            bound_to=values["bound_to"],
-            training=values["training"],
-        )
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{Path(path) / DESCRIPTION} is incomplete ({error}); train it again"
-        ) from None
-
-
 def load_ranker(path: Path) -> Ranker:
     """A ranker in evaluation mode, without item tables: call ``bind`` before use.
 
@@ -92,7 +53,3 @@ def load_ranker(path: Path) -> Ranker:
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ArtifactError(f"{weights} cannot be read ({error}); train it again") from None
     return ranker.eval()
-
-
-def _tupled(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

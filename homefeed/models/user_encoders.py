@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from homefeed.artifacts import hash_json, read_json, write_json, writing
 from homefeed.errors import ArtifactError
-from homefeed.models.config import PinnerFormerConfig
+from homefeed.models.config import MEAN_RECENT, PINNERFORMER, PinnerFormerConfig
 from homefeed.models.history import HistoryBatch, pack
 from homefeed.models.pinnerformer import PinnerFormer
 from homefeed.schema import USER_ENCODER_VERSION
@@ -67,7 +67,7 @@ class PinnerFormerEncoder:
     network: PinnerFormer
     origin: EncoderOrigin
     device: str = "cpu"
-    kind: str = "pinnerformer"
+    kind: str = PINNERFORMER
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class MeanRecentEncoder:
     origin: EncoderOrigin
     recent: int = 10
     history_length: int = 100
-    kind: str = "mean_recent"
+    kind: str = MEAN_RECENT
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -201,9 +201,9 @@ def load_user_encoder(folder: Path, *, device: str = "cpu") -> UserEncoder:
         origin = EncoderOrigin(**_tuples(described["origin"]))
         config, kind = described["config"], described["kind"]
         frozen = np.load(folder / ITEM_INPUTS)
-        if kind == "mean_recent":
+        if kind == MEAN_RECENT:
             encoder = MeanRecentEncoder(items=frozen, origin=origin, **config)
-        elif kind == "pinnerformer":
+        elif kind == PINNERFORMER:
             network = _network(config, origin, torch.from_numpy(frozen))
             network.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
             encoder = PinnerFormerEncoder(network=network, origin=origin, device=device)

@@ -1,4 +1,4 @@
-"""Fit item and user encoders, and evaluate the user encoder beside its baselines.
+"""Fit the user encoders, and evaluate PinnerFormer beside its baselines.
 
 The folder of user encoders that these steps pass on holds ``pinnerformer`` and ``mean_recent``
 (the control of the A/B test).
@@ -14,72 +14,21 @@ from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset
 from homefeed.data.items import load_items
 from homefeed.data.sequences import SequenceStore
-from homefeed.data.splits import Timeline, held_out_users, timeline_for
-from homefeed.errors import ConfigError, DatasetError
 from homefeed.evaluation.baselines import OwnMostFrequent, RecentPopularity
 from homefeed.evaluation.cases import build_cases
 from homefeed.evaluation.evaluate import evaluate_all
 from homefeed.evaluation.index import topics_of
 from homefeed.evaluation.scorers import EncoderModel
-from homefeed.models.item_encoders import ItemEncoder, fit_item_encoder
+from homefeed.models.config import MEAN_RECENT, PINNERFORMER, USER_ENCODERS
+from homefeed.models.item_encoders import ItemEncoder
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder, load_user_encoder
-from homefeed.recipes import SequencesRecipe, read_config, read_section
+from homefeed.recipes import read_config, read_section
 from homefeed.report.pieces_models import evaluation_piece, training_piece
-from homefeed.steps.fits import fit_run, forget_fit, log_fit, register_folder, tracking_of
+from homefeed.steps.cuts import held_out, recipe_timeline
+from homefeed.steps.fits import fit_run, forget_fit, log_fit, register_folder
+from homefeed.steps.ledger import tracking_of
 from homefeed.training.ray_user_encoder import train_user_encoder_with_ray
 from homefeed.training.tracking import Tracking
-
-HELD_OUT_SALT = "held-out"
-PINNERFORMER, MEAN_RECENT = "pinnerformer", "mean_recent"
-ENCODERS = (PINNERFORMER, MEAN_RECENT)
-
-
-def recipe_timeline(store: SequenceStore, settings: SequencesRecipe) -> Timeline:
-    """How the recipe cuts the store's span."""
-    return timeline_for(
-        store, evaluation_days=settings.evaluation_days, ranker_days=settings.ranker_days
-    )
-
-
-def held_out(store: SequenceStore, settings: SequencesRecipe) -> np.ndarray:
-    """Mask bool[U+1] over user indices: the users that no encoder is fitted on.
-
-    Raises DatasetError where nobody is left to fit on, or nobody to judge with.
-    """
-    users = np.arange(1, store.meta.user_count + 1)
-    mask = np.zeros(store.meta.user_count + 1, bool)
-    mask[1:] = held_out_users(users, settings.held_out_share, HELD_OUT_SALT, store=store)
-    if mask[1:].all() or not mask.any():
-        raise DatasetError(
-            f"of the log's {len(users)} users {mask.sum()} are held out; encoders need one or more "
-            "users to learn from and to be judged with: give a log of more users, or another "
-            "sequences.held_out_share"
-        )
-    return mask
-
-
-def item_encoder_step(
-    checked: Path, store_path: Path, sequences: str, item_encoder: str, out: Path
-) -> None:
-    """Fit the recipe's item encoder at ``out``.
-
-    Raises DatasetError for too few users, ConfigError where no item gets a vector.
-    """
-    settings = read_section("item_encoder", item_encoder)
-    store = SequenceStore.open(store_path)
-    before_s = recipe_timeline(store, read_section("sequences", sequences)).t0_s
-    held_out(store, read_section("sequences", sequences))  # too few users are told early
-    dataset = Dataset.open(checked)
-    encoder = fit_item_encoder(
-        settings.kind, store, dataset, before_s, dim=settings.dim, seed=settings.seed
-    )
-    if not encoder.dim:
-        raise ConfigError(
-            f"item encoder `{settings.kind}` gives the items of this data set no vectors, and the "
-            "control's user vectors are means of them; set item_encoder.kind=svd or svd+content"
-        )
-    encoder.save(out)
-    print(f"= {settings.kind}: {len(encoder.vectors) - 1:,} items, {encoder.dim} dimensions")
 
 
 def user_encoder_step(
@@ -179,7 +128,7 @@ def evaluate_step(
 
 def _registered(tracking: Tracking, encoders: Path, run_id: str) -> dict[str, int]:
     """Versions of both user encoders; the same encoder stays one version."""
-    hashes = {kind: read_json(encoders / kind / "encoder.json")["hash"] for kind in ENCODERS}
+    hashes = {kind: read_json(encoders / kind / "encoder.json")["hash"] for kind in USER_ENCODERS}
     return {
         kind: register_folder(tracking, "user_encoder", encoders / kind, content_hash, run_id)
         for kind, content_hash in hashes.items()

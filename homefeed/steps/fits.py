@@ -12,11 +12,6 @@ from homefeed.training.resources import TrainingResources
 from homefeed.training.tracking import TrackedRun, Tracking
 
 
-def tracking_of(config: Config) -> Tracking:
-    """The MLflow of this installation."""
-    return Tracking(config.tracking_uri, config.workspace / "mlflow")
-
-
 def fit_run(config: Config, kind: str, identity: Any) -> RayRun:
     """The Ray run of a fit, named by all that decides its result: a step that died goes on."""
     t = config.training

@@ -1,4 +1,4 @@
-"""The ledger as a step acts on it: in the name of its run, by the clock of its data set."""
+"""The registries as a step acts on them: the ledger in its run's name, by its data set's clock."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,12 @@ from homefeed.clock import SimulatedClock, WallClock
 from homefeed.config import RUN_VARIABLE, Config
 from homefeed.data.contract import Dataset
 from homefeed.release.registry import ReleaseRegistry
+from homefeed.training.tracking import Tracking
+
+
+def tracking_of(config: Config) -> Tracking:
+    """The MLflow of this installation."""
+    return Tracking(config.tracking_uri, config.workspace / "mlflow")
 
 
 def acting_registry(where: Config, checked: Path, run: str) -> ReleaseRegistry:

@@ -5,59 +5,29 @@ from pathlib import Path
 import numpy as np
 
 from homefeed.artifacts import read_json, write_json, writing
-from homefeed.data.build_training_set import build_training_set
 from homefeed.data.contract import Dataset
-from homefeed.data.item_stats import build_item_stats
-from homefeed.data.items import load_items
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
 from homefeed.evaluation.ranking import RankingReport, compare_scores, predict
+from homefeed.models.config import USER_ENCODERS
 from homefeed.models.item_encoders import ItemEncoder
 from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.recipes import read_config, read_section
-from homefeed.report.pieces_ranking import ranking_piece, training_set_piece
-from homefeed.steps.encoders import ENCODERS, recipe_timeline
-from homefeed.steps.fits import fit_run, forget_fit, log_fit, register_folder, tracking_of
+from homefeed.report.pieces_ranking import ranking_piece
+from homefeed.steps.fits import fit_run, forget_fit, log_fit, register_folder
+from homefeed.steps.ledger import tracking_of
 from homefeed.training.ranker_batches import RankerData
 from homefeed.training.ray_rankers import train_rankers_with_ray
 
 SCORES = "scores.npz"
-NOBODY = "s:"  # the typed id of the empty text: no data set can hold it
-
-
-def training_set_step(
-    checked: Path, store_path: Path, sequences: str, ranker: str, out: Path, piece: Path
-) -> TrainingSet:
-    """Write the training set at ``out``, without user vectors: the feature store joins those."""
-    settings = read_section("ranker", ranker)
-    store, dataset = SequenceStore.open(store_path), Dataset.open(checked)
-    timeline = recipe_timeline(store, read_section("sequences", sequences))
-    table = load_items(dataset, store.items)
-    stats = build_item_stats(dataset, store, table.created_s)
-    made = build_training_set(dataset, store, stats, timeline, out, settings.training_set)
-    found = training_set_piece(made, dataset.spec)
-    found.save(piece)
-    for figure in found.figures:
-        print(f"= {figure.name}: {figure.value}  {figure.note}")
-    return made
-
-
-def typed_requests(training_set: TrainingSet, store_path: Path) -> tuple[list[str], np.ndarray]:
-    """Typed users [R] and times int64 [R] in ms of all requests: what is to be joined.
-
-    Users who never acted have index 0 and no id in the vocabulary: they are joined as nobody.
-    """
-    vocabulary = SequenceStore.open(store_path).users
-    typed = np.array([NOBODY, *vocabulary.typed(np.arange(1, vocabulary.size + 1))], object)
-    return typed[np.asarray(training_set.user)].tolist(), np.asarray(training_set.time_ms)
 
 
 def item_tables(items: Path, encoders: Path) -> ItemTables:
     """Item vectors for the rankers: the item encoder's, and each user encoder's own space."""
-    match = {kind: load_user_encoder(encoders / kind).item_vectors() for kind in ENCODERS}
+    match = {kind: load_user_encoder(encoders / kind).item_vectors() for kind in USER_ENCODERS}
     return ItemTables(vectors=ItemEncoder.open(items).vectors, match=match)
 
 
@@ -120,7 +90,7 @@ def evaluate_rankers_step(
     """Score the evaluation window with every ranker, each impression at its own moment."""
     opened = TrainingSet.open(training_set)
     tables = item_tables(items, encoders)
-    data = RankerData(opened, SequenceStore.open(store_path), list(ENCODERS))
+    data = RankerData(opened, SequenceStore.open(store_path), list(USER_ENCODERS))
     requests = opened.requests_of(EVALUATION)
     loaded = {
         folder.name: load_ranker(folder).bind(tables)
@@ -146,4 +116,4 @@ def judged_heads(dataset: Dataset, report: RankingReport) -> list[str]:
 
 
 def _hashes(encoders: Path) -> list[str]:
-    return [read_json(encoders / kind / "encoder.json")["hash"] for kind in ENCODERS]
+    return [read_json(encoders / kind / "encoder.json")["hash"] for kind in USER_ENCODERS]

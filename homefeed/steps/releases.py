@@ -6,15 +6,14 @@ from typing import Any
 
 from homefeed.artifacts import hash_json, read_json, write_json
 from homefeed.data.sequences import SequenceStore
-from homefeed.models.ranker_artifact import RANKER_VERSION, describe_ranker
+from homefeed.models.config import MEAN_RECENT, PINNERFORMER
+from homefeed.models.ranker_description import RANKER_VERSION, describe_ranker
 from homefeed.recipes import read_config
 from homefeed.release.manifest import Part, ReleaseManifest
 from homefeed.release.registry import ReleaseRegistry
 from homefeed.report.piece import Figure, Piece, Table
 from homefeed.schema import ITEM_ENCODER_VERSION, USER_ENCODER_VERSION
-from homefeed.steps.encoders import MEAN_RECENT, PINNERFORMER
-from homefeed.steps.fits import tracking_of
-from homefeed.steps.ledger import acting_registry
+from homefeed.steps.ledger import acting_registry, tracking_of
 from homefeed.steps.lineage import log_name
 from homefeed.steps.sequences import SEQUENCE_LENGTH
 from homefeed.training.ranker_recipe import CONTROL, REALTIME

@@ -17,12 +17,13 @@ from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
 from homefeed.embedding import EmbeddingConfig, UserVectors, embed_day, item_vectors_for
 from homefeed.evaluation.cases import known_items
+from homefeed.models.config import PINNERFORMER, USER_ENCODERS
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.progress import Progress
 from homefeed.recipes import read_config, read_section
 from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
-from homefeed.steps.encoders import ENCODERS, PINNERFORMER, recipe_timeline
+from homefeed.steps.cuts import recipe_timeline
 from homefeed.steps.lineage import log_name, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
@@ -64,7 +65,7 @@ def snapshots_step(
         stats_of = write_stats(stats, days, Path(daily_stats))
         made = [
             {"kind": kind, **described}
-            for kind in ENCODERS
+            for kind in USER_ENCODERS
             for described in encoder_snapshots(encoders / kind, store, table, stats_of, days, where)
         ]
         write_sequences(beside / SEQUENCES, store, dataset, days[-1])
@@ -76,7 +77,7 @@ def snapshots_step(
         put_day(beside, log=log, as_of_s=days[-1], checked=checked, store=store_path)
     newest = datetime.fromtimestamp(days[-1], UTC).strftime("%Y-%m-%d")
     users = made[-1]["users"]
-    text = f"{len(made)} dated snapshots of {len(ENCODERS)} encoders"
+    text = f"{len(made)} dated snapshots of {len(USER_ENCODERS)} encoders"
     figure = Figure(name="snapshots", value=text, note=f"the newest holds {users:,} users")
     Piece(title=f"Embeddings as of {newest}", figures=[figure]).save(piece)
     print(f"= {text}, the newest as of {newest} with {users:,} users")
@@ -108,7 +109,7 @@ def encoder_snapshots(
     on_cuda = config.training.device == "cuda"
     embedding = EmbeddingConfig(
         num_workers=workers,
-        loop_threads=1 if on_cuda else min(cores(), MOST_THREADS),
+        at_once=1 if on_cuda else min(cores(), MOST_THREADS),
         gpus_per_worker=1 / workers if on_cuda and workers else 0,  # they share one
         device=config.training.device,
     )

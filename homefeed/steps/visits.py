@@ -15,7 +15,7 @@ from homefeed.progress import Progress
 from homefeed.recipes import read_section
 
 # Requests under way at once: while the scorer works on one, the other is assigned, read, answered.
-IN_FLIGHT = 2
+IN_FLIGHT = 4
 AGAIN_S = 1.0  # until an overloaded server is asked again: its Retry-After
 MOST_AGAIN = 60  # times that one request is asked again
 

@@ -20,9 +20,10 @@ from homefeed.artifacts import hash_json
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
 from homefeed.models.config import RankerConfig
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.progress import Progress
 from homefeed.training.checkpoints import Checkpoint, Report, load_checkpoint, save_checkpoint
 from homefeed.training.keyed_random import keyed_bits

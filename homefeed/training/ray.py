@@ -23,6 +23,7 @@ from homefeed.errors import HomefeedError
 from homefeed.progress import Progress
 from homefeed.training.checkpoints import Report
 from homefeed.training.ray_head import ray_address
+from homefeed.training.ray_trainer import torch_trainer
 from homefeed.training.resources import TrainingResources
 from homefeed.training.workers import Worker
 
@@ -117,11 +118,11 @@ def fit_with_ray(
     """
     with ray_session(num_cpus=run.num_cpus, object_store_mb=run.object_store_mb):
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.torch import TorchConfig
 
         resources = run.resources
         _require_gpus(resources)
-        trainer = TorchTrainer(
+        trainer = torch_trainer(
             _worker,
             train_loop_config={
                 "loop": loop,

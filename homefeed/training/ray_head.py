@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from homefeed.errors import HomefeedError
@@ -29,8 +30,21 @@ def main(address_file: Path, num_cpus: int, object_store_mb: int) -> None:
     beside = address_file.with_suffix(".partial")
     beside.write_text(context.address_info["gcs_address"])
     beside.rename(address_file)
+    with suppress(ImportError):  # Ray's own names: where they change, jobs wait for them as usual
+        _start_shared_actors()
     sys.stdin.read()
     ray.shutdown()
+
+
+def _start_shared_actors() -> None:
+    """The actors of which a cluster has one, and for which its first fit and its first Ray Data job
+    would wait: some three seconds each, of imports.
+    """
+    from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
+    from ray.data._internal.stats import get_or_create_stats_actor
+
+    default_autoscaling_coordinator.get_or_create_autoscaling_coordinator()
+    get_or_create_stats_actor()
 
 
 def ray_address() -> str | None:

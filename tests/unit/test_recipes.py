@@ -14,7 +14,7 @@ from homefeed.errors import ConfigError
 from homefeed.models.config import TransActConfig, variant
 from homefeed.recipes import RECIPES, SequencesRecipe, recipe
 from homefeed.schema import ACTIONS, USER_ID
-from homefeed.steps.encoders import HELD_OUT_SALT
+from homefeed.steps.cuts import HELD_OUT_SALT
 
 PUBLIC = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 

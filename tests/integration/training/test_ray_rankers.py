@@ -15,13 +15,13 @@ from homefeed.data.item_stats import build_item_stats
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
 from homefeed.data.training_set import TrainingSet
-from homefeed.models.config import TransActConfig, variant
+from homefeed.models.config import USER_ENCODERS, TransActConfig, variant
 from homefeed.models.item_encoders import ItemEncoder
 from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
 from homefeed.models.user_encoders import EncoderOrigin
 from homefeed.recipes import RECIPES, config_json, section_json
-from homefeed.steps.encoders import ENCODERS, control_encoder
+from homefeed.steps.encoders import control_encoder
 from homefeed.steps.ranking import train_rankers_step
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_recipe import RankerRecipe
@@ -122,7 +122,7 @@ def _encoders(made: tuple[SequenceStore, TrainingSet], folder: Path) -> None:
         items_hash=meta.items_hash, item_encoder_hash=items.hash, trained_before_s=0,
         action_types=tuple(meta.action_types), surfaces=tuple(meta.surfaces),
     )  # fmt: skip
-    for kind in ENCODERS:
+    for kind in USER_ENCODERS:
         control_encoder(items, origin).save(folder / "encoders" / kind)
 
 

@@ -71,7 +71,7 @@ def test_batches_side_by_side_give_the_same_table_bit_for_bit(store, make_encode
     one_by_one, four_at_once = (
         embed_users(
             *(folder, store, everybody(store), as_of_s),
-            EmbeddingConfig(batch_size=2, loop_threads=threads),
+            EmbeddingConfig(batch_size=2, at_once=threads),
         )
         for threads in (1, 4)
     )

@@ -11,8 +11,9 @@ from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
 from homefeed.models.config import variant
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.ranker_description import RankerInputs
 
 DAY_S = 86_400
 NUM_ITEMS, NUM_USERS = 30, 12

@@ -19,9 +19,10 @@ from homefeed.errors import ArtifactError, ReleaseError
 from homefeed.evaluation.ranking import predict
 from homefeed.models.config import variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import save_ranker
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.release import Part, Release, ReleaseManifest
 from homefeed.steps.champion import score_release

@@ -12,7 +12,8 @@ from homefeed.artifacts import read_json, write_json
 from homefeed.errors import ArtifactError, ConfigError
 from homefeed.evaluation.ranking import POPULARITY, evaluate_rankers, predict
 from homefeed.models.config import TransActConfig, variant
-from homefeed.models.ranker_artifact import describe_ranker, load_ranker, save_ranker
+from homefeed.models.ranker_artifact import load_ranker, save_ranker
+from homefeed.models.ranker_description import describe_ranker
 from homefeed.training.fit_ranker import RankerFit, fit_rankers, save_rankers
 from homefeed.training.ranker_batches import RankerData
 from homefeed.training.ranker_config import RankerFitConfig

@@ -13,8 +13,9 @@ from homefeed.data.familiarity import FEATURES
 from homefeed.errors import ArtifactError
 from homefeed.models.config import variant
 from homefeed.models.ranker import Ranker
-from homefeed.models.ranker_artifact import describe_ranker, load_ranker, save_ranker
+from homefeed.models.ranker_artifact import load_ranker, save_ranker
 from homefeed.models.ranker_batch import ItemTables, RankerBatch
+from homefeed.models.ranker_description import describe_ranker
 from homefeed.models.scorer import Scorer, ScorerSettings, UserFeatures
 
 NUM_ITEMS = 30

@@ -17,7 +17,7 @@ from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.data.splits import Timeline
 from homefeed.data.training_set import TrainingSet
 from homefeed.errors import ArtifactError, DatasetError
-from homefeed.report.pieces_ranking import training_set_piece
+from homefeed.report.pieces_training_set import training_set_piece
 
 DAY_S = 86_400
 SPEC = DatasetSpec(name="t", files={}, positive=("like",))

@@ -5,7 +5,7 @@ A champion that only another version of the code can read serves nobody, as if t
 
 import json
 
-from homefeed.models.ranker_artifact import RANKER_VERSION
+from homefeed.models.ranker_description import RANKER_VERSION
 from homefeed.steps.releases import why_first
 
 

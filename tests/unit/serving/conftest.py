@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from homefeed.models.config import TransActConfig, variant
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.models.scorer import Scorer
 from homefeed.retrieval import ItemIndex
 from serving.catalog import Catalog, Source, Wanted

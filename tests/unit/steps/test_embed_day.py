@@ -20,8 +20,9 @@ from homefeed.embedding import embed_day
 from homefeed.errors import ReleaseError
 from homefeed.models.config import variant
 from homefeed.models.item_encoders import ItemEncoder
-from homefeed.models.ranker import Ranker, RankerInputs
+from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import save_ranker
+from homefeed.models.ranker_description import RankerInputs
 from homefeed.models.user_encoders import EncoderOrigin, MeanRecentEncoder
 from homefeed.recipes import config_json
 from homefeed.release import Action, Part, Release, ReleaseManifest, ReleaseRegistry

@@ -12,12 +12,9 @@ from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import ConfigError
 from homefeed.recipes import SequencesRecipe, config_json, recipe, section_json
-from homefeed.steps.encoders import (
-    evaluate_step,
-    held_out,
-    item_encoder_step,
-    user_encoder_step,
-)
+from homefeed.steps.cuts import held_out
+from homefeed.steps.encoders import evaluate_step, user_encoder_step
+from homefeed.steps.item_encoder import item_encoder_step
 
 DAY_MS = 86_400_000
 
