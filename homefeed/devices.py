@@ -1,4 +1,7 @@
-"""The devices that torch may compute on."""
+"""The devices and threads that torch may compute on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from homefeed.errors import ConfigError
 
@@ -12,3 +15,16 @@ def require_device(device: str, key: str) -> None:
             f"{key} is cuda, and torch {torch.__version__} finds no CUDA device here; give "
             f"{key}=cpu, or run it where a GPU and a CUDA build of torch are"
         )
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Products in so many threads: another split of a product may round otherwise."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

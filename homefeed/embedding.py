@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from homefeed.data.sequences.store import SequenceStore
-from homefeed.devices import require_device
+from homefeed.devices import require_device, torch_threads
 from homefeed.errors import ArtifactError
 from homefeed.models.history import read_histories
 from homefeed.models.user_encoders import UserEncoder, load_user_encoder
@@ -230,16 +230,12 @@ def _in_a_loop(
     encoder: UserEncoder, store: SequenceStore, batches: list, as_of_s: int, config: EmbeddingConfig
 ) -> list[np.ndarray]:
     progress = Progress("embedding users", sum(map(len, batches)))
-    pieces, threads = [], torch.get_num_threads()
-    torch.set_num_threads(config.threads)  # a different split of a product may round differently
-    try:
-        with ThreadPoolExecutor(config.at_once) as pool:
-            for vectors in pool.map(lambda each: _embed(encoder, store, each, as_of_s), batches):
-                pieces.append(vectors)
-                progress.advance(len(vectors))
-    finally:
-        torch.set_num_threads(threads)
-        progress.close()
+    pieces = []
+    with torch_threads(config.threads), ThreadPoolExecutor(config.at_once) as pool:
+        for vectors in pool.map(lambda each: _embed(encoder, store, each, as_of_s), batches):
+            pieces.append(vectors)
+            progress.advance(len(vectors))
+    progress.close()
     return pieces
 
 

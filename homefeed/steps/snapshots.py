@@ -1,6 +1,7 @@
 """Dated snapshots of every live encoder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import ItemStats, build_item_stats
 from homefeed.data.items import ItemTable, load_items
 from homefeed.data.sequences import SequenceStore
+from homefeed.devices import torch_threads
 from homefeed.embedding import EmbeddingConfig, UserVectors, embed_day, item_vectors_for
 from homefeed.evaluation.cases import known_items
 from homefeed.models.config import PINNERFORMER, USER_ENCODERS
@@ -63,11 +65,12 @@ def snapshots_step(
     with writing(out) as beside, TemporaryDirectory(dir=out.parent) as daily_stats:
         beside.mkdir()
         stats_of = write_stats(stats, days, Path(daily_stats))
-        made = [
-            {"kind": kind, **described}
-            for kind in USER_ENCODERS
-            for described in encoder_snapshots(encoders / kind, store, table, stats_of, days, where)
-        ]
+
+        def snapshots_of(kind: str) -> list[dict]:
+            each = encoder_snapshots(encoders / kind, store, table, stats_of, days, where)
+            return [{"kind": kind, **described} for described in each]
+
+        made = _side_by_side(snapshots_of)
         write_sequences(beside / SEQUENCES, store, dataset, days[-1])
         # Whoever served `world` after its log was another run's: this one goes back to its end.
         listed = {"snapshots": made, "as_of_s": days[-1], "watermark": 0}
@@ -81,6 +84,15 @@ def snapshots_step(
     figure = Figure(name="snapshots", value=text, note=f"the newest holds {users:,} users")
     Piece(title=f"Embeddings as of {newest}", figures=[figure]).save(piece)
     print(f"= {text}, the newest as of {newest} with {users:,} users")
+
+
+def _side_by_side(snapshots_of: Callable[[str], list[dict]]) -> list[dict]:
+    """All encoders' snapshots: the control's are made while Ray starts for PinnerFormer's."""
+    first, *others = USER_ENCODERS
+    # Held over both: each would else give back the number of threads that it found.
+    with torch_threads(EmbeddingConfig.threads), ThreadPoolExecutor(1) as pool:
+        later = [pool.submit(snapshots_of, kind) for kind in others]
+        return sum((each.result() for each in later), start=snapshots_of(first))
 
 
 def write_stats(stats: ItemStats, days: list[int], folder: Path) -> dict[int, Path]:
