@@ -12,6 +12,7 @@ Shapes: U users, B users of a batch, D dim, A actions.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ class EmbeddingConfig:
     @property
     def at_once_per_worker(self) -> int:
         """Batches in work at once in one Ray actor."""
-        return max(1, self.at_once // self.num_workers)
+        return max(1, self.at_once // max(1, self.num_workers))
 
     def for_day(self, changed: int) -> "EmbeddingConfig":
         """How to embed the ``changed`` users of a day that continues yesterday's table."""
@@ -231,11 +232,11 @@ def _in_a_loop(
 ) -> list[np.ndarray]:
     progress = Progress("embedding users", sum(map(len, batches)))
     pieces = []
-    with torch_threads(config.threads), ThreadPoolExecutor(config.at_once) as pool:
+    at_once = ThreadPoolExecutor(config.at_once)
+    with closing(progress), torch_threads(config.threads), at_once as pool:
         for vectors in pool.map(lambda each: _embed(encoder, store, each, as_of_s), batches):
             pieces.append(vectors)
             progress.advance(len(vectors))
-    progress.close()
     return pieces
 
 

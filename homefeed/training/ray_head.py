@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from homefeed.errors import HomefeedError
@@ -30,8 +29,10 @@ def main(address_file: Path, num_cpus: int, object_store_mb: int) -> None:
     beside = address_file.with_suffix(".partial")
     beside.write_text(context.address_info["gcs_address"])
     beside.rename(address_file)
-    with suppress(ImportError):  # Ray's own names: where they change, jobs wait for them as usual
+    try:
         _start_shared_actors()
+    except (ImportError, AttributeError) as error:  # Ray's own names: another Ray may change them
+        print(f"jobs will start the actors that they share themselves: {error}", file=sys.stderr)
     sys.stdin.read()
     ray.shutdown()
 
