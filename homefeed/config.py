@@ -22,6 +22,7 @@ from homefeed.plain_values import (
     nested,
     one_of,
     parse_assignment,
+    read_yaml,
     share,
     suggestion,
 )
@@ -119,10 +120,12 @@ class ChecksConfig:
     max_rejected_share: float = 0.05  # rows set aside, of any table, for one reason or all
     max_duplicate_share: float = 0.05  # exact duplicates (removed and counted), of any table
     max_unseen_item_share: float = 0.20  # actions on items that the items table does not have
+    max_unseen_user_share: float = 0.95  # impressions of users who have no action in the log
     max_actions_per_user_day: int = 5_000  # above it a user's day is an impossible rate
 
     def __post_init__(self) -> None:
-        for name in ("max_rejected_share", "max_duplicate_share", "max_unseen_item_share"):
+        for table in ("rejected", "duplicate", "unseen_item", "unseen_user"):
+            name = f"max_{table}_share"
             between(name, getattr(self, name), 0, 1)
         between("max_actions_per_user_day", self.max_actions_per_user_day, 1)
 
@@ -282,7 +285,7 @@ def _read(file: Path | None) -> tuple[dict[str, Any], str]:
             raise ConfigError(f"configuration file {path} does not exist")
         return {}, str(path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        document = read_yaml(path.read_text(encoding="utf-8")) or {}
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date

@@ -12,6 +12,7 @@ import yaml
 from homefeed.errors import ConfigError
 
 _LARGEST = sys.float_info.max  # infinity is no setting
+_MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may stand twice
 _LAST_SEED = 2**32 - 1
 _MOST_LISTED = 16  # words that one line can hold; of more dotted keys it names the sections
 
@@ -59,13 +60,33 @@ def require_count(key: str, value: int | None) -> None:
         raise ConfigError(f"{key} is {value}; give 1 or more, or null for no bound")
 
 
+class _OnceEachLoader(yaml.SafeLoader):
+    """YAML as the standard has it: a key stands once in a mapping. PyYAML takes the last one."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            named = (key.tag, str(key.value))
+            if named in seen and key.tag != _MERGE:
+                problem = f"key {key.value!r} stands twice; keep one of the two"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add(named)
+        return node
+
+
+def read_yaml(text: str) -> Any:
+    """The one document of ``text``; yaml.YAMLError, or ValueError for a date of no calendar."""
+    return yaml.load(text, Loader=_OnceEachLoader)
+
+
 def parse_assignment(text: str) -> dict[str, Any]:
     """``a.b=1`` → ``{"a.b": 1}``; the value is read as YAML."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set needs key=value, found {text!r}; for example training.device=cpu")
     try:
-        return {key.strip(): yaml.safe_load(value)}
+        return {key.strip(): read_yaml(value)}
     except (yaml.YAMLError, ValueError) as error:
         told = " ".join(str(error).split())
         raise ConfigError(f"the value of {text!r} is not YAML; quote it ({told})") from None

@@ -25,7 +25,7 @@ import yaml
 
 from homefeed.artifacts import hash_json, writing
 from homefeed.errors import ConfigError
-from homefeed.plain_values import build, suggestion
+from homefeed.plain_values import build, read_yaml, suggestion
 
 PER = ("user", "request")
 DIRECTIONS = ("up", "down")
@@ -146,7 +146,7 @@ class Definition:
 def read_definition(path: Path) -> Definition:
     """Read a definition; ConfigError names the key that is wrong and what to write."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = read_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"test definition {path} does not exist") from None
     except IsADirectoryError:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from homefeed.errors import DatasetError
+from homefeed.plain_values import read_yaml
 from homefeed.schema import ACTIONS, IMPRESSIONS, TABLES
 
 FILE_NAME = "dataset.yaml"
@@ -51,7 +52,7 @@ class DatasetSpec:
 def read_spec(path: Path) -> DatasetSpec:
     """Read ``dataset.yaml``; DatasetError names the key that is wrong and what to write."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         first_line = " ".join(str(error).split())
         raise DatasetError(f"{path} is not YAML: {first_line}; mend that line") from None

@@ -148,37 +148,6 @@ class RankerFit:
         self.step = found.step
 
 
-def fit_rankers(
-    config: RankerFitConfig,
-    training_set: TrainingSet,
-    store: SequenceStore,
-    tables: ItemTables,
-    out: Path | None,
-    *,
-    worker: Worker | None = None,
-    bound_to: Mapping[str, Any] | None = None,
-    checkpoints: Path | None = None,
-    resume: Path | None = None,
-    report: Report | None = None,
-    show: bool = True,
-) -> RankerFit:
-    """Fit all rankers of ``config`` on one worker; rank 0 writes ``out/<name>`` for each.
-
-    ``bound_to`` goes into every artifact: hashes of encoders and vocabularies. ``report`` is
-    called alike by all workers; only rank 0 has written the checkpoint that it names.
-
-    Raises DatasetError where the training window is empty, ArtifactError where the store, the
-    vectors or a checkpoint are not of this training set.
-    """
-    fit = RankerFit(config, training_set, store, tables, worker=worker or Worker())
-    if resume is not None:
-        fit.resume(resume)
-    last = run_ranker_fit(fit, checkpoints, report, show)
-    if out is not None and fit.worker.rank == 0:
-        save_rankers(fit, out, bound_to or {}, last)
-    return fit
-
-
 def save_rankers(
     fit: RankerFit, out: Path, bound_to: Mapping[str, Any], training: dict[str, Any]
 ) -> dict[str, str]:

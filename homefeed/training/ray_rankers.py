@@ -34,7 +34,7 @@ def train_rankers_with_ray(
     bound_to: Mapping[str, Any],
     run: RayRun,
 ) -> list[dict[str, float]]:
-    """``fit_rankers`` on Ray workers (in this process where num_workers is 0).
+    """Fit all rankers on Ray workers (in this process where num_workers is 0).
 
     Writes ``out/<variant>`` for each ranker; returns the reported metrics. A fit that died goes
     on from its last checkpoint when it is started again under the same run.

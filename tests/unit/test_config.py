@@ -56,6 +56,8 @@ def test_the_command_line_chooses_the_profile_over_the_file(tmp_path: Path) -> N
         ("- a list", "must hold keys and values"),
         ("a: [", "is not YAML"),
         ("a: 2025-99-99", "is not YAML"),
+        ("gate: {min_lift: 0}\nprofile: local\ngate: {}", "key 'gate' stands twice.*line 3"),
+        ("gate: {min_lift: 0.1, min_lift: 0}", "key 'min_lift' stands twice"),
         ("profile: 3", "profile in .* must be a name, found 3"),
         ("profile: [a]", "profile in .* must be a name"),
         ("profiles: [a]", r"profiles in .* must hold a section for each, found \['a'\]"),

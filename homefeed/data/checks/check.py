@@ -15,7 +15,8 @@ from homefeed.data.checks.data_docs import copy_offline
 from homefeed.data.checks.expectations import Verdict, validate
 from homefeed.data.checks.marking import Marks, marks_at
 from homefeed.data.checks.report import CheckReport, ExpectationResult, TableReport
-from homefeed.data.checks.rules import Rule, marked_by, rejecting_bits, rules_for
+from homefeed.data.checks.rule import Rule, marked_by, rejecting_bits
+from homefeed.data.checks.rules import rules_for
 from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.targets import require_targets
 from homefeed.data.checks.units import require_one_zone, require_plausible_times
@@ -105,7 +106,7 @@ def _examine(
     if not known_items:  # a day is served or appended, nothing learns from it alone
         require_one_zone(dataset, marks)
     _require_few_names(dataset, marks)
-    rules = _mark(dataset, tables, marks, thresholds, now_s, _known(dataset, known_items, work))
+    rules = _mark(dataset, tables, marks, thresholds, now_s, known_items)
     results = {table: _results(table, marks, rules[table]) for table in tables}
     masks = {table: marks.masks(table) for table in tables}
     marks.close()
@@ -158,15 +159,18 @@ def _mark(
     marks: Marks,
     thresholds: ChecksConfig,
     now_s: float,
-    known: Sequence[Path],
+    known_items: Sequence[Dataset],
 ) -> dict[str, list[Rule]]:
     """Mark the rows of every table; items first, because only the good ones are known items."""
-    items_are_known = bool(known) or ITEMS in tables
+    known = _known(dataset, known_items, marks.path.parent)
+    items_are_known, whole = bool(known) or ITEMS in tables, not known_items
     rules: dict[str, list[Rule]] = {}
 
     def mark(table: str) -> None:
         columns, now_ms = marks.columns(table), int(now_s * 1000)
-        rules[table] = rules_for(table, dataset.spec, columns, thresholds, now_ms, items_are_known)
+        rules[table] = rules_for(
+            *(table, dataset.spec, columns, thresholds, now_ms, items_are_known), whole=whole
+        )
         marks.mark(table, rules[table])
 
     if ITEMS in tables:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from homefeed.data.checks.rules import Rule, marked_by
+from homefeed.data.checks.rule import Rule, marked_by
 
 SITE = "gx/uncommitted/data_docs/local_site"
 

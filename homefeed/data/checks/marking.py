@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from homefeed.data.checks.rules import Rule, marked_by
+from homefeed.data.checks.rule import Rule, marked_by
 from homefeed.schema import ITEMS
 
 EXAMPLES = 2

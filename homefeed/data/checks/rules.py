@@ -4,12 +4,11 @@ A rule says in SQL which rows break it. The same rule is one Great Expectations 
 verdict and the Data Docs) and one reason in the rejected rows: neither can drift from the other.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 from homefeed.clock import DAY_MS, DAY_S
 from homefeed.config import ChecksConfig
+from homefeed.data.checks.rule import DUPLICATE, Rule, between
 from homefeed.data.sequences.layout import MAX_TIME_S
 from homefeed.data.specification import DatasetSpec
 from homefeed.data.tables import REQUIRED, UNREADABLE
@@ -31,42 +30,8 @@ from homefeed.schema import (
     USER_ID,
 )
 
-DUPLICATE = "duplicate"
 UNKNOWN_ITEM = f"{ITEM_ID} NOT IN (SELECT known FROM known_items)"
 LONGEST_S = 7.0 * DAY_S  # nobody watches one item for a week
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One expectation about the rows of one table.
-
-    ``bad`` is a SQL predicate, true for a row that breaks the rule; ``prepare`` are statements
-    that make tables it needs. ``native`` names Great Expectations' own expectation and its
-    arguments; without it the share of bad rows is expected by a query of ours. Rows that break
-    a rule that does not ``reject`` are counted and kept.
-    """
-
-    name: str  # reads on: "timestamp is inside the declared span"
-    reason: str  # stands in the rejected rows: "timestamp_outside_span"
-    bad: str
-    limit: float  # largest share of rows that may break it
-    native: tuple[str, Mapping[str, Any]] | None = None
-    prepare: tuple[str, ...] = field(default=())
-    rejects: bool = True
-    sums_up: bool = False  # broken by every row that any rejecting rule but duplicates marks
-
-
-def marked_by(rules: Sequence[Rule], index: int) -> int:
-    """The bits of a row's mask that mean: it breaks rule ``index``."""
-    if not rules[index].sums_up:
-        return 1 << index
-    summed = (r.rejects and not r.sums_up and r.reason != DUPLICATE for r in rules)
-    return sum(1 << other for other, is_summed in enumerate(summed) if is_summed)
-
-
-def rejecting_bits(rules: Sequence[Rule]) -> int:
-    """The bits of a row's mask that set it aside."""
-    return sum(1 << i for i, rule in enumerate(rules) if rule.rejects and not rule.sums_up)
 
 
 def rules_for(
@@ -76,11 +41,14 @@ def rules_for(
     thresholds: ChecksConfig,
     now_ms: int,
     items_are_known: bool,
+    *,
+    whole: bool = True,
 ) -> list[Rule]:
     """Every rule for ``table``, given the ``columns`` that its file has.
 
     The SQL reads views named after the tables, each with the row's number in the log as
-    ``row``, and, where ``items_are_known``, the table ``known_items`` (known).
+    ``row``, and, where ``items_are_known``, the table ``known_items`` (known). A single day, which
+    is not the ``whole`` log, says nothing of whether who was shown something ever acts.
     """
     share = thresholds.max_rejected_share
     rules = [*_present(table, columns, share), *_times(table, spec, columns, share, now_ms)]
@@ -88,6 +56,8 @@ def rules_for(
         rules += _actions(spec, columns, thresholds, items_are_known)
     if table == IMPRESSIONS:
         rules += _impressions(spec, columns, share, items_are_known)
+        if whole:
+            rules.append(_acting_users(thresholds))
     if table == ITEMS:
         rules += _items(columns, share)
     rules.append(_duplicates(table, columns, thresholds))
@@ -134,14 +104,14 @@ def _times(
     arrivals = () if spec.live else (ARRIVED_AT,)
     for column in (c for c in (TIMESTAMP, *arrivals, CREATED_AT) if c in columns):
         name, reason = f"{column} is not in the future", f"{column}_in_future"
-        yield _between(name, reason, column, share, high=now_ms)
+        yield between(name, reason, column, share, high=now_ms)
     if TIMESTAMP not in columns:
         return
     yield _storable_time(columns, share)
     if spec.span and table != COLLECTIONS:  # boards may be older than the log
         low, high = spec.span[0] * 1000, spec.span[1] * 1000 - 1
         name = "timestamp is inside the declared span"
-        yield _between(name, "timestamp_outside_span", TIMESTAMP, share, low=low, high=high)
+        yield between(name, "timestamp_outside_span", TIMESTAMP, share, low=low, high=high)
 
 
 def _storable_time(columns: tuple[str, ...], share: float) -> Rule:
@@ -149,7 +119,7 @@ def _storable_time(columns: tuple[str, ...], share: float) -> Rule:
     name, reason = "timestamp is above 0 and before 2106", "timestamp_out_of_range"
     latest = MAX_TIME_S * 1000
     if TIME_KNOWN not in columns:
-        return _between(name, reason, TIMESTAMP, share, low=1, high=latest)
+        return between(name, reason, TIMESTAMP, share, low=1, high=latest)
     outside = f"{TIMESTAMP} < 0 OR {TIMESTAMP} > {latest}"
     bad = f"{outside} OR ({TIME_KNOWN} AND {TIMESTAMP} = 0)"  # an unknown time may be any
     return Rule(name=name, reason=reason, bad=bad, limit=share)
@@ -171,7 +141,7 @@ def _actions(
     )
     if DURATION_S in columns:
         name = "duration_s is between 0 and a week"
-        yield _between(name, "duration_out_of_range", DURATION_S, share, low=0.0, high=LONGEST_S)
+        yield between(name, "duration_out_of_range", DURATION_S, share, low=0.0, high=LONGEST_S)
     if ARRIVED_AT in columns:
         yield Rule(
             name="arrived_at is not before timestamp",
@@ -193,7 +163,7 @@ def _actions(
 def _impressions(
     spec: DatasetSpec, columns: tuple[str, ...], share: float, items_are_known: bool
 ) -> Iterator[Rule]:
-    yield _between("position counts from 1", "position_below_1", POSITION, share, low=1)
+    yield between("position counts from 1", "position_below_1", POSITION, share, low=1)
     for label in spec.labels:
         yield Rule(
             name=f"{label} is 0 or 1",
@@ -203,7 +173,7 @@ def _impressions(
         )
     if PROPENSITY in columns:
         name = "propensity is above 0 and at most 1"
-        yield _between(name, "propensity_out_of_range", PROPENSITY, share, low=1e-30, high=1.0)
+        yield between(name, "propensity_out_of_range", PROPENSITY, share, low=1e-30, high=1.0)
     if items_are_known:
         yield Rule(
             name="item_id joins to the items",
@@ -211,6 +181,21 @@ def _impressions(
             bad=UNKNOWN_ITEM,
             limit=share,
         )
+
+
+def _acting_users(thresholds: ChecksConfig) -> Rule:
+    """Two tables that name their users differently would give a ranker without any past."""
+    prepare = f"""
+        CREATE TABLE acting_users AS SELECT DISTINCT {USER_ID} AS acting FROM {ACTIONS}
+        WHERE {USER_ID} IS NOT NULL"""
+    return Rule(
+        name="user_id has an action",
+        reason="user_unseen",
+        bad=f"{USER_ID} NOT IN (SELECT acting FROM acting_users)",
+        limit=thresholds.max_unseen_user_share,
+        prepare=(prepare,),
+        rejects=False,  # who only looks is served as well
+    )
 
 
 def _items(columns: tuple[str, ...], share: float) -> Iterator[Rule]:
@@ -265,26 +250,6 @@ def _duplicates(table: str, columns: tuple[str, ...], thresholds: ChecksConfig) 
         bad=f'"row" IN (SELECT copy FROM copies_{table})',
         limit=thresholds.max_duplicate_share,
         prepare=prepare,
-    )
-
-
-def _between(
-    name: str,
-    reason: str,
-    column: str,
-    limit: float,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-) -> Rule:
-    bounds = {"min_value": low, "max_value": high}
-    given = [f"{column} < {low}"] * (low is not None) + [f"{column} > {high}"] * (high is not None)
-    return Rule(
-        name=name,
-        reason=reason,
-        bad=" OR ".join(given),
-        limit=limit,
-        native=("ExpectColumnValuesToBeBetween", {"column": column, **bounds}),
     )
 
 

@@ -115,6 +115,9 @@ def test_a_file_that_is_missing_or_no_yaml_is_one_clear_error(tmp_path):
         read_definition(tmp_path / "bad.yaml")
     with pytest.raises(ConfigError, match="is a folder"):
         read_definition(tmp_path)
+    (tmp_path / "twice.yaml").write_text("name: a\nname: b\n")
+    with pytest.raises(ConfigError, match="key 'name' stands twice"):
+        read_definition(tmp_path / "twice.yaml")
     (tmp_path / "list.yaml").write_text("- a")
     with pytest.raises(ConfigError, match="holds no keys"):
         read_definition(tmp_path / "list.yaml")

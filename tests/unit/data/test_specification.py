@@ -2,6 +2,7 @@ import pytest
 
 from homefeed.data.specification import DatasetSpec, parse_spec, read_spec, spec_values, write_spec
 from homefeed.errors import DatasetError
+from homefeed.plain_values import read_yaml
 
 LEAST = {"name": "shop", "files": {"actions": "a.parquet"}, "positive": ["buy"]}
 IMPRESSIONS = {"actions": "a.parquet", "impressions": "i.parquet"}
@@ -101,6 +102,18 @@ def test_a_date_that_no_calendar_has_is_named(tmp_path):
     (tmp_path / "dataset.yaml").write_text("name: a\nspan: [2024-01-01, 2024-02-30]\n")
     with pytest.raises(DatasetError, match=r"dataset.yaml: `2024-02-30` is no date \(day is out"):
         read_spec(tmp_path / "dataset.yaml")
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    (tmp_path / "dataset.yaml").write_text("name: a\npositive: [buy]\npositive: [view]\n")
+    with pytest.raises(DatasetError, match=r"key 'positive' stands twice.*line 3") as error:
+        read_spec(tmp_path / "dataset.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_mappings_may_be_merged_as_yaml_merges_them(tmp_path):
+    text = "x: &x {timestamp_unit: ms}\ny: &y {name: a, <<: *x}\nz: {<<: *x, <<: *y, name: b}"
+    assert read_yaml(text)["z"] == {"timestamp_unit": "ms", "name": "b"}
 
 
 def test_a_file_that_is_no_yaml_is_one_clear_line(tmp_path):

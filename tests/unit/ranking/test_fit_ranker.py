@@ -14,7 +14,7 @@ from homefeed.evaluation.ranking import POPULARITY, evaluate_rankers, predict
 from homefeed.models.config import TransActConfig, variant
 from homefeed.models.ranker_artifact import load_ranker, save_ranker
 from homefeed.models.ranker_description import describe_ranker
-from homefeed.training.fit_ranker import RankerFit, fit_rankers, save_rankers
+from homefeed.training.fit_ranker import RankerFit, run_ranker_fit, save_rankers
 from homefeed.training.ranker_batches import RankerData
 from homefeed.training.ranker_config import RankerFitConfig
 from homefeed.training.ranker_loss import label_matrix, weighted_bce
@@ -38,9 +38,14 @@ def config(**changes) -> RankerFitConfig:
     return RankerFitConfig(**(values | changes))
 
 
+def fitted(config, training_set, store, tables):
+    fit = RankerFit(config, training_set, store, tables, worker=Worker())
+    run_ranker_fit(fit, None, None, show=False)
+    return fit
+
+
 def test_a_fitted_ranker_beats_chance_on_later_requests(training_set, store, tables, tmp_path):
-    out = tmp_path / "rankers"
-    fit = fit_rankers(config(), training_set, store, tables, out, show=False)
+    fit = fitted(config(), training_set, store, tables)
     report = evaluate_rankers(fit.rankers, fit.data)
     assert report.lists == "request"
     like = report.figures["full"]["like"]
@@ -49,16 +54,15 @@ def test_a_fitted_ranker_beats_chance_on_later_requests(training_set, store, tab
     assert 0.7 < like.ratio < 1.4
     assert set(report.figures) == {"full", POPULARITY}
     assert report.difference("full", "full", "like").mean == 0
-    assert (out / "full/ranker.json").is_file()
 
 
 def test_a_fitted_ranker_says_which_action_types_its_log_declares_a_dislike(
     training_set, store, tables, tmp_path
 ):
-    out = tmp_path / "rankers"
-    fit_rankers(config(epochs=0.1), training_set, store, tables, out, show=False)
+    fit = fitted(config(epochs=0.1), training_set, store, tables)
+    save_rankers(fit, tmp_path, {}, {})
     assert training_set.meta.negative == ("hide",)
-    assert describe_ranker(out / "full").inputs.negative == ("hide",)
+    assert describe_ranker(tmp_path / "full").inputs.negative == ("hide",)
 
 
 def test_a_ranker_that_does_not_tell_its_dislikes_is_refused(ranker, tmp_path):

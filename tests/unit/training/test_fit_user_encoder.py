@@ -10,7 +10,7 @@ from homefeed.models.config import PinnerFormerConfig
 from homefeed.models.history import HistoryBatch, read_histories
 from homefeed.models.user_encoders import load_user_encoder
 from homefeed.training.checkpoints import FILE
-from homefeed.training.fit_user_encoder import UserEncoderFit, fit_user_encoder, run_fit
+from homefeed.training.fit_user_encoder import UserEncoderFit, run_fit
 from homefeed.training.user_encoder_config import UserEncoderConfig
 from homefeed.training.workers import Worker
 
@@ -149,16 +149,9 @@ def test_the_saved_encoder_is_the_fitted_one(random_store, tmp_path: Path) -> No
     store = random_store(num_users=24)
     vectors = np.random.default_rng(0).normal(size=(41, 3)).astype(np.float32)
     vectors[0] = 0
-    metrics = fit_user_encoder(
-        CONFIG,
-        store,
-        vectors,
-        tmp_path / "encoder",
-        train_users=USERS,
-        before_s=BEFORE_S,
-        item_encoder_hash="abc",
-    )
-    assert metrics[-1]["step"] == CONFIG.steps
+    fit = UserEncoderFit(CONFIG, store, vectors, USERS, before_s=BEFORE_S, worker=Worker())
+    assert run_fit(fit, show=False)[-1]["step"] == CONFIG.steps
+    fit.encoder(item_encoder_hash="abc", code_version="").save(tmp_path / "encoder")
     encoder = load_user_encoder(tmp_path / "encoder")
     assert encoder.origin.item_encoder_hash == "abc"
     assert encoder.origin.trained_before_s == BEFORE_S
@@ -262,12 +255,9 @@ def test_a_fit_goes_on_from_a_checkpoint_of_another_device(
 @pytest.mark.gpu
 def test_an_encoder_fitted_on_a_gpu_is_saved_for_any_device(random_store, tmp_path: Path) -> None:
     store = random_store(num_users=24)
-    fit_user_encoder(
-        *(CONFIG, store, NO_VECTORS, tmp_path / "encoder"),
-        train_users=USERS,
-        before_s=BEFORE_S,
-        worker=Worker(device="cuda"),
-    )
+    fit = _fit(store, worker=Worker(device="cuda"))
+    run_fit(fit, show=False)
+    fit.encoder(item_encoder_hash="", code_version="").save(tmp_path / "encoder")
     histories = _last_histories(store, np.arange(1, 25))
     on_cpu, on_gpu = (load_user_encoder(tmp_path / "encoder", device=d) for d in ("cpu", "cuda"))
     assert on_cpu.hash == on_gpu.hash

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from homefeed.config import ChecksConfig
 from homefeed.data.checks.marking import marks_at
-from homefeed.data.checks.rules import marked_by, rules_for
+from homefeed.data.checks.rule import marked_by
+from homefeed.data.checks.rules import rules_for
 from homefeed.data.specification import DatasetSpec
 
 DAY_MS = 86_400_000
