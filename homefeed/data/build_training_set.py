@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,15 @@ from homefeed.data.showings import Showings
 from homefeed.data.splits import Timeline
 from homefeed.data.thinned_rows import Thinning, thinned, thinning
 from homefeed.data.training_set import (
+    EVALUATION,
+    TRAIN,
     TrainingSet,
     TrainingSetMeta,
     label_hash,
     load_array,
     write_meta,
 )
+from homefeed.errors import DatasetError
 from homefeed.plain_values import above, require_count, seed_number
 from homefeed.progress import Progress
 from homefeed.schema import IMPRESSIONS
@@ -107,6 +111,21 @@ def build_training_set(
         write_meta(beside, meta)
         TrainingSet.open(beside).verify(store)
     return TrainingSet.open(out)
+
+
+def require_both_windows(training_set: TrainingSet, timeline: Timeline) -> None:
+    """DatasetError where there is nothing to train on, or nothing to judge by."""
+    windows = {
+        (TRAIN, "train on"): (timeline.t0_s, timeline.t1_s),
+        (EVALUATION, "judge by"): (timeline.t1_s, timeline.t2_s),
+    }
+    for (split, purpose), ends_s in windows.items():
+        if not (training_set.split == split).any():
+            start, end = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d %H:%M}" for s in ends_s)
+            raise DatasetError(
+                f"no request of the log is left to {purpose}: there is none from {start} to {end} "
+                "UTC; give a longer log, or set sequences.ranker_days and sequences.evaluation_days"
+            )
 
 
 def _bounded_rows(

@@ -86,7 +86,9 @@ def convert(name: str, kind: str, dtype: pl.DataType, spec: DatasetSpec) -> pl.E
             return _from_datetime(column, dtype, spec.time_zone)
         return _from_number(column, dtype, spec.timestamp_unit)
     if kind in ("names", "vector") and text:
-        return column.str.split("|").cast(DTYPES[kind], strict=False)
+        return pl.when(column != "").then(column.str.split("|")).cast(DTYPES[kind], strict=False)
+    if kind in ("int", "label") and text:  # as data frames write whole numbers among empty ones
+        column = column.str.replace(r"\.0+$", "")
     if kind in ("bool", "label") and text:
         lower = column.str.to_lowercase()
         flag = pl.when(lower.is_in(["1", "true"])).then(1).when(lower.is_in(["0", "false"])).then(0)

@@ -17,7 +17,19 @@ from homefeed.data.files import unreadable
 from homefeed.data.specification import FILE_NAME, write_spec
 from homefeed.data.tables import open_table
 from homefeed.errors import DatasetError
-from homefeed.schema import ACTIONS, ARRIVED_AT, IMPRESSIONS, ITEM_ID, ITEMS, TIMESTAMP, USER_ID
+from homefeed.schema import (
+    ACTIONS,
+    ARRIVED_AT,
+    IMPRESSIONS,
+    ITEM_ID,
+    ITEMS,
+    POSITION,
+    REQUEST_ID,
+    TIMESTAMP,
+    USER_ID,
+)
+
+IMPRESSION_KEY = (REQUEST_ID, USER_ID, ITEM_ID, TIMESTAMP, POSITION)
 
 
 def write_day_of(
@@ -28,9 +40,11 @@ def write_day_of(
     Actions from before ``from_ms`` that arrived within the day are among them, as in the event log:
     their own day was published without them. Other tables without a row that day are left out: the
     check refuses an empty table, and a day's actions are good without them.
-    Rows whose time is missing or cannot be read belong to no day: they come along, and the check
-    sets them aside. Ids get the type that they have in ``base``: a day whose ids happen to be
-    digits alone would otherwise be of other users. DatasetError where they cannot.
+    Rows whose time is missing or cannot be read belong to no day: where the folder holds this day
+    alone they come along, and the check sets them aside; of a folder with other days they may be of
+    any, and charged to one day they would refuse it, so they are left out. Ids get the type that
+    they have in ``base``: a day whose ids happen to be digits alone would otherwise be of other
+    users. DatasetError where they cannot.
     """
     files = {}
     with writing(out) as beside:
@@ -91,11 +105,12 @@ def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: in
     schema = raw.collect_schema()
     if table != ITEMS:
         time_ms, arrived_ms = _times(raw, found, dataset)
-        wanted_rows = time_ms.is_null() | time_ms.is_between(from_ms, to_ms, closed="left")
+        wanted_rows = time_ms.is_between(from_ms, to_ms, closed="left")
         if table == ACTIONS:
             came_late = arrived_ms.is_between(from_ms, to_ms, closed="left")
-            wanted_rows |= (time_ms < from_ms) & came_late
-        raw = raw.filter(wanted_rows)
+            wanted_rows |= (time_ms < from_ms) & came_late.fill_null(False)
+        others = raw.select((~wanted_rows).any()).collect(engine="streaming").item()
+        raw = raw.filter(wanted_rows if others else wanted_rows | time_ms.is_null())
     wanted = base.scan(ACTIONS).collect_schema()
     for column in (c for c in (USER_ID, ITEM_ID) if c in found):
         is_number, name = schema[found[column]].is_integer(), found[column]
@@ -109,16 +124,27 @@ def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: in
     return raw.select(list(dict.fromkeys(found.values())))
 
 
-def with_day(known: pl.LazyFrame, day: pl.LazyFrame, *, timed: bool) -> pl.LazyFrame:
-    """The rows of a log and then those of a day that the log does not have yet.
+def with_day(
+    known: pl.LazyFrame, day: pl.LazyFrame, table: str, columns: list[str]
+) -> pl.LazyFrame:
+    """The rows of a log and those of a day that it does not have yet.
 
-    Equal rows within the log stay: they are untimed, or the check would have taken them out. Of a
-    ``timed`` table only the log's rows from the day's first on are held in memory.
+    An action is had that agrees in the log's own ``columns``. An item or an impression that both
+    have is the day's: it was told later, with the labels that came since. Equal rows within the log
+    stay: they are untimed, or the check would have taken them out. Of what has times only the log's
+    rows from the day's first on are held in memory.
     """
-    if not timed:
-        return pl.concat([known, day]).unique(maintain_order=True)
+    if table == ITEMS:
+        return pl.concat([_without(known, day, [ITEM_ID]), day])
     first_ms = day.select(pl.col(TIMESTAMP).min()).collect().item()
     late = known.filter(pl.col(TIMESTAMP) >= first_ms)
-    columns = known.collect_schema().names()
-    new = day.join(late, on=columns, how="anti", nulls_equal=True, maintain_order="left")
-    return pl.concat([known, new])
+    if table == IMPRESSIONS:
+        early = known.filter(pl.col(TIMESTAMP) < first_ms)
+        return pl.concat([early, _without(late, day, list(IMPRESSION_KEY)), day])
+    return pl.concat([known, _without(day, late, columns)])
+
+
+def _without(rows: pl.LazyFrame, others: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
+    """The ``rows``, in their order, whose ``key`` none of the ``others`` has."""
+    others = others.select(key).unique()
+    return rows.join(others, on=key, how="anti", nulls_equal=True, maintain_order="left")

@@ -108,7 +108,7 @@ def _are_alike(parts: Sequence[Path]) -> bool:
 
 
 def _kind(part: Path) -> str:
-    return next(ending for ending in (".tsv", ".csv", PARQUET) if ending in part.name.lower())
+    return max((".tsv", ".csv", PARQUET), key=part.name.lower().rfind)
 
 
 def _schema(part: Path) -> pl.Schema:

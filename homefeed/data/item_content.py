@@ -62,13 +62,14 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
 
 def _numeric(column: pl.Series, old: np.ndarray) -> np.ndarray:
     """Standardised over the old items' vectors; a missing or broken value becomes the mean."""
-    width = int(column.list.len().max() or 0)
+    lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
+    width = int(lengths.max(initial=0))
     if width == 0:
         return np.zeros((len(column), 0), np.float32)
-    filled = [v if v is not None else [] for v in column.to_list()]
-    values = np.full((len(filled), width), np.nan)
-    for row, vector in enumerate(filled):
-        values[row, : len(vector)] = [np.nan if v is None else v for v in vector]
+    values = np.full((len(column), width), np.nan)
+    flat = column.filter(pl.Series(lengths > 0)).explode().cast(pl.Float64).to_numpy()
+    place = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    values[np.repeat(np.arange(len(column)), lengths), place] = flat
     values[~np.isfinite(values)] = np.nan
     known = ~np.isnan(values)
     learned = np.where(old[:, None] & known, values, 0.0)

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -81,6 +81,9 @@ def parse_spec(values: Mapping[str, Any], where: str) -> DatasetSpec:
         if not values.get(key):
             raise DatasetError(f"{where}: `{key}` is missing; see docs/bring-your-own-data.md")
     parsed = {key: _parse(key, value, where) for key, value in values.items() if value is not None}
+    if "span" in parsed:
+        zone = _zone(parsed.get("time_zone", "UTC"), where)
+        parsed["span"] = tuple(_second(item, zone, where) for item in parsed["span"])
     spec = DatasetSpec(**parsed)
     _validate(spec, where)
     if spec.labels and spec.primary_label is None:
@@ -133,7 +136,7 @@ def _parse(key: str, value: Any, where: str) -> Any:
     if key == "span":
         if not isinstance(value, list | tuple) or len(value) != 2:
             raise _wrong(where, key, value, "[start, end]")
-        return tuple(_second(item, where) for item in value)
+        return value  # read once the zone is known
     if key == "session_gap_s":
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
             raise _wrong(where, key, value, "a whole number of seconds above 0")
@@ -172,21 +175,28 @@ def _parse_mapping(key: str, value: Mapping[str, Any], where: str) -> dict[str, 
     return {str(table): str(file) for table, file in value.items()}
 
 
-def _second(value: Any, where: str) -> int:
-    """A point in time as whole seconds: a number, a date, or ISO text (UTC unless it says)."""
+def _second(value: Any, zone: ZoneInfo, where: str) -> int:
+    """A time as whole seconds: a number, a date, or ISO text (of ``zone`` unless it says)."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise _wrong(where, "span", value, "seconds or dates like 2024-01-31") from None
     if isinstance(value, datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
+        return int((value if value.tzinfo else value.replace(tzinfo=zone)).timestamp())
     if isinstance(value, date):
-        return int(datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp())
+        return int(datetime(value.year, value.month, value.day, tzinfo=zone).timestamp())
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value):
         raise _wrong(where, "span", value, "seconds or dates like 2024-01-31")
     return int(value)
+
+
+def _zone(name: str, where: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise _wrong(where, "time_zone", name, "a zone like Europe/Berlin") from None
 
 
 def _validate(spec: DatasetSpec, where: str) -> None:
@@ -200,10 +210,7 @@ def _validate(spec: DatasetSpec, where: str) -> None:
         raise _wrong(
             where, "timestamp_unit", spec.timestamp_unit, f"of {', '.join(TIMESTAMP_UNITS)}"
         )
-    try:
-        ZoneInfo(spec.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _wrong(where, "time_zone", spec.time_zone, "a zone like Europe/Berlin") from None
+    _zone(spec.time_zone, where)
     if spec.span and not spec.span[0] < spec.span[1]:
         raise _wrong(where, "span", list(spec.span), "[start, end] with start before end")
     types = spec.action_types
@@ -212,6 +219,8 @@ def _validate(spec: DatasetSpec, where: str) -> None:
     reject_unknown(spec.min_duration_s, spec.positive, f"{where}: min_duration_s", "positive type")
     if IMPRESSIONS in spec.files and not spec.labels:
         raise DatasetError(f"{where}: impressions need `labels`, the list of their label columns")
+    if twice := [each for each in spec.labels if spec.labels.count(each) > 1]:
+        raise DatasetError(f"{where}: label `{twice[0]}` is declared twice; keep one")
     if len(spec.labels) > MAX_LABELS:
         raise DatasetError(
             f"{where}: `labels` names {len(spec.labels)} columns; it may name {MAX_LABELS}: keep "

@@ -74,7 +74,7 @@ DEFAULTS: Mapping[str, object] = {SURFACE: "", DURATION_S: 0.0, TIME_KNOWN: True
 UNREADABLE = "unreadable"
 _SHOWN = 60  # characters of a value that cannot be read
 _SHOWN_NAMES = 30  # columns of a file that lacks one
-_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # text that an int64 gives back unchanged
+_INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"  # text that an integer gives back unchanged
 
 
 def column_kinds(table: str, spec: DatasetSpec) -> dict[str, str]:
@@ -115,6 +115,8 @@ def scan_for_check(root: Path, table: str, spec: DatasetSpec) -> pl.LazyFrame:
         columns.append(_filled(column, converted))
         if not surely_readable(kinds[column], schema[name]):
             lost = pl.col(name).is_not_null() & converted.is_null()
+            if is_text(schema[name]):  # a quoted cell without anything in it is absent
+                lost &= pl.col(name).cast(pl.String) != ""
             marks.append(_as_found(column, name, schema[name], lost))
     if marks:
         columns.append(pl.coalesce(marks).alias(UNREADABLE))
@@ -243,7 +245,8 @@ def _column_of_integers(path: Path, name: str, modified_ns: int) -> bool:
         if not is_csv(path):
             return False
         given = pl.col(name).filter(pl.col(name) != "")
-        whole = given.str.contains(_INTEGER).all()
+        fits = given.cast(pl.Int64, strict=False).is_not_null()
+        whole = (given.str.contains(_INTEGER) & fits).all()
         return raw.select(whole).collect(engine="streaming").item()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise unreadable(path, error) from None

@@ -64,6 +64,8 @@ def thinned(rows: RankingRows, shares: Thinning, seed: int) -> RankingRows:
     draw = generator.random(len(rows.user))
     # Users without an index are many people: each of their requests is drawn by itself.
     judged = np.where(rows.user > 0, chosen_user[rows.user], draw < shares.users)
+    if not (judged & ~in_training).any():  # a few users with many rows each: one of them stays
+        judged |= rows.user == rows.user[np.where(in_training, np.inf, draw).argmin()]
     kept_request = np.where(in_training, draw < shares.requests, judged)
     negative = ~rows.labels.any(1) & in_training[rows.request]
     drawn = generator.random(len(rows.request)) < shares.negatives

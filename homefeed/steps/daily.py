@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from homefeed import schema
 from homefeed.artifacts import read_json, write_json, writing
 from homefeed.clock import WallClock
 from homefeed.config import Config
@@ -76,15 +75,19 @@ def append_step(day: Path, out: Path) -> None:
 
 
 def _joined(known: Dataset, added: Dataset, ends_s: int, out: Path) -> None:
-    """Both data sets' rows; a row that both have is kept once."""
+    """Both data sets' rows, with the columns that either has; a row that both have is kept once.
+
+    A day may tell more than the log before: when an action arrived, or how long it lasted.
+    """
     tables = {}
     for table in known.spec.files:
-        columns = list(known.columns(table))
-        rows = known.scan(table).select(columns)
+        rows, found = known.scan(table), set(known.columns(table))
         if added.has(table):
-            more = added.scan(table).select(columns).cast(dict(rows.collect_schema()))
-            rows = with_day(rows, more, timed=table in (schema.ACTIONS, schema.IMPRESSIONS))
-        tables[table] = rows
+            types = dict(rows.collect_schema())
+            told = added.scan(table).select(list(types)).cast(types)
+            rows = with_day(rows, told, table, list(known.columns(table)))
+            found |= set(added.columns(table))
+        tables[table] = rows.select(name for name in rows.collect_schema() if name in found)
     span = known.spec.span and (known.spec.span[0], max(known.spec.span[1], ends_s))
     write_dataset(out, dataclasses.replace(known.spec, span=span), tables)
 

@@ -4,18 +4,20 @@ No day is passed over: what happened on it would be in no later one.
 """
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
 from homefeed.clock import DAY_S, WallClock
 from homefeed.data.contract import Dataset, resolve
 from homefeed.data.day import days_with_actions, write_day_of
-from homefeed.errors import PipelineError
-from homefeed.schema import ACTIONS, EVENT_LOG_FILE, TIMESTAMP
+from homefeed.data.specification import FILE_NAME
+from homefeed.errors import DatasetError, PipelineError
+from homefeed.schema import ACTIONS, EVENT_LOG_FILE, IMPRESSIONS, TIMESTAMP
 from homefeed.steps.events import event_log_day, event_log_days
 from homefeed.steps.lineage import Day, champions_log, end_of, name_of, newest_day
 
@@ -77,6 +79,7 @@ class FolderDays:
 
     def take(self, known: Dataset, ends_s: int, out: Path) -> tuple[Dataset, int | None]:
         """See ``DaySource``."""
+        _require_same_meaning(self.dataset, known)
         from_ms = (ends_s - DAY_S) * 1000
         day, actions = write_day_of(self.dataset, known, from_ms, ends_s * 1000, out)
         if not actions:
@@ -87,6 +90,22 @@ class FolderDays:
         if late := times_ms.filter(pl.col(TIMESTAMP) < from_ms).collect().height:
             print(f"= {late:,} actions of earlier days arrived on this one")
         return day, None
+
+
+def _require_same_meaning(folder: Dataset, known: Dataset) -> None:
+    """DatasetError where a day's dataset.yaml reads actions or labels otherwise than the log's."""
+    for key in ("positive", "negative", "labels", "surfaces", "min_duration_s"):
+        wanted, found = (_plain(getattr(each.spec, key)) for each in (known, folder))
+        if found != wanted and not (key == "labels" and not folder.has(IMPRESSIONS)):
+            raise DatasetError(
+                f"{folder.root / FILE_NAME}: `{key}` is {found}, and {wanted} in the log that the "
+                f"day extends ({known.root}); declare the same, or fit on a new log"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """What a key of dataset.yaml says, whatever the order."""
+    return dict(value) if isinstance(value, Mapping) else sorted(value)
 
 
 def day_to_take(data: str, date: str, workspace: Path) -> tuple[DaySource, Day, int]:

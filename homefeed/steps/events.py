@@ -18,6 +18,7 @@ from homefeed.artifacts import open_to_read
 from homefeed.clock import DAY_S
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
+from homefeed.data.sequences.encode import MAX_CODES
 from homefeed.data.sequences.layout import NEVER_MIN
 from homefeed.errors import ArtifactError, DatasetError
 from homefeed.steps.lineage import name_of
@@ -50,8 +51,8 @@ def event_log_day(
         first, last = name_of(from_s + 1), name_of(to_s)
         when = f"on {last}" if first == last else f"from {first} to {last}"
         raise DatasetError(f"{log} holds no action {when}; give another --date")
-    tables = {schema.ACTIONS: actions}
-    if base.has(schema.IMPRESSIONS) and not shown.is_empty():
+    tables = {schema.ACTIONS: _few_surfaces(actions, base)}
+    if base.has(schema.IMPRESSIONS) and not shown.is_empty() and _labels_are_told(base):
         shown = _external(_impressions(shown, answers, base), base, "impressions")
         if not shown.is_empty():
             tables[schema.IMPRESSIONS] = shown
@@ -87,9 +88,10 @@ WATERMARK_SQL = (
     "SELECT coalesce(min(CASE WHEN max(arrived_ms, time_ms + 1002 * duration_s) + 61000 > ? "
     "THEN seq END) - 1, max(seq), 0) FROM actions"
 )
+# A client's clock may be ahead: nothing counts before its own time, so it arrived then.
 ACTION_SQL = (
     "SELECT user_id, item_id, action_type, time_ms AS timestamp, surface, duration_s, request_id, "
-    "event_id, arrived_ms AS arrived_at FROM actions WHERE time_ms < :to "
+    "event_id, max(arrived_ms, time_ms) AS arrived_at FROM actions WHERE time_ms < :to "
     "AND (time_ms >= :from OR (arrived_ms >= :from AND arrived_ms < :to)) ORDER BY seq"
 )
 DAYS_SQL = (
@@ -155,6 +157,38 @@ def _in_time(
     if left_out := actions.height - kept.height:
         tell(f"= {left_out:,} actions left out: they came over 45 days late, or precede the log")
     return kept
+
+
+def _few_surfaces(actions: pl.DataFrame, base: Dataset) -> pl.DataFrame:
+    """With no more surfaces than the store can tell: any text may be posted as one.
+
+    Those of the log stay, and of new ones those that the day has most of; the others are "".
+    """
+    surface = pl.col(schema.SURFACE)
+    known = base.scan(schema.ACTIONS).select(surface.unique()).collect().to_series()
+    new = actions.filter(surface != "", ~surface.is_in(known.implode()))[schema.SURFACE]
+    counts = new.value_counts().sort("count", schema.SURFACE, descending=[True, False])
+    room = MAX_CODES - known.filter(known != "").len()
+    if (left := counts.height - max(room, 0)) <= 0:
+        return actions
+    print(
+        f"= {left:,} surfaces that were posted are read as none: {MAX_CODES} names fit; post "
+        "names of places, not paths or ids"
+    )
+    kept = pl.concat([known, counts[schema.SURFACE].head(max(room, 0))])
+    named = pl.when(surface.is_in(kept.implode())).then(surface).otherwise(pl.lit(""))
+    return actions.with_columns(named.alias(schema.SURFACE))
+
+
+def _labels_are_told(base: Dataset) -> bool:
+    """Whether each label has an action type of its name: only that says what answered a showing."""
+    untold = [label for label in base.spec.labels if label not in base.spec.action_types]
+    if untold:
+        print(
+            f"= what was shown is left out: no action type is named like the label "
+            f"{', '.join(untold)}, so nothing says which items it is 1 for"
+        )
+    return not untold
 
 
 def _impressions(shown: pl.DataFrame, answers: pl.DataFrame, base: Dataset) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from homefeed.data.build_training_set import build_training_set
+from homefeed.data.build_training_set import build_training_set, require_both_windows
 from homefeed.data.contract import Dataset
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
@@ -27,6 +27,7 @@ def training_set_step(
     table = load_items(dataset, store.items)
     stats = build_item_stats(dataset, store, table.created_s)
     made = build_training_set(dataset, store, stats, timeline, out, settings.training_set)
+    require_both_windows(made, timeline)
     found = training_set_piece(made, dataset.spec)
     found.save(piece)
     for figure in found.figures:

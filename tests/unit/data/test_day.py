@@ -7,6 +7,7 @@ from homefeed.config import ChecksConfig
 from homefeed.data.checks import check
 from homefeed.data.day import with_day, write_day_of
 from homefeed.errors import DatasetError
+from homefeed.schema import ACTIONS, IMPRESSIONS, ITEMS
 
 FROM_S = 20_000 * 86_400
 TO_S = FROM_S + 86_400
@@ -104,5 +105,43 @@ def test_a_log_keeps_its_equal_untimed_rows_and_takes_no_row_of_a_day_twice():
     types = {"user_id": pl.Int64, "timestamp": pl.Int64, "arrived_at": pl.Int64}
     before, day = pl.LazyFrame(early, schema=types), pl.LazyFrame(late, schema=types)
     known = pl.concat([before, day.head(1)])
-    joined = with_day(known, day, timed=True).collect()
+    joined = with_day(known, day, ACTIONS, list(types)).collect()
     assert joined["user_id"].to_list() == [1, 1, 2, 3]
+
+
+def test_an_action_that_the_log_has_is_not_taken_again_because_the_day_tells_more_of_it():
+    types = {"user_id": pl.Int64, "timestamp": pl.Int64, "arrived_at": pl.Int64}
+    known = pl.LazyFrame({"user_id": [1], "timestamp": [7], "arrived_at": [None]}, schema=types)
+    told = {"user_id": [1, 2], "timestamp": [7, 8], "arrived_at": [7, 9]}
+    joined = with_day(
+        known, pl.LazyFrame(told, schema=types), ACTIONS, ["user_id", "timestamp"]
+    ).collect()
+    assert joined.rows() == [(1, 7, None), (2, 8, 9)]
+
+
+def test_an_impression_that_both_have_is_the_days_with_its_later_labels():
+    def shown(request: list, times: list, saves: list) -> pl.LazyFrame:
+        same = {"user_id": [1] * len(times), "item_id": [7] * len(times)}
+        return pl.LazyFrame(
+            {"request_id": request, "timestamp": times, "position": [1] * len(times), **same}
+            | {"save": saves}
+        )
+
+    known = shown(["a", "b", "c"], [5, 7, 8], [0, 0, 0])
+    day = shown(["b", "d"], [7, 9], [1, 0])
+    joined = with_day(known, day, IMPRESSIONS, ["request_id"]).collect()
+    assert joined.select("request_id", "save").rows() == [("a", 0), ("c", 0), ("b", 1), ("d", 0)]
+
+
+def test_an_item_that_both_have_is_described_once_as_the_day_has_it():
+    known = pl.LazyFrame({"item_id": [1, 2], "text": ["old", "as it was"]})
+    day = pl.LazyFrame({"item_id": [1, 3], "text": ["new", "added"]})
+    joined = with_day(known, day, ITEMS, ["item_id", "text"]).collect()
+    assert dict(joined.rows()) == {1: "new", 2: "as it was", 3: "added"}
+    assert joined.height == 3
+
+
+def test_rows_without_a_time_are_not_charged_to_one_day_of_many(take):
+    rows = _rows(["a", "b", "c"], timestamp=[str(FROM_S), "soon", str(FROM_S - 86_400)])
+    day, actions = take(rows, ["a"])
+    assert (day.scan("actions").collect()["user_id"].to_list(), actions) == (["a"], 1)

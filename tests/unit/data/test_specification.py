@@ -71,6 +71,18 @@ def test_a_span_is_seconds_or_dates(span):
     assert parse_spec({**LEAST, "span": span}, "x").span == (1704067200, 1704153600)
 
 
+def test_a_span_of_dates_is_of_the_declared_zone():
+    zone = {"time_zone": "Asia/Shanghai"}
+    spec = parse_spec({**LEAST, **zone, "span": ["2024-01-01", "2024-01-02T00:00:00Z"]}, "x")
+    assert spec.span == (1704067200 - 8 * 3600, 1704153600)
+
+
+def test_a_label_that_is_declared_twice_is_named():
+    values = {**LEAST, "files": IMPRESSIONS, "labels": ["click", "save", "click"]}
+    with pytest.raises(DatasetError, match="label `click` is declared twice"):
+        parse_spec(values, "x")
+
+
 def test_a_specification_written_and_read_again_is_the_same(tmp_path):
     spec = DatasetSpec(
         name="größe",

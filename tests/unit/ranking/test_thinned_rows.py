@@ -99,3 +99,10 @@ def test_users_without_an_index_are_many_people_and_not_drawn_as_one():
     kept = thinned(unknown, Thinning(users=0.3), seed=4)
     share = _of(kept, EVALUATION).sum() / _of(rows, EVALUATION).sum()
     assert share == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_a_few_users_with_many_rows_each_at_least_one_stays(seed):
+    rows = replace(_rows(40, 5, 0.5), user=np.repeat([1, 2], 20).astype(np.int32))
+    kept = thinned(rows, Thinning(users=0.01), seed)
+    assert _of(kept, EVALUATION).any()

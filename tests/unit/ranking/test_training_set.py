@@ -8,7 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homefeed.data.build_training_set import TrainingSetConfig, build_training_set
+from homefeed.data.build_training_set import (
+    TrainingSetConfig,
+    build_training_set,
+    require_both_windows,
+)
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import ItemStats, build_item_stats
 from homefeed.data.ranking_rows import EVALUATION, TRAIN
@@ -278,3 +282,13 @@ def test_a_training_row_knows_earlier_showings_and_actions_and_no_later_ones(tmp
     assert told[1, 6, NOON] == [0, 0]  # shown and acted on at this time or later, by others before
     assert told[1, 6, NOON + 60] == [1, pytest.approx(1, abs=1e-3)]
     assert told[2, 6, NOON - 60] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("times", "purpose"), [([3 * DAY_S], "judge by"), ([5 * DAY_S], "train on")]
+)
+def test_a_window_without_requests_is_named_with_its_setting(tmp_path, times, purpose):
+    rows = [shown(1, 5, time_s) for time_s in times]
+    *_, found = made(tmp_path, [action(1, 5, 0.0)], rows)
+    with pytest.raises(DatasetError, match=rf"left to {purpose}: .*sequences\.evaluation_days"):
+        require_both_windows(found, LINE)

@@ -6,12 +6,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from homefeed.artifacts import write_json
 from homefeed.clock import DAY_S, SimulatedClock
 from homefeed.config import Config, StorageConfig
-from homefeed.data.contract import DatasetSpec, write_dataset
+from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
+from homefeed.data.sequences import SequenceStore, build_sequences
 from homefeed.errors import CheckRefused, PipelineError
 from homefeed.recipes import config_json
 from homefeed.steps import daily, days
@@ -93,3 +96,27 @@ def test_a_day_that_was_mended_leaves_no_refusal_behind(check_day, tmp_path):
         check_day("never declared", ended_s=TODAY_S - DAY_S)
     check_day(ended_s=TODAY_S - DAY_S)
     assert [path.name for path in (tmp_path / "step").iterdir()] == ["day"]
+
+
+def test_what_a_day_tells_beyond_the_log_before_is_told_by_the_joined_log(tmp_path):
+    ended_s = TODAY_S - DAY_S
+    known = _log(tmp_path / "known", [ended_s - 60, ended_s - 50])
+    store = build_sequences(known, tmp_path / "store").path
+    late = {"arrived_at": [(ended_s + 20 * 3600) * 1000], "duration_s": [90.0]}
+    rows = {"user_id": [0], "item_id": [7], "timestamp": [(ended_s + 60) * 1000]}
+    actions = pl.DataFrame({**rows, "action_type": ["like"], **late})
+    day = write_dataset(tmp_path / "taken" / "day", known.spec, {"actions": actions})
+    base = {"checked": str(known.root), "store": str(store)}
+    write_json(tmp_path / "taken" / "day.json", {"ends_s": ended_s + DAY_S, "base": base})
+    daily.append_step(tmp_path / "taken", tmp_path / "appended")
+    joined = Dataset.open(tmp_path / "appended" / "checked")
+    assert joined.scan("actions").collect()["arrived_at"].to_list() == [
+        None,
+        None,
+        *late["arrived_at"],
+    ]
+    assert day.columns("actions") == joined.columns("actions")
+    again = build_sequences(joined, tmp_path / "again")
+    appended = SequenceStore.open(tmp_path / "appended" / "store")
+    rows = np.arange(len(again.item))
+    assert again.available_s(rows).tolist() == appended.available_s(rows).tolist()

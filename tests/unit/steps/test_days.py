@@ -1,6 +1,7 @@
 """Which day a run takes: the first new one with actions, and none over the head of another."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,8 @@ import pytest
 from homefeed.clock import DAY_S
 from homefeed.config import Config, StorageConfig
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
-from homefeed.errors import PipelineError
+from homefeed.data.specification import FILE_NAME, write_spec
+from homefeed.errors import DatasetError, PipelineError
 from homefeed.recipes import config_json
 from homefeed.steps.daily import check_day_step
 from homefeed.steps.days import day_to_take
@@ -145,3 +147,25 @@ def test_an_action_that_no_day_would_take_makes_no_day(published):
     _post(published, [(_noon(2), None)])
     assert day_to_take("events", "", published)[2] == ENDED_S + 2 * DAY_S
     assert day_to_take("events", _name(2), published)[2] == ENDED_S + 2 * DAY_S
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"negative": ("hide",)}, "`negative` is .'hide'., and .. in the log that the day extends"),
+        ({"min_duration_s": {"like": 5.0}}, "`min_duration_s` is {'like': 5.0}, and {} in the log"),
+        ({"surfaces": ("home",)}, "`surfaces` is .'home'., and .. in the log"),
+    ],
+)
+def test_a_day_that_means_something_else_than_its_log_is_refused(
+    published, tmp_path, changed, said
+):
+    folder = _folder(tmp_path / "new data", [(_noon(1), None)])
+    write_spec(folder.root / FILE_NAME, replace(folder.spec, **changed))
+    source, _, ends_s = day_to_take(str(folder.root), _name(1), published)
+    known = Dataset.open(tmp_path / "known")
+    with pytest.raises(DatasetError, match=said):
+        source.take(known, ends_s, tmp_path / "raw")
+    write_spec(folder.root / FILE_NAME, replace(folder.spec, neutral=("view",)))
+    source, _, ends_s = day_to_take(str(folder.root), _name(1), published)
+    assert source.take(known, ends_s, tmp_path / "raw")[0].has("actions")

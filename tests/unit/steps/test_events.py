@@ -5,6 +5,8 @@ from contextlib import closing
 import polars as pl
 import pytest
 
+from homefeed.config import ChecksConfig
+from homefeed.data.checks import check
 from homefeed.data.contract import Dataset, DatasetSpec, write_dataset
 from homefeed.data.item_stats import LABEL_LAG_S
 from homefeed.data.sequences import SequenceStore, append_sequences, build_sequences
@@ -20,15 +22,17 @@ FIRST_S = 20_000 * DAY_S  # the midnight that ends the base's last day
 HOUR_S = 3_600
 
 
-def _base(folder, user=1, item=10) -> Dataset:
-    spec = DatasetSpec(name="shop", files={}, positive=("like",), labels=("like",))
+def _base(folder, user=1, item=10, label="like") -> Dataset:
+    spec = DatasetSpec(name="shop", files={}, positive=("like",), labels=(label,))
     seen = {"user_id": [user], "item_id": [item], "timestamp": [(FIRST_S - 9) * 1000]}
     actions = pl.DataFrame({**seen, "action_type": ["like"]})
-    shown = pl.DataFrame({**seen, "request_id": ["r0"], "position": [1], "like": [0]})
+    shown = pl.DataFrame({**seen, "request_id": ["r0"], "position": [1], label: [0]})
     return write_dataset(folder, spec, {"actions": actions, "impressions": shown})
 
 
-def _post(log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0, request=None) -> int:
+def _post(
+    log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0, request=None, surface=""
+) -> int:
     """Post one action; returns its number."""
     ended_s = time_s + duration_s
     action = Action(
@@ -38,6 +42,7 @@ def _post(log, item, time_s, *, arrived_s=None, user="i:1", duration_s=0.0, requ
         action_type="like",
         time_ms=round(time_s * 1000),
         duration_s=duration_s,
+        surface=surface,
         request_id=request,
         arrived_ms=round((ended_s if arrived_s is None else arrived_s) * 1000),
     )
@@ -97,6 +102,35 @@ def test_where_the_row_holds_every_action_the_watermark_is_the_newest_number(log
     _post(log, "i:11", FIRST_S + HOUR_S)
     newest = _post(log, "i:12", FIRST_S + 2 * HOUR_S)
     assert take()[1] == newest
+
+
+def test_an_action_by_a_clock_ahead_of_the_servers_arrived_when_it_happened(log, take, tmp_path):
+    _post(log, "i:11", FIRST_S + HOUR_S, arrived_s=FIRST_S + HOUR_S - 0.3)
+    day, _ = take()
+    known = _base(tmp_path / "known")
+    report = check(day, tmp_path / "checked", ChecksConfig(), FIRST_S + DAY_S, known_items=[known])
+    assert report.tables["actions"].kept == 1
+
+
+def test_more_surfaces_than_the_store_can_tell_are_read_as_none(log, take, tmp_path, capsys):
+    for number in range(300):
+        _post(log, "i:11", FIRST_S + number, surface=f"/page/{number}")
+    for number in range(2):
+        _post(log, "i:12", FIRST_S + HOUR_S + number, surface="home")
+    day, _ = take()
+    assert "46 surfaces that were posted are read as none" in capsys.readouterr().out
+    surfaces = day.scan("actions").collect()["surface"]
+    assert surfaces.n_unique() == 256  # with "" for none
+    assert surfaces.to_list().count("home") == 2
+    build_sequences(day, tmp_path / "fits")
+
+
+def test_labels_that_no_action_type_tells_leave_out_what_was_shown(log, take, tmp_path, capsys):
+    _show(log, "r1", FIRST_S + HOUR_S, "i:11")
+    _post(log, "i:11", FIRST_S + HOUR_S + 5, request="r1")
+    day, _ = take(base=_base(tmp_path / "clicked", label="liked"))
+    assert not day.has("impressions")
+    assert "no action type is named like the label liked" in capsys.readouterr().out
 
 
 def test_between_row_and_log_every_action_counts_once(log, tmp_path):
