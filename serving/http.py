@@ -4,6 +4,7 @@ It is a plain Starlette app in front of the BentoML service's: Bento's own reque
 several times as much per call (pydantic models in, models out), and a feed is a small JSON object.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -26,6 +27,8 @@ from serving.settings import Settings
 logger = logging.getLogger("homefeed.serving")
 
 Stages = dict[str, float]  # stage → milliseconds, in order
+BODY_S = 10.0  # within which a body has to arrive: a client that is gone holds it no longer
+ARRIVING = 4  # bodies that may be on their way for each request that may be in work
 
 
 class RequestPath(Protocol):
@@ -59,7 +62,8 @@ class Edge:
     settings: Settings = field(default_factory=Settings)
     path: RequestPath | None = None
     observe: Callable[[str, int, Stages, str | None], None] = lambda *_: None
-    in_flight: int = 0
+    in_flight: int = 0  # requests in work: their bodies are here
+    arriving: int = 0  # requests whose bodies are on their way
 
     async def feed(self, request: Request) -> Response:
         """POST /v1/feed."""
@@ -106,14 +110,32 @@ class Edge:
         return await self._answer(request, endpoint, answer)
 
     async def _body(self, request: Request) -> bytes:
-        """The request's body; RequestError where it is larger than any valid one."""
+        """The request's body; RequestError where it is larger than any valid one, or does not come.
+
+        Until it is here its request is not in work: a stalled client takes nobody's place.
+        """
         body, most = bytearray(), self.settings.max_body_bytes
-        async for part in request.stream():
-            body += part
-            if len(body) > most:
-                said = f"the body holds more than {most} bytes; send fewer at once"
-                raise RequestError(said, status=413)
+        self.arriving += 1
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > most:
+                        said = f"the body holds more than {most} bytes; send fewer at once"
+                        raise RequestError(said, status=413)
+        except TimeoutError:
+            said = f"the body did not arrive within {BODY_S:g} s; send it again"
+            raise RequestError(said, status=408) from None
+        finally:
+            self.arriving -= 1
         return bytes(body)
+
+    def _require_room(self, arriving: int = 0) -> None:
+        """RequestError (429) where as many requests are in work, or on their way, as may be."""
+        most = self.settings.max_in_flight
+        if self.in_flight >= most or arriving >= ARRIVING * most:
+            said = f"{self.in_flight + arriving} requests are in work; try again"
+            raise RequestError(said, status=429)
 
     async def _answer(
         self,
@@ -122,30 +144,33 @@ class Edge:
         answer: Callable[[RequestPath, bytes, Stages], Awaitable[dict[str, Any]]],
     ) -> Response:
         """Refuse early when full, answer, map errors, and say in Server-Timing where time went."""
-        if self.in_flight >= self.settings.max_in_flight:
-            self.observe(endpoint, 429, {}, None)
-            return _error(429, f"{self.in_flight} requests are in work; try again", retry_after=1)
         start = time.perf_counter()
         stages: Stages = {}
         value: dict[str, Any] = {}
-        self.in_flight += 1
         try:
             if self.path is None or not self.path.ready():
                 response = _error(503, "the server has nothing to serve yet; see /readyz")
             else:
+                self._require_room(self.arriving)
                 body = await self._body(request)
-                value = await answer(self.path, body, stages)
+                self._require_room()  # others may have arrived before it
+                value = await self._in_work(answer(self.path, body, stages))
                 response = _json(value)
         except Exception as error:
             response = error_response(error)
-        finally:
-            self.in_flight -= 1
         stages["total"] = (time.perf_counter() - start) * 1000
         response.headers["Server-Timing"] = ", ".join(
             f"{name};dur={spent:.3f}" for name, spent in stages.items()
         )
         self.observe(endpoint, response.status_code, stages, value.get("degraded"))
         return response
+
+    async def _in_work(self, answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        self.in_flight += 1
+        try:
+            return await answer
+        finally:
+            self.in_flight -= 1
 
 
 def error_response(error: Exception) -> JSONResponse:

@@ -119,6 +119,7 @@ def _post(summary: str, properties: dict, required: list[str], answer: dict) -> 
                 "200": {"description": "OK", "content": {"application/json": {"schema": answer}}},
                 "400": _ERROR,
                 "404": _ERROR,
+                "408": _ERROR,
                 "413": _ERROR,
                 "429": _ERROR,
                 "503": _ERROR,

@@ -5,7 +5,7 @@ Shapes: D dimension of the user's vector.
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -82,13 +82,14 @@ class UserReads:
             elif isinstance(outcome, BaseException):
                 raise outcome
         failed_log = isinstance(logged, DependencyError)
-        actions, shown_ms = ([], {}) if failed_log else logged
+        actions, shown_ms, newest = ([], {}, 0) if failed_log else logged
         features = None if isinstance(stored, DependencyError) else stored
         if features is None and not isinstance(stored, DependencyError):
             reasons.append("the feature store does not know this user")
-        return self._state(
-            features or StoredUser(), actions, shown_ms, request_ms, realtime, failed_log, reasons
-        )
+        features = features or StoredUser()
+        if features.watermark > newest:  # of a log that is gone: this one numbers from 1 again
+            features = replace(features, watermark=0)
+        return self._state(features, actions, shown_ms, request_ms, realtime, failed_log, reasons)
 
     def _state(
         self,
@@ -129,7 +130,8 @@ class UserReads:
             reasons=tuple(reasons),
         )
 
-    def _read_log(self, user_id: str, request_ms: int) -> tuple[list[Action], dict[str, int]]:
+    def _read_log(self, user_id: str, request_ms: int) -> tuple[list[Action], dict[str, int], int]:
+        """The user's actions, when items were shown to them, and the log's newest number."""
         since_ms = request_ms - round(1000 * max(self._settings.shown_window_s, REMEMBERED_S))
         shown_ms = self._log.shown_to(user_id, since_ms=since_ms, before_ms=request_ms)
-        return self._log.actions_of(user_id), shown_ms
+        return self._log.actions_of(user_id), shown_ms, self._log.watermark()

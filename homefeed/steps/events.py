@@ -126,7 +126,8 @@ def _opened(log: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.DatabaseError as error:
         raise ArtifactError(
             f"event log {log} cannot be read ({error}); where it is locked, try again, else put "
-            "a copy of the file back, or move it away: the server begins a new one"
+            "a copy of the file back; or stop the servers, move it away with what begins with its "
+            "name, and start them: they begin a new one"
         ) from None
 
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from homefeed.errors import BusyError, HomefeedError, ReleaseError, StorageError, UnknownIdError
+from serving import http
 from serving.http import Edge, Front, error_response, make_app
 from serving.openapi import document
 from serving.requests import RequestError
@@ -168,6 +169,34 @@ def test_a_full_server_refuses_at_once_and_recovers(edge):
             return [refused.status_code, *(r.status_code for r in held), (await feed()).status_code]
 
     assert asyncio.run(story()) == [429, 200, 200, 200]
+
+
+def test_bodies_that_do_not_come_take_no_places_and_are_given_up(edge, monkeypatch):
+    monkeypatch.setattr(http, "BODY_S", 0.05)
+
+    async def stalled():
+        yield b'{"user_id": '
+        await asyncio.Event().wait()
+
+    async def story() -> list[int]:
+        transport = httpx.ASGITransport(app=make_app(edge))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            stalls = [
+                asyncio.create_task(client.post("/v1/feed", content=stalled())) for _ in range(7)
+            ]
+            while edge.arriving < 7:
+                await asyncio.sleep(0)
+            answered = await client.post("/v1/feed", json={"user_id": 1})
+            given_up = [(await stall).status_code for stall in stalls]
+            return [answered.status_code, *set(given_up), edge.arriving, edge.in_flight]
+
+    assert asyncio.run(story()) == [200, 408, 0, 0]
+
+
+def test_more_bodies_than_may_be_on_their_way_are_refused(edge):
+    edge.arriving = http.ARRIVING * edge.settings.max_in_flight
+    response = ask(edge, "POST", "/v1/feed", json={"user_id": 1})
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
 
 
 def test_before_there_is_a_release_requests_are_told_where_to_look(edge):

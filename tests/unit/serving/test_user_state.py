@@ -1,6 +1,7 @@
 """What a request knows of its user: which actions count, and which items do not come back."""
 
 import asyncio
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -64,6 +65,12 @@ def test_what_the_published_row_holds_already_is_not_counted_as_merged(known):
     assert [action.item_id for action in state.sequence] == ["i:1003", "i:1004"]
     assert state.merged_from_log == 1
     assert state_of(known, realtime=False).merged_from_log == 0
+
+
+def test_a_log_that_began_anew_is_not_measured_by_the_numbers_of_the_one_before(known):
+    known.users.rows["i:7"] = replace(known.users.rows["i:7"], watermark=50_000)
+    post(known, click(1050))
+    assert [action.item_id for action in state_of(known).sequence] == ["i:1003", "i:1050"]
 
 
 def test_no_item_of_a_users_long_past_comes_back(known, tmp_path):
