@@ -205,7 +205,7 @@ def compare(
         relative = treated.value / base.value
         lift_error = math.sqrt(treated.variance + relative**2 * base.variance) / abs(base.value)
     freedom = _welch_freedom(treated, base)
-    reach = _reach(freedom, confidence)
+    reach = _reach(freedom, confidence) if lift_error else 0.0  # nothing varies: a point
     return Comparison(
         metric=metric,
         arm=arm,

@@ -18,7 +18,7 @@ class AbTestRecipe:
 
     def __post_init__(self) -> None:
         require_count("abtest.visitors", self.visitors)
-        for name in ("days", "bootstrap_rounds"):
-            between(name, getattr(self, name), 1)
+        between("days", self.days, 1)
+        between("bootstrap_rounds", self.bootstrap_rounds, 100)  # its ends decide a test
         between("min_effect", self.min_effect, 0)
         share("confidence", self.confidence, 0.95)

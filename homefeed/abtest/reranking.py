@@ -6,7 +6,7 @@ would have done with the lists of another arm.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -122,5 +122,12 @@ def decide_paired(definition: Definition, analysis: PairedAnalysis) -> Verdict:
             arms.append(ArmVerdict(arm=primary.arm, decision=HOLD, reasons=(reason,)))
             continue
         guardrails = [c for c in analysis.guardrails if c.arm == primary.arm]
-        arms.append(judge_arm(definition, primary, guardrails))
+        judged = [c for c in guardrails if c.users >= definition.min_users]
+        verdict = judge_arm(definition, primary, judged)
+        few = tuple(
+            f"{c.metric} is not judged: {c.users:,} users with lists that count"
+            for c in guardrails
+            if c not in judged
+        )
+        arms.append(replace(verdict, reasons=(*verdict.reasons, *few)))
     return combine(definition, analysis.primary, arms)

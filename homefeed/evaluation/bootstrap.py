@@ -51,7 +51,8 @@ def bootstrap_means(
         if count == 0:
             estimates.append(Estimate(mean=np.nan, low=np.nan, high=np.nan, users=0))
             continue
-        low, high = np.quantile(drawn, [tail, 1 - tail])
+        ends = [tail, 1 - tail]
+        low, high = np.quantile(drawn, ends) if len(drawn) else (np.nan, np.nan)
         mean = float(filled[:, column].sum() / count)
         estimates.append(Estimate(mean=mean, low=float(low), high=float(high), users=int(count)))
     return estimates

@@ -16,7 +16,7 @@ the probability that AUC and calibration judge.
 Shapes: n rows of the evaluation window, H heads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -164,13 +164,6 @@ def predict(
     if progress:
         progress.close()
     return result
-
-
-def comparisons(
-    report: RankingReport, ours: str, others: Sequence[str], heads: Sequence[str]
-) -> dict[str, dict[str, Estimate]]:
-    """Paired HIT@3 differences of ``ours`` to each of ``others``: other → head → estimate."""
-    return {o: {h: report.difference(ours, o, h) for h in heads} for o in others}
 
 
 def probabilities(score: np.ndarray) -> np.ndarray:

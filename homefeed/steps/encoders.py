@@ -136,5 +136,5 @@ def _registered(tracking: Tracking, encoders: Path, run_id: str) -> dict[str, in
 
 
 def control_encoder(items: ItemEncoder, origin: EncoderOrigin) -> MeanRecentEncoder:
-    """The mean of recent positives' vectors; reads the same history as PinnerFormer does."""
+    """The mean of recent positives' vectors, among the last 100 actions by default."""
     return MeanRecentEncoder(items=items.vectors, origin=origin)

@@ -93,7 +93,7 @@ def test_at_least_three_tenths_of_a_small_sets_users_are_held_out(
         ("abtest.days=-3", "abtest: days is -3; give 1 or more"),
         ("abtest.confidence=95", "abtest: confidence is 95.0; give a share, such as 0.95"),
         ("abtest.min_effect=-1", "abtest: min_effect is -1.0; give 0 or more"),
-        ("abtest.bootstrap_rounds=0", "abtest: bootstrap_rounds is 0; give 1 or more"),
+        ("abtest.bootstrap_rounds=0", "abtest: bootstrap_rounds is 0; give 100 or more"),
     ],
 )
 def test_a_value_that_could_only_fail_later_is_refused_with_what_to_give(

@@ -107,6 +107,26 @@ def test_a_re_ranking_that_brings_up_what_the_control_never_did_is_rolled_back()
     assert "absolute, as the control is at 0" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("users", [0, 3])
+def test_a_guardrail_of_a_few_users_is_told_and_not_judged(users):
+    definition = parse_definition(
+        {
+            "name": "t",
+            "arms": {"control": {"release": 1}, "new": {"release": 2}},
+            "primary": {"name": "hit", "actions": ["click"]},
+            "guardrails": [{"name": "hides", "actions": ["hide"], "direction": "down"}],
+        }
+    )
+    absent = np.full(400 - users, np.nan)
+    hides = {name: np.append(absent, np.full(users, n)) for n, name in enumerate(definition.arms)}
+    verdict = decide_paired(
+        definition, analyze_paired(definition, {"hit": values(0.5), "hides": hides})
+    )
+    assert verdict.decision == SHIP
+    assert verdict.reasons[-1] == f"new: hides is not judged: {users} users with lists that count"
+    assert "no guardrail" not in verdict.reasons[0]
+
+
 def test_a_re_ranking_may_lose_what_a_guardrail_tolerates():
     pair = values(-0.04)
     kept = compare_paired(pair, "new", "control", metric="hit")

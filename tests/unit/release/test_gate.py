@@ -5,6 +5,7 @@ import pytest
 
 from homefeed.errors import PromotionRefused
 from homefeed.release.gate import (
+    LEAST_USERS,
     GateDecision,
     GateRule,
     decide,
@@ -76,6 +77,22 @@ def test_a_small_cohort_that_loses_by_chance_refuses_nothing(champion):
     few = decision.figures["cohorts"]["few"]
     assert few["mean"] < 0 < few["high"]
     assert decision.passed
+
+
+def test_a_handful_of_users_passes_nothing():
+    for users in (1, LEAST_USERS - 1):
+        decision = decide(RULE, np.zeros(users), np.ones(users))
+        assert not decision.passed
+        assert f"for {users} users; {LEAST_USERS} are needed" in decision.reason
+    assert decide(RULE, np.zeros(LEAST_USERS), np.ones(LEAST_USERS)).passed
+
+
+def test_a_cohort_of_a_handful_refuses_nothing(champion):
+    challenger = champion + 0.1
+    challenger[0] -= 0.4
+    decision = decide(RULE, champion, challenger, np.repeat(["few", "many"], [1, 599]))
+    assert decision.passed
+    assert decision.figures["cohorts"]["few"]["high"] < 0
 
 
 def test_users_without_the_metric_are_left_out_of_both(champion):
