@@ -63,9 +63,10 @@ def decide(definition: Definition, analysis: Analysis, *, interim: bool = False)
         if verdict.decision == HOLD:
             needed = _needed(definition, analysis, primary)
             verdict = _with(verdict, HOLD, *verdict.reasons, *needed)
-        if interim and verdict.decision == SHIP:
+        if interim and verdict.decision != HOLD:
             early = "the planned end is not reached: intervals hold for one look, at the end"
-            verdict = _with(verdict, HOLD, early, *verdict.reasons)
+            decision = HOLD if verdict.decision == SHIP else ROLLBACK
+            verdict = _with(verdict, decision, early, *verdict.reasons)
         arms.append(verdict)
     return combine(definition, analysis.primary, arms)
 
