@@ -177,7 +177,6 @@ class FeatureStore:
         with self.connection.lock("publish"):
             self.connection.require_declared(view.name)  # retired while this waited for the lock?
             folder = self.connection.offline / view.name
-            new_part = offline and write_part(folder, rows.frame, rows.as_of_s, created_s)
             written = compared = 0
             if read_back is not None:
                 users = rows.frame[JOIN_KEY]
@@ -185,6 +184,8 @@ class FeatureStore:
                 batches = rows.batches(settings.batch_rows)
                 written = write_online(self.connection, view, batches, rows.as_of_s, created_s)
                 compared = read_back(self.connection, view, rows, settings.read_back)
+            # Last: an offline row says that the view is published, so online ones are there by now.
+            new_part = offline and write_part(folder, rows.frame, rows.as_of_s, created_s)
         return PublishReport(
             view=view.name,
             as_of_s=rows.as_of_s,

@@ -62,7 +62,13 @@ def _action(action: dict[str, Any]) -> str:
     when = _moment(action["time_s"], "%Y-%m-%d %H:%M:%S") if is_timed else "no time"
     lasted = f"  {action['duration_s']:.1f} s" if action["duration_s"] else ""
     item, kind = action["item"].partition(":")[2], action["action_type"]
-    return f"           {when:19}  {kind:12}  item {item}  {action['surface']}{lasted}".rstrip()
+    told = f"{kind:12}  item {_harmless(item)}  {_harmless(action['surface'])}{lasted}"
+    return f"           {when:19}  {told}".rstrip()
+
+
+def _harmless(text: str) -> str:
+    """What a client posted, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _age(part: dict[str, Any]) -> str:

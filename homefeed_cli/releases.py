@@ -19,11 +19,11 @@ def add(parsers: Parsers) -> None:
     example = 'homefeed promote 3 --reason "won the A/B test of May"'
     summary = "Make a release the champion; a running server follows within seconds."
     verb = add_verb(parsers, "promote", promote, summary, example)
-    verb.add_argument("version", type=int, help="release version (see homefeed history)")
+    verb.add_argument("version", type=_version, help="release version (see homefeed history)")
     verb.add_argument("--reason", required=True, help="why; kept in the ledger")
     verb.add_argument(
         *("--expected-champion",),
-        type=int,
+        type=_version,
         help="refuse if another version is champion by now (compare-and-set)",
     )
     verb.add_argument(
@@ -56,6 +56,17 @@ def promote(args: argparse.Namespace) -> Answer:
         with with_features(config_of(args), [args.version]):
             entry = registry.promote(args.version, reason, **options)
     return Answer(dataclasses.asdict(entry), f"release {args.version} is the champion")
+
+
+def _version(text: str) -> int:
+    """A release version, as argparse asks for one."""
+    version = int(text)
+    if not 0 < version < 2**63:
+        raise argparse.ArgumentTypeError(f"no release has the version {text}; see homefeed history")
+    return version
+
+
+_version.__name__ = "int"  # what argparse says that the text is not
 
 
 def _gated(registry: Any, version: int, reason: str, *, anyway: bool) -> str:
@@ -110,8 +121,14 @@ def history(args: argparse.Namespace) -> Answer:
 
 def _is_of_a_world(registry: Any, version: int | None) -> bool:
     from homefeed.data.contract import WORLD
+    from homefeed.errors import ReleaseError
 
-    return version is not None and registry.ledger.manifest(version).dataset.startswith(f"{WORLD} ")
+    try:
+        return version is not None and registry.ledger.manifest(version).dataset.startswith(
+            f"{WORLD} "
+        )
+    except ReleaseError:  # of a schema that this program does not read
+        return False
 
 
 def _moment(text: str) -> float:

@@ -110,10 +110,19 @@ class Catalog(Generic[T]):
             try:
                 wanted = self._source.wanted()
                 self._require_champion(wanted)
-            except HomefeedError as error:
-                self._swap(replace(self.current, problems=(str(error),)))
+            except Exception as error:  # a share that is gone, a ledger of newer code
+                self._swap(replace(self.current, problems=(self._told(error),)))
                 return
             self._swap(self._loaded(wanted))
+
+    def _told(self, error: Exception) -> str:
+        """What is wrong, for /readyz; what nobody foresaw stands once in the log with its trace."""
+        if isinstance(error, HomefeedError):
+            return str(error)
+        told = f"the ledger cannot be followed: {error!r}"
+        if told not in self.current.problems:
+            logger.error("%s", told, exc_info=error)
+        return told
 
     def _require_champion(self, wanted: Wanted) -> None:
         """ArtifactError where there is no champion any more: a ledger is lost, it never forgets."""

@@ -63,6 +63,7 @@ class Dependency:
         waiting = asyncio.wrap_future(future)
         done, _ = await asyncio.wait({waiting}, timeout=self.budget_ms / 1000)
         if not done:
+            waiting.add_done_callback(_drop)  # what it raises after all is told by nobody
             self._count_late(future)
             raise DependencyError(f"{self.name} did not answer within {self.budget_ms:.0f} ms")
         error = waiting.exception()
@@ -81,3 +82,9 @@ class Dependency:
                 self._late -= 1
 
         future.add_done_callback(come_back)
+
+
+def _drop(late: asyncio.Future) -> None:
+    """Take a late call's error: asyncio logs one that nobody took with a traceback."""
+    if not late.cancelled():
+        late.exception()

@@ -66,8 +66,8 @@ class EventLog:
         """Write all in one transaction; on return it survives a crash of this process.
 
         With ``synchronous=FULL`` it survives a loss of power as well. Returns one result per
-        action. Raises StorageError (full disk), BusyError (another writer held the file for
-        ``wait_s``).
+        action. Raises StorageError (full disk), ArtifactError (a damaged file), BusyError (another
+        writer held the file for ``wait_s``).
         """
         connection = self._connection()
         try:
@@ -84,7 +84,9 @@ class EventLog:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+                raise  # a row that cannot be written: the file is sound
             raise _storage_error(self.path, error, self._wait_s) from error
         return results
 
@@ -257,5 +259,5 @@ def _storage_error(path: Path, error: sqlite3.DatabaseError, wait_s: float) -> E
     if "locked" in text or "busy" in text:
         return BusyError(f"{path} was locked by another writer for {wait_s:g} s; try again")
     if "not a database" in text or "malformed" in text:
-        return ArtifactError(f"{path} is not an event log ({text}); move the file away")
+        return ArtifactError(f"{path} is not an event log, or damaged ({text}); move it away")
     return StorageError(f"cannot write {path}: {text}; free some space or make it writable")

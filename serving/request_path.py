@@ -147,7 +147,7 @@ class LivePath:
 
 def _by_popularity(release: ServedRelease, candidates: Candidates, state: UserState) -> Ranked:
     """What is answered where nothing can be scored, marked with what the user's state lacks."""
-    degraded, reasons = (NO_REALTIME if state.realtime_failed else None), state.reasons
+    degraded, reasons = (NO_REALTIME if state.log_failed else None), state.reasons
     if state.vector is None and release.dim:
         degraded = NO_EMBEDDING if state.sequence else POPULAR_ITEMS
         reasons = reasons or ("the user has no vector",)

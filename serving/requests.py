@@ -69,10 +69,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object's fields; one that is there twice is refused: nobody knows which was meant."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in value if names.count(name) > 1)
+    value: dict[str, Any] = {}
+    for twice, given in pairs:  # one pass: a body may hold a million names
+        if twice not in value:
+            value[twice] = given
+            continue
         raise RequestError(f"field {_show(twice)} is there twice; send it once")
     return value
 
@@ -200,7 +201,7 @@ def _only(value: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            raise RequestError(f"unknown field {key!r}{hint}")
+            raise RequestError(f"unknown field {_short(repr(key))}{hint}")
     return {key: given for key, given in value.items() if given is not None}
 
 
@@ -279,7 +280,10 @@ def _show(given: Any) -> str:
     if given is None:
         return "missing"
     text = json.dumps(given, ensure_ascii=False, default=str)
-    text = text.encode(errors="backslashreplace").decode()
+    return _short(text.encode(errors="backslashreplace").decode())
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 

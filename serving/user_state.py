@@ -52,7 +52,7 @@ class UserState:
     hidden: frozenset[str]  # of these, what was shown within the window of `shown_window_s`
     watermark: int = 0
     merged_from_log: int = 0  # of the sequence's actions, those that the log added
-    realtime_failed: bool = False
+    log_failed: bool = False  # so neither the last actions nor what was shown are known
     reasons: tuple[str, ...] = field(default=())
 
 
@@ -126,7 +126,7 @@ class UserReads:
             hidden=frozenset(item for item, at_ms in shown_ms.items() if at_ms >= window_ms),
             watermark=stored.watermark,
             merged_from_log=sum(action.from_log for action in sequence[-read:]),
-            realtime_failed=failed_log and realtime,
+            log_failed=failed_log,
             reasons=tuple(reasons),
         )
 

@@ -111,6 +111,7 @@ class Ledger:
                     "somebody else was first; look at `homefeed history`, then decide again"
                 )
             to_version = decide(state)
+            reason = reason.encode(errors="backslashreplace").decode()  # a shell may give any bytes
             row = (at_s, who, action.value, state.champion, to_version, reason, run,
                    json.dumps(verdict or {}, sort_keys=True))  # fmt: skip
             cursor = connection.execute(

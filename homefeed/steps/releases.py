@@ -6,6 +6,7 @@ from typing import Any
 
 from homefeed.artifacts import hash_json, read_json, write_json
 from homefeed.data.sequences import SequenceStore
+from homefeed.errors import ReleaseError
 from homefeed.models.config import MEAN_RECENT, PINNERFORMER
 from homefeed.models.ranker_description import RANKER_VERSION, describe_ranker
 from homefeed.recipes import read_config
@@ -123,7 +124,10 @@ def why_first(registry: ReleaseRegistry, dataset: str) -> str:
     champion = registry.champion()
     if champion is None:
         return "the first release: there is nothing to be better than"
-    manifest = registry.ledger.manifest(champion)
+    try:
+        manifest = registry.ledger.manifest(champion)
+    except ReleaseError as error:  # of a schema that no server of this version reads
+        return f"champion {champion} cannot be served: {error}"
     if manifest.dataset != dataset:
         made_from = f"champion {champion} was made from {manifest.dataset}"
         return f"the first release of {dataset}: {made_from}"

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from feature_repo import client
 from feature_repo.publish import feature_store, is_published, publish, publish_release
 from homefeed.artifacts import read_json, write_json
 from homefeed.config import Config, StorageConfig
+from homefeed.errors import FeatureStoreError
 from homefeed.release.ledger import Ledger
 from homefeed.release.opened import Release
 from homefeed.schema import LEDGER_FILE
@@ -89,6 +91,25 @@ def test_the_next_daily_run_publishes_a_retired_encoder_with_all_its_services(
     publish(embedded, config, tmp_path / "published.json")
     assert is_published(releases[0].encoder_hash, config)
     assert vectors() == before
+
+
+def test_a_publish_that_ended_half_way_is_not_published_and_the_next_one_mends_it(
+    config, releases, monkeypatch
+):
+    feature_store(config).retire(lambda view: False)
+
+    def unreachable(*_: Any) -> int:
+        raise FeatureStoreError("the online store is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(client, "write_online", unreachable)
+        with pytest.raises(FeatureStoreError):
+            publish_release(releases[0], config)
+    assert not is_published(releases[0].encoder_hash, config)
+    publish_release(releases[0], config)
+    assert is_published(releases[0].encoder_hash, config)
+    found = feature_store(config).read_online(releases[0].feature_service, "i:3", AS_OF_S + 60)
+    assert found.vector is not None
 
 
 def test_a_release_comes_back_from_its_snapshot_with_the_sequences_of_its_log(config, releases):

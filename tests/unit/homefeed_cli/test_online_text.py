@@ -76,3 +76,9 @@ def test_of_many_actions_the_newest_are_shown_and_the_rest_counted(found) -> Non
     lines = online_text(found).splitlines()
     assert sum("item" in line and "save" in line for line in lines) == NEWEST
     assert f"the newest {NEWEST} of {NEWEST + 5}" in lines[-1]
+
+
+def test_what_a_client_posted_does_not_speak_to_the_terminal(found) -> None:
+    found["sequence"]["actions"] = [action(1) | {"item": "s:\x1b[2Jnaïve 用", "surface": "a\nb"}]
+    last = online_text(found).splitlines()[-1]
+    assert "item \\x1b[2Jnaïve 用  a\\nb" in last

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from homefeed.release import ReleaseRegistry
+from homefeed.release import ReleaseRegistry, manifest
 from homefeed.release.entries import Action
 
 
@@ -82,3 +82,30 @@ def test_what_is_wrong_besides_the_gate_is_told_as_before(
     late = homefeed("promote", "2", "--reason", "x", "--anyway", "--expected-champion", "3")
     assert (late.code, "version 3 was expected" in late.err) == (2, True)
     assert refused.champion() == 1
+
+
+@pytest.mark.parametrize("version", ["100000000000000000000", "0", "third"])
+def test_a_version_that_no_release_can_have_is_one_clear_line(homefeed: Any, version: str) -> None:
+    said = homefeed("promote", version, "--reason", "x")
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert version in said.err
+
+
+def test_a_reason_in_bytes_that_are_no_utf_8_is_kept_escaped(
+    homefeed: Any, refused: ReleaseRegistry
+) -> None:
+    assert homefeed("promote", "3", "--reason", "f\udcfcr Mai").code == 0
+    assert refused.history()[-1].reason == "f\\udcfcr Mai"
+
+
+def test_history_tells_releases_whose_manifest_this_program_does_not_read(
+    homefeed: Any, registry: ReleaseRegistry, make_manifest: Any, monkeypatch: Any
+) -> None:
+    registry.run = "lifecycle-1"
+    registry.register(make_manifest(dataset="world 1a2b3c4d"))
+    registry.promote(1, "the first")
+    monkeypatch.setattr(manifest, "RELEASE_VERSION", manifest.RELEASE_VERSION + 1)
+    said = homefeed("history")
+    assert said.code == 0
+    assert "the first" in said.out

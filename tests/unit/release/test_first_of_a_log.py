@@ -6,6 +6,7 @@ A champion that only another version of the code can read serves nobody, as if t
 import json
 
 from homefeed.models.ranker_description import RANKER_VERSION
+from homefeed.release import manifest
 from homefeed.steps.releases import why_first
 
 
@@ -41,3 +42,11 @@ def test_a_champion_that_is_missing_for_the_moment_stays(registry, make_manifest
     registry.promote(registry.register(make_manifest()), "first")
     (workspace / "rankers" / "first" / "ranker.json").unlink()
     assert why_first(registry, "shop") == ""
+
+
+def test_control_is_first_where_the_champions_manifest_is_of_a_schema_that_nobody_reads(
+    registry, make_manifest, monkeypatch
+):
+    registry.promote(registry.register(make_manifest(dataset="shop")), reason="the first")
+    monkeypatch.setattr(manifest, "RELEASE_VERSION", manifest.RELEASE_VERSION + 1)
+    assert why_first(registry, "shop").startswith("champion 1 cannot be served: ")

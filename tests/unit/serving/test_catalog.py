@@ -135,6 +135,19 @@ def test_an_unreadable_ledger_changes_nothing_and_is_told(catalog, ledger):
     assert catalog.current.problems == ("the ledger is locked",)
 
 
+def test_a_fault_that_nobody_foresaw_stands_in_the_problems_and_once_in_the_log(
+    catalog, ledger, caplog
+):
+    catalog.refresh()
+    ledger.now = PermissionError("no access to the share")
+    catalog.refresh()
+    catalog.refresh()
+    assert catalog.current.releases == {1: "release 1@day1"}
+    (problem,) = catalog.current.problems
+    assert problem.startswith("the ledger cannot be followed: PermissionError(")
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
 def test_a_ledger_that_is_gone_changes_nothing_and_is_told(catalog, ledger):
     ledger.now = Wanted(champion=1, tests=(running(control=1, treatment=2),))
     catalog.refresh()

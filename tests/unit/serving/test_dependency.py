@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -62,3 +63,22 @@ def test_a_hanging_dependency_is_refused_at_once_and_taken_back_when_it_returns(
                 await asyncio.sleep(0.01)
 
     asyncio.run(story())
+
+
+def test_what_a_late_call_raises_is_not_told_a_second_time(caplog):
+    release = threading.Event()
+
+    def fail_late() -> None:
+        release.wait()
+        raise OSError("gone after all")
+
+    async def story() -> None:
+        with pytest.raises(DependencyError, match="did not answer"):
+            await Dependency("the store", 20).call(fail_late)
+        release.set()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        gc.collect()
+
+    asyncio.run(story())
+    assert [record.name for record in caplog.records] == ["homefeed.serving"]

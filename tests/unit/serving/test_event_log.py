@@ -181,6 +181,18 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(log, make_action):
     assert list(log.actions()) == []
 
 
+def test_a_log_that_was_damaged_under_way_is_told_as_one(log, make_action):
+    log.append([make_action("e1")])
+    connection = log._connection()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with log.path.open("r+b") as file:
+        file.seek(1024)
+        file.write(b"\xff" * (log.path.stat().st_size - 1024))
+    connection.execute("PRAGMA shrink_memory")
+    with pytest.raises(ArtifactError, match="is not an event log, or damaged"):
+        EventLog(log.path).append([make_action(f"f{n}") for n in range(50)])
+
+
 def test_a_log_survives_a_loss_of_power_unless_told_otherwise(tmp_path):
     for given, stored in (({}, 2), ({"synchronous": "NORMAL"}, 1)):
         log = EventLog(tmp_path / f"{stored}.db", **given)

@@ -161,6 +161,14 @@ def test_without_the_event_log_the_answer_has_no_real_time_actions(known, rename
     assert answer["items"][0]["score"] is not None
 
 
+def test_without_the_event_log_a_release_without_real_time_says_so_too(
+    known, make_release, rename_table
+):
+    known.served = Served(champion=1, releases={1: make_release(realtime=False)})
+    rename_table("actions", "gone")
+    assert feed(known)["degraded"] == "no_realtime_actions"  # items of the log may come back
+
+
 def test_without_the_scorer_the_answer_is_popular_items(known, make_release):
     known.served = Served(champion=3, releases={3: make_release(3)})
     answer = feed(known)

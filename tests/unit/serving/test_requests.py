@@ -4,7 +4,14 @@ import time
 
 import pytest
 
-from serving.requests import RequestError, parse_action, parse_actions, parse_feed, parse_rank
+from serving.requests import (
+    RequestError,
+    parse_action,
+    parse_actions,
+    parse_feed,
+    parse_object,
+    parse_rank,
+)
 from serving.settings import Settings
 
 LIVE, SIMULATED = Settings(), Settings(simulated_clock=True)
@@ -229,3 +236,15 @@ def test_a_batch_is_a_list_of_bounded_length():
     with pytest.raises(RequestError, match="at most 1000 at once"):
         parse_actions(body(actions=[{}] * 1001), LIVE)
     assert parse_actions(body(actions=[1], at=2), SIMULATED) == (2_000, [1])
+
+
+def test_of_a_body_of_many_names_the_one_that_is_there_twice_is_named():
+    names = ", ".join(f'"n{number}": 1' for number in range(50_000))
+    with pytest.raises(RequestError, match='field "n49999" is there twice'):
+        parse_object(f'{{{names}, "n49999": 2}}'.encode())
+
+
+def test_an_unknown_field_is_named_in_a_short_line():
+    with pytest.raises(RequestError) as refused:
+        parse_feed(json.dumps({"user_id": 1, "x" * 10_000: 1}).encode(), Settings())
+    assert len(str(refused.value)) < 200
