@@ -23,10 +23,13 @@ def train_user_encoder_with_ray(
     item_encoder_hash: str = "",
     code_version: str = "",
 ) -> list[dict[str, float]]:
-    """``fit_user_encoder`` on Ray workers (or in this process where num_workers is 0).
+    """Fit PinnerFormer on Ray workers (or in this process where num_workers is 0).
 
-    Arguments as there; workers open the store at ``store_path`` themselves and share its pages.
-    Returns the reported metrics; the encoder is at ``out``.
+    item_vectors float32 [I+1, F], row 0 zeros; F may be 0. train_users int [U]: user indices;
+    whoever is held out is not among them. before_s: last second that may be seen, targets
+    included. Workers open the store at ``store_path`` themselves and share its pages. Returns the
+    reported metrics; the encoder is at ``out``. Raises DatasetError where there is nothing to
+    predict.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     inputs = run.folder / "inputs.npz"
