@@ -160,7 +160,7 @@ class Config:
     @property
     def workspace(self) -> Path:
         """The absolute folder below which everything local lives."""
-        return Path(self.storage.root).resolve()
+        return Path(self.storage.root).expanduser().resolve()
 
     @property
     def tracking_uri(self) -> str:

@@ -17,6 +17,13 @@ def require_device(device: str, key: str) -> None:
         )
 
 
+def device_or_cpu(device: str) -> str:
+    """The device, or cpu where torch finds no such one: for work that needs no GPU to be done."""
+    import torch
+
+    return "cpu" if device == "cuda" and not torch.cuda.is_available() else device
+
+
 @contextmanager
 def torch_threads(number: int) -> Iterator[None]:
     """Products in so many threads: another split of a product may round otherwise."""

@@ -66,7 +66,7 @@ def look(config: Config, cgroups: Path = container.CGROUPS) -> list[Finding]:
         bytecode(bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))),
         workspace(config.workspace),
         port(config.serving.host, config.serving.port),
-        gpu(_gpus(), config),
+        _gpu(config),
     ]
 
 
@@ -157,10 +157,15 @@ def port(host: str, number: int) -> Finding:
     return Finding("port", "ok", f"{number} is free")
 
 
-def _gpus() -> list[str]:
-    import torch
+def _gpu(config: Config) -> Finding:
+    try:
+        import torch
 
-    return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    except (ImportError, OSError) as error:  # OSError: a library of its own is missing or broken
+        told = " ".join(str(error).split())
+        return Finding("gpu", "problem", f"torch cannot be loaded: {told}", "make setup")
+    return gpu(names, config)
 
 
 def gpu(names: Sequence[str], config: Config) -> Finding:

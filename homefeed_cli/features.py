@@ -42,8 +42,10 @@ def seconds(text: str) -> float:
 def as_typed(user: int | str) -> str:
     """A user id as the command line takes it: the inverse of ``as_in_the_log``."""
     text = shlex.quote(str(user))
-    looks_whole = isinstance(user, str) and as_in_the_log(user, is_text=False) != user
-    return f"{text} --text-id" if looks_whole else text
+    if isinstance(user, int):
+        return text
+    text = f"-- {text}" if text.startswith("-") else text  # else it reads as an option
+    return f"--text-id {text}" if as_in_the_log(user, is_text=False) != user else text
 
 
 def as_in_the_log(written: str, *, is_text: bool) -> int | str:

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from homefeed.errors import PipelineError
 from homefeed.progress import MARK
 from homefeed_cli.verb import config_of, recipe_overrides, where_it_lies
 from homefeed_cli.waiting import BEAT_S, Clock, Elapsed, StatusLine, beating, waiting
-from pipelines.runs import Run, Step
+from pipelines.runs import ARTIFACTS, Run, Step
 
 RESULT = "="  # begins a line by which a step tells its result
 
@@ -111,3 +113,20 @@ def run_and_show(pipeline: str, data: str, recipe: str, date: str, args: argpars
         run = run_pipeline(pipeline, arguments, config, code_version(), display.listen)
     display.finish(run, where_it_lies(args))
     return run
+
+
+def keep_report(run: Run, folder: Path) -> Path | None:
+    """Put the page that a run wrote where `pipeline clean` leaves it; None where it wrote none."""
+    if run.status != "succeeded" or "write-report" not in {step.name for step in run.steps}:
+        return None
+    report = folder / "report.html"
+    report.write_bytes(output_of(folder, "write-report", "report").read_bytes())
+    return report
+
+
+def output_of(folder: Path, step: str, name: str) -> Path:
+    """Where a step of this run wrote an artifact; PipelineError where it did not."""
+    found = sorted((folder / ARTIFACTS).glob(f"*/{step}/{name}"))
+    if not found:
+        raise PipelineError(f"step {step} left no {name} below {folder}; see its log.txt")
+    return found[-1]

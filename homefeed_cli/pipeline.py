@@ -58,7 +58,7 @@ def add(parsers: Parsers) -> None:
 
 
 def _on_a_cluster(verb: str) -> str:
-    return f"homefeed pipeline {verb} daily --set pipelines.host=http://HOST:8888"
+    return f"homefeed pipeline {verb} daily --profile cluster --set pipelines.host=http://HOST:8888"
 
 
 def _add_name(verb: argparse.ArgumentParser) -> None:
@@ -84,10 +84,12 @@ def _add_arguments(verb: argparse.ArgumentParser, *, dated: bool = True) -> None
 
 def run_here(args: argparse.Namespace) -> Answer:
     """Run one pipeline and show its steps as they go."""
-    from homefeed_cli.follow import run_and_show
+    from homefeed_cli.follow import keep_report, run_and_show
 
     run = run_and_show(args.name, args.data, args.recipe, args.date, args)
-    return Answer(dataclasses.asdict(run), "", run.exit_code)
+    report = keep_report(run, config_of(args).workspace / "runs" / run.run_id)
+    data = dataclasses.asdict(run) | ({"report": str(report)} if report else {})
+    return Answer(data, f"report: {report}" if report else "", run.exit_code)
 
 
 def list_all(args: argparse.Namespace) -> Answer:
@@ -120,7 +122,7 @@ def status(args: argparse.Namespace) -> Answer:
     run = load_run(config_of(args).workspace / "runs", args.run_id)
     rows = [dataclasses.asdict(step) for step in run.steps]
     head = f"{run.run_id}: {run.status} after {run.seconds} s, code {run.code_version}"
-    tail = f"\n{run.failed_step}: {run.error}" if run.error else ""
+    tail = f"\n{run.failed_step or 'the run'}: {run.error}" if run.error else ""
     return Answer(dataclasses.asdict(run), f"{head}\n{table(rows)}{tail}")
 
 

@@ -35,7 +35,7 @@ NEXT = """\
 next:
   homefeed history{place}
       who is champion, since when, and why
-  homefeed features get {user}{at}{place}
+  homefeed features get{at}{place} {user}
       what the champion reads online for one user
   homefeed serve{simulated}{place}
       the same services, for you to ask"""
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> Answer:
     """Run the lifecycle with its services beside it; end with the summary and what to try."""
     from homefeed.artifacts import read_json
     from homefeed.recipes import recipe
-    from homefeed_cli.follow import run_and_show
+    from homefeed_cli.follow import keep_report, output_of, run_and_show
     from pipelines.local import only_writer
 
     # A wrong name is told before all else.
@@ -69,9 +69,8 @@ def run(args: argparse.Namespace) -> Answer:
         return Answer(data, "", finished.exit_code)
     config = config_of(args)
     folder = config.workspace / "runs" / finished.run_id
-    summary = read_json(_output(folder, "write-report", "summary"))
-    report = folder / "report.html"
-    report.write_bytes(_output(folder, "write-report", "report").read_bytes())
+    summary = read_json(output_of(folder, "write-report", "summary"))
+    report = keep_report(finished, folder)
     text = f"\n{summary['summary']}\n\nreport: {report}"
     text += f"\n{_next(config.workspace, place)}"
     minutes, seconds = divmod(round(finished.seconds), 60)
@@ -147,17 +146,6 @@ def _set_events_aside(workspace: Path) -> None:
     for file in workspace.glob(f"{EVENT_LOG_FILE}*"):  # with its write-ahead files
         name = file.name.replace(EVENT_LOG_FILE, f"events-{changed:%Y%m%d-%H%M%S}.db")
         file.rename(workspace / name)
-
-
-def _output(folder: Path, step: str, name: str) -> Path:
-    """Where a step of this run wrote an artifact."""
-    from homefeed.errors import PipelineError
-    from pipelines.runs import ARTIFACTS
-
-    found = sorted((folder / ARTIFACTS).glob(f"*/{step}/{name}"))
-    if not found:
-        raise PipelineError(f"step {step} left no {name} below {folder}; see its log.txt")
-    return found[-1]
 
 
 def _next(workspace: Path, place: str) -> str:

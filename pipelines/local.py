@@ -29,6 +29,8 @@ Listener = Callable[[str, Step | None], None]
 
 CHILD = (sys.executable, "-m", "pipelines.child")  # the process of a run
 
+_LONGEST_TEMPORARY = 30  # of the folder for temporary files: Ray adds some 75 characters
+
 QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/architecture.md)
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
@@ -41,6 +43,7 @@ QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/archi
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore",
     "PYTHONUNBUFFERED": "1",
+    "PYTHONSAFEPATH": "1",  # a folder named `homefeed` where the run was started is no package
 }
 # One thread a process: training runs one process a core, and a second thread that waits for a
 # busy core at every barrier makes a step many times slower (docs/lab_log.md).
@@ -72,7 +75,7 @@ def run_pipeline(
         clear_unfinished(runs)
         run = new_run(runs, pipeline, arguments, code_version)
         stack.callback(clear_partial, runs / run.run_id)  # a step that is ended clears nothing
-        temporary = Path(tempfile.mkdtemp(prefix="hf-"))  # short: Ray's sockets live below it
+        temporary = Path(tempfile.mkdtemp(prefix="hf-", dir=_short_folder()))
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         environment = {**THREADS, **MEMORY, **os.environ, **QUIET, "TMPDIR": str(temporary)}
         environment[RUN_VARIABLE] = run.run_id
@@ -85,6 +88,14 @@ def run_pipeline(
             environment["HOMEFEED_RAY_HEAD_LOG"] = str(log)
         command = [*child, str(runs / run.run_id)]
         return _follow(run, runs, command, environment, config.pipelines.run_timeout_s, listen)
+
+
+def _short_folder() -> str:
+    """Where a run's temporary folder may lie: Ray's sockets live below it, and end at 107 bytes."""
+    found = tempfile.gettempdir()
+    return (
+        "/tmp" if len(os.fsencode(found)) > _LONGEST_TEMPORARY and Path("/tmp").is_dir() else found
+    )
 
 
 def only_writer(workspace: Path) -> AcquireReturnProxy:
@@ -190,6 +201,7 @@ def _close(run: Run, reader: LogReader, code: int | None, timed_out: bool, limit
     for step in run.steps:
         if step.status == "running":
             step.status = "stopped" if run.status == "stopped" else "failed"
+            step.seconds = reader.running_s(time.monotonic())
     if run.status == "stopped":
         run.error, run.exit_code = "interrupted", 130
     elif timed_out:

@@ -222,5 +222,9 @@ class LogReader:
         self.error, self.error_kind = "", ""
         self._column, self._is_open = None, False
 
+    def running_s(self, now_s: float) -> float:
+        """For how long the step that runs has run."""
+        return round(now_s - self._began_s, 1)
+
     def _step_is_running(self) -> bool:
         return bool(self.run.steps) and self.run.steps[-1].status == "running"

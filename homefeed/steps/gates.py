@@ -13,6 +13,7 @@ from homefeed.data.contract import Dataset
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.training_set import TrainingSet
+from homefeed.devices import device_or_cpu
 from homefeed.errors import ArtifactError, ReleaseError
 from homefeed.evaluation.ranking import RankingReport, compare_scores
 from homefeed.recipes import read_config
@@ -59,7 +60,9 @@ def gate_step(
     if champion is not None:
         release = registry.open(champion)
         try:
-            scores[CHAMPION] = score_release(release, opened, store, where.training.device)
+            # A cluster gives this step no accelerator: it scores one holdout, on any device.
+            device = device_or_cpu(where.training.device)
+            scores[CHAMPION] = score_release(release, opened, store, device)
         except (ArtifactError, ReleaseError) as error:
             unscored = f"champion {champion} cannot be scored on this holdout: {error}"
     report = compare_scores(scores, opened, opened.requests_of(EVALUATION))

@@ -117,7 +117,8 @@ def encoder_snapshots(
     vectors = item_vectors_for(encoder, store)  # the store may have gained items since the fit
     has_vector = np.any(vectors != 0, axis=1)
     # Ray pays for a network; a mean of vectors is done before it has started.
-    workers = config.training.embed_workers if encoder.kind == PINNERFORMER else 0
+    with_ray = encoder.kind == PINNERFORMER and config.training.num_workers > 0
+    workers = config.training.embed_workers if with_ray else 0
     on_cuda = config.training.device == "cuda"
     embedding = EmbeddingConfig(
         num_workers=workers,

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from homefeed.config import Config, TrainingConfig
-from pipelines.local import MEMORY, run_pipeline
+from pipelines.local import CHILD, MEMORY, QUIET, run_pipeline
 
 pytestmark = pytest.mark.integration
 
@@ -48,3 +52,21 @@ def test_only_a_ray_of_the_runs_own_goes_without_the_watch_for_nodes_that_are_ta
     assert told(with_ray)["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] == "0"
     monkeypatch.setenv("RAY_ADDRESS", "ray.example:6379")
     assert "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER" not in told(with_ray)
+
+
+def test_a_folder_named_like_the_package_where_a_run_is_started_is_no_package(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "homefeed").mkdir()
+    command = [CHILD[0], "-c", f"import {CHILD[-1]}"]
+    environment = {**os.environ, **QUIET}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_long_folder_for_temporary_files_does_not_make_rays_sockets_too_long(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(str(tmp_path)) > 30
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert Path(told(config)["TMPDIR"]).parent == Path("/tmp")

@@ -29,7 +29,10 @@ def test_the_next_commands_name_the_workspace_that_the_run_was_given() -> None:
     assert where_it_lies(nothing) == ""
 
 
-@pytest.mark.parametrize("user", [42, -7, "42", "007", "Łukasz 1", "it's", "a;b"])
+@pytest.mark.parametrize("user", [42, -7, "42", "-7", "007", "Łukasz 1", "it's", "a;b", "-u12"])
 def test_a_user_id_is_printed_as_the_command_line_takes_it(user: int | str) -> None:
-    word, *flags = shlex.split(as_typed(user))
-    assert as_in_the_log(word, is_text="--text-id" in flags) == user
+    parser = argparse.ArgumentParser()
+    parser.add_argument("user")
+    parser.add_argument("--text-id", action="store_true")
+    found = parser.parse_args(shlex.split(as_typed(user)))
+    assert as_in_the_log(found.user, is_text=found.text_id) == user
