@@ -58,8 +58,9 @@ def publish(snapshots: Path, config: Config, out: Path) -> list[dict[str, Any]]:
             created_s=s["created_s"],
             online=s["as_of_s"] == newest[s["encoder_hash"]],
         )
-        for s in found
-    ]
+        for s in sorted(found, key=lambda s: s["as_of_s"] != newest[s["encoder_hash"]])
+    ]  # what goes online first: after a crash, offline rows must not stand for it
+    reports.sort(key=lambda report: report.as_of_s)
     sequences = pl.read_parquet(snapshots / "sequences.parquet", glob=False)
     as_of_s, watermark = listed["as_of_s"], listed["watermark"]
     reports.append(
@@ -86,7 +87,7 @@ def join_vectors(
 def is_published(encoder_hash: str, config: Config) -> bool:
     """Whether an encoder's vectors are in the store; without Feast, whose import takes seconds.
 
-    Every publish writes offline rows, and retiring removes them before anything else.
+    Every publish writes offline rows, after all else, and retiring removes them before all else.
     """
     folder = feature_store(config).connection.offline / view_name(encoder_hash)
     return any(folder.glob("*.parquet"))

@@ -47,7 +47,7 @@ def checked_action(value: Any, arrived_ms: int, known_types: frozenset[str]) -> 
         surface=posted.surface,
         request_id=posted.request_id,
         arrived_ms=arrived_ms,
-        time_given="timestamp" in value,
+        time_given=value.get("timestamp") is not None,
     )
 
 

@@ -116,12 +116,15 @@ class Catalog(Generic[T]):
             self._swap(self._loaded(wanted))
 
     def _told(self, error: Exception) -> str:
-        """What is wrong, for /readyz; what nobody foresaw stands once in the log with its trace."""
+        """What is wrong, for /readyz; what nobody foresaw is in the log once, with its trace."""
         if isinstance(error, HomefeedError):
             return str(error)
-        told = f"the ledger cannot be followed: {error!r}"
+        return self._unforeseen("the ledger cannot be followed", error)
+
+    def _unforeseen(self, what: str, error: Exception) -> str:
+        told = f"{what}: {error!r}"
         if told not in self.current.problems:
-            logger.error("%s", told, exc_info=error)
+            logger.error("%s", what, exc_info=error)
         return told
 
     def _require_champion(self, wanted: Wanted) -> None:
@@ -146,8 +149,7 @@ class Catalog(Generic[T]):
             except HomefeedError as error:
                 problems[version] = f"release version {version}: {error}"
             except Exception as error:
-                logger.exception("release version %s could not be loaded", version)
-                problems[version] = f"release version {version}: {error!r}"
+                problems[version] = self._unforeseen(f"release version {version}", error)
         waiting = self._source.usable(found)
         problems |= {v: f"release version {v}: {why}" for v, why in waiting.items()}
         keys = self._serving(found, waiting, wanted)

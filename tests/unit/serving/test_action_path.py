@@ -32,8 +32,9 @@ def test_a_value_that_nothing_can_hold_refuses_its_own_action_alone(bad, log, tm
     json.dumps(answer, ensure_ascii=False).encode()  # as it is sent
 
 
-def test_an_action_without_a_time_is_recorded_once_however_late_it_is_posted_again(world):
-    untimed = [{**GOOD, "event_id": "a"}]
+@pytest.mark.parametrize("left_out", [{}, {"timestamp": None}])
+def test_an_action_without_a_time_is_recorded_once_however_late_it_is_posted_again(world, left_out):
+    untimed = [{**GOOD, "event_id": "a", **left_out}]
     answers = [asyncio.run(world.path.record(NOW_MS + late, untimed)) for late in (0, 2_000)]
     assert [answer["results"][0]["status"] for answer in answers] == ["accepted", "duplicate"]
     moved = [{**untimed[0], "timestamp": NOW_MS / 1000 - 5}]
