@@ -13,8 +13,8 @@ import numpy as np
 from homefeed.errors import PromotionRefused
 from homefeed.evaluation.bootstrap import Estimate, paired_difference
 
-# A percentile bootstrap of fewer users is too narrow: between equals one user passes in 32 % of
-# cases, five in 7 %, ten in the 2.5 % that the interval promises.
+# A percentile bootstrap of fewer users is too narrow: between equals one user passes in 34 % of
+# cases and five in 7 %, ten to fifty in 2 to 4 %, where 2.5 % are promised (docs/lab_log.md).
 LEAST_USERS = 10
 
 

@@ -61,7 +61,8 @@ def gate_step(
         release = registry.open(champion)
         try:
             # A cluster gives this step no accelerator: it scores one holdout, on any device.
-            device = device_or_cpu(where.training.device)
+            if (device := device_or_cpu(where.training.device)) != where.training.device:
+                print(f"= the champion is scored on {device}: no {where.training.device} here")
             scores[CHAMPION] = score_release(release, opened, store, device)
         except (ArtifactError, ReleaseError) as error:
             unscored = f"champion {champion} cannot be scored on this holdout: {error}"
