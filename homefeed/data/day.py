@@ -109,8 +109,13 @@ def _of_day(dataset: Dataset, base: Dataset, table: str, from_ms: int, to_ms: in
         if table == ACTIONS:
             came_late = arrived_ms.is_between(from_ms, to_ms, closed="left")
             wanted_rows |= (time_ms < from_ms) & came_late.fill_null(False)
-        others = raw.select((~wanted_rows).any()).collect(engine="streaming").item()
+        of_others, untimed = (~wanted_rows).any(), time_ms.is_null().sum().alias("untimed")
+        others, lost = raw.select(of_others, untimed).collect(engine="streaming").row(0)
         raw = raw.filter(wanted_rows if others else wanted_rows | time_ms.is_null())
+        if others and lost:
+            print(
+                f"= {lost:,} {table} of {dataset.root} have no readable time: of no day, left out"
+            )
     wanted = base.scan(ACTIONS).collect_schema()
     for column in (c for c in (USER_ID, ITEM_ID) if c in found):
         is_number, name = schema[found[column]].is_integer(), found[column]

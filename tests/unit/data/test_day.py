@@ -141,7 +141,8 @@ def test_an_item_that_both_have_is_described_once_as_the_day_has_it():
     assert joined.height == 3
 
 
-def test_rows_without_a_time_are_not_charged_to_one_day_of_many(take):
+def test_rows_without_a_time_are_told_and_not_charged_to_one_day_of_many(take, capsys):
     rows = _rows(["a", "b", "c"], timestamp=[str(FROM_S), "soon", str(FROM_S - 86_400)])
     day, actions = take(rows, ["a"])
     assert (day.scan("actions").collect()["user_id"].to_list(), actions) == (["a"], 1)
+    assert "= 1 actions of " in capsys.readouterr().out
