@@ -5,7 +5,6 @@ import dataclasses
 
 from homefeed.plain_values import flatten
 from homefeed_cli.verb import (
-    DEFAULT_RECIPE,
     Answer,
     Parsers,
     add_group,
@@ -14,6 +13,7 @@ from homefeed_cli.verb import (
     recipe_overrides,
     table,
 )
+from pipelines.names import DEFAULT_RECIPE
 
 
 def add(parsers: Parsers) -> None:

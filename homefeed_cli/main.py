@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import json
 import math
 import os
@@ -60,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an id that a terminal cannot show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     top = parser()
     try:
         args = top.parse_args(words)

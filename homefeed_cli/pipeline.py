@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from homefeed.config import Config
 from homefeed.errors import PipelineError, UsageError
 from homefeed_cli.verb import (
     Answer,
@@ -204,12 +205,26 @@ def _submitted(args: argparse.Namespace) -> Answer:
     from pipelines.placement import Placement
     from pipelines.submit import submit as submit_run
 
-    config = config_of(args)
+    config = _cluster_config(args)
     arguments = arguments_for(
         args.name, config, args.data, args.recipe, args.date, recipe_overrides(args), cluster=True
     )
     run_id = submit_run(args.name, arguments, config.pipelines, Placement.of(config))
     return Answer({"run_id": run_id}, f"started {args.name} as run {run_id}")
+
+
+def _cluster_config(args: argparse.Namespace) -> Config:
+    """The configuration; UsageError where its runs would leave nothing behind on a cluster."""
+    from pipelines.placement import CLUSTER
+
+    config = config_of(args)
+    if config.profile != CLUSTER:
+        raise UsageError(
+            f"the profile is {config.profile}: on Kubeflow Pipelines each step would write "
+            f"{config.storage.root} to its own pod, and the next would find nothing; say "
+            f"--profile {CLUSTER}"
+        )
+    return config
 
 
 def schedule(args: argparse.Namespace) -> Answer:
@@ -228,7 +243,7 @@ def _scheduled(args: argparse.Namespace) -> Answer:
     from pipelines.placement import Placement
     from pipelines.submit import schedule as schedule_runs
 
-    config = config_of(args)
+    config = _cluster_config(args)
     arguments = arguments_for(
         args.name, config, args.data, args.recipe, "", recipe_overrides(args), cluster=True
     )

@@ -18,7 +18,6 @@ from homefeed.errors import ServerError
 from homefeed.schema import EVENT_LOG_FILE
 from homefeed_cli.features import as_typed
 from homefeed_cli.verb import (
-    DEFAULT_RECIPE,
     Answer,
     Parsers,
     add_verb,
@@ -27,6 +26,7 @@ from homefeed_cli.verb import (
     recipe_overrides,
     where_it_lies,
 )
+from pipelines.names import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     from serving.run import ServerHandle

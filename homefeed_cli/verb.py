@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 from homefeed.config import Config, Loaded, load_config
 from homefeed.errors import ConfigError, UsageError
 from homefeed.plain_values import suggestion
+from pipelines.names import DEFAULT_RECIPE
 
 Parsers = Any  # argparse keeps the type of its sub-parsers private
 
 
 WIDEST = 60  # characters of a table's column
-DEFAULT_RECIPE = "small"  # of every verb that computes
 
 
 class Parser(argparse.ArgumentParser):

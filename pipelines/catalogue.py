@@ -15,6 +15,7 @@ from pipelines.code_version import code_version
 from pipelines.daily import daily
 from pipelines.embeddings import embeddings
 from pipelines.lifecycle import lifecycle
+from pipelines.names import DEFAULT_RECIPE
 from pipelines.ranking import ranking
 from pipelines.serving_url import serving_url
 
@@ -25,7 +26,6 @@ PIPELINES: dict[str, Callable[..., Any]] = {
     "abtest": abtest,
     "lifecycle": lifecycle,
 }
-DEFAULT_RECIPE = "small"
 EVENTS = "events"  # what servers have logged
 NAMES_OF_NO_FILE = ("world", EVENTS)
 

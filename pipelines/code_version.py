@@ -32,6 +32,7 @@ def code_version(root: Path = ROOT, installed: Callable[[str], str] = version) -
 def commit(root: Path = ROOT) -> str:
     """The git commit of the checkout (12 digits, ``-dirty`` with edits), or the code version."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    command += ["--exclude=*"]  # a tag is no commit
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -43,6 +43,7 @@ QUIET = {  # no telemetry, no token files, no per-second chatter (see docs/archi
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore",
     "PYTHONUNBUFFERED": "1",
+    "PYTHONIOENCODING": "utf-8",  # as its output is read
     "PYTHONSAFEPATH": "1",  # a folder named `homefeed` where the run was started is no package
 }
 # One thread a process: training runs one process a core, and a second thread that waits for a

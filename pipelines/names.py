@@ -1,4 +1,4 @@
-"""The pipelines by name, with what each is for; importing this imports no kfp."""
+"""The pipelines by name, with what each is for, and their recipe; importing this imports no kfp."""
 
 NAMES = {
     "embeddings": "check → sequences → item encoder → user encoder → evaluate → embed → publish",
@@ -7,3 +7,4 @@ NAMES = {
     "abtest": "start a test; simulated users or a re-ranking; analyse → verdict → promotion",
     "lifecycle": "all of it, once",
 }
+DEFAULT_RECIPE = "small"

@@ -14,6 +14,7 @@ import yaml
 from homefeed.artifacts import hash_json
 from homefeed.config import Config, PipelinesConfig
 
+CLUSTER = "cluster"  # the profile whose steps share a volume
 CLAIM = "homefeed-workspace"  # infra/kubernetes/base/storage.yaml
 ACCELERATOR = "nvidia.com/gpu"
 _TRAINING = ("exec-train-user-encoder", "exec-train-rankers")
@@ -31,7 +32,7 @@ class Placement:
     @classmethod
     def of(cls, config: Config) -> "Placement":
         """The configuration's image; in the profile ``cluster``, volume and accelerators too."""
-        if config.profile != "cluster":
+        if config.profile != CLUSTER:
             return cls(image=config.pipelines.image)
         on_cuda = config.training.device == "cuda"
         return cls(

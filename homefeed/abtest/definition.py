@@ -41,6 +41,8 @@ class Arm:
     weight: float = 1.0  # share of the test's users, relative to the other arms
 
     def __post_init__(self) -> None:
+        if not 0 < self.release < 2**63:  # as the ledger holds them
+            raise ValueError(f"release must be a version's number, found {self.release}")
         if not 0 < self.weight < math.inf:  # never true of a NaN, here and below
             raise ValueError(f"weight must be above 0 and finite, found {self.weight:g}")
 

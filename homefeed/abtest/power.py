@@ -1,4 +1,4 @@
-"""How many users, and how many days, a test needs to see the effect that is worth seeing.
+"""How many users a test needs to see the effect that is worth seeing.
 
 The normal approximation for two arms (e.g. Kohavi, Tang, Xu: Trustworthy Online Controlled
 Experiments, 17). ``variance`` is per user; for a metric per request it is that of the linearised
@@ -6,19 +6,8 @@ ratio (analysis.ArmEstimate.user_variance).
 """
 
 import math
-from dataclasses import dataclass
 
 from homefeed.errors import ConfigError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a test needs."""
-
-    users_per_arm: int
-    users: int  # of all arms together
-    days: int  # whole days until that many users were exposed
-    effect: float  # relative lift it can see
 
 
 def sample_size(
@@ -55,29 +44,6 @@ def detectable_effect(
         return math.inf
     z = _normal_quantile(confidence) + _quantile(power)
     return z * math.sqrt(2 * variance / users_per_arm) / abs(mean)
-
-
-def plan(
-    mean: float,
-    variance: float,
-    effect: float,
-    *,
-    arms: int,
-    users_per_day: float,
-    traffic: float = 1.0,
-    confidence: float = 0.95,
-    power: float = 0.8,
-) -> Plan:
-    """Size a test of ``arms`` equal arms; ``users_per_day`` are new exposed users a day."""
-    if users_per_day <= 0 or not 0 < traffic <= 1 or arms < 2:
-        raise ConfigError(
-            f"a plan needs users_per_day above 0, traffic in (0, 1] and two arms, found "
-            f"{users_per_day:g}, {traffic:g} and {arms}"
-        )
-    users_per_arm = sample_size(mean, variance, effect, confidence=confidence, power=power)
-    users = users_per_arm * arms
-    days = math.ceil(users / (users_per_day * traffic))
-    return Plan(users_per_arm=users_per_arm, users=users, days=days, effect=effect)
 
 
 def _normal_quantile(confidence: float) -> float:

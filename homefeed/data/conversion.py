@@ -102,7 +102,7 @@ def convert(name: str, kind: str, dtype: pl.DataType, spec: DatasetSpec) -> pl.E
 
 def _from_number(column: pl.Expr, dtype: pl.DataType, unit: str) -> pl.Expr:
     times, over = _TO_MS[unit]
-    if is_text(dtype) or dtype.is_float():  # a fraction of a second is kept to the millisecond
+    if not dtype.is_integer():  # a fraction of a second is kept to the millisecond
         number = column.cast(pl.Float64, strict=False) * (times / over)
         return number.round().cast(pl.Int64, strict=False)
     whole = column.cast(pl.Int64, strict=False)

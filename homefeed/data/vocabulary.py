@@ -156,10 +156,6 @@ class Vocabulary:
         """This vocabulary as it was when it held ``count`` ids."""
         return Vocabulary(self._ids.head(count))
 
-    def starts_with(self, earlier: "Vocabulary") -> bool:
-        """Whether ``earlier`` is this vocabulary before some extension."""
-        return self._ids.head(earlier.size).equals(earlier._ids)
-
     def _gather(self, indices: np.ndarray) -> pl.DataFrame:
         indices = np.atleast_1d(np.asarray(indices))
         bad = indices[(indices < 1) | (indices > self.size)]

@@ -25,7 +25,6 @@ import torch
 
 from homefeed.container import cores
 from homefeed.data.item_stats import popularity_column
-from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.training_set import TrainingSet
 from homefeed.evaluation.bootstrap import Estimate, bootstrap_mean, paired_difference
 from homefeed.evaluation.ranking_metrics import (
@@ -77,19 +76,6 @@ class RankingReport:
         }
 
 
-def evaluate_rankers(
-    rankers: Mapping[str, Ranker], data: RankerData, *, lists: str = "auto"
-) -> RankingReport:
-    """Score the evaluation window with every ranker (bound to its tables) and compare.
-
-    The popularity ranker is always among them. ``lists``: "request", "user", or "auto" (users
-    where most requests have no more than 3 candidates).
-    """
-    requests = data.set.requests_of(EVALUATION)
-    scores = {name: predict(ranker, data, requests) for name, ranker in rankers.items()}
-    return compare_scores(scores, data.set, requests, lists=lists)
-
-
 def compare_scores(
     scores: Mapping[str, np.ndarray],
     training_set: TrainingSet,
@@ -97,7 +83,10 @@ def compare_scores(
     *,
     lists: str = "auto",
 ) -> RankingReport:
-    """Figures of ``predict``'s scores [n, 2, H] of the rows of ``requests``, and popularity's."""
+    """Figures of ``predict``'s scores [n, 2, H] of the rows of ``requests``, and popularity's.
+
+    ``lists``: "request", "user", or "auto" (as ``list_kind`` finds).
+    """
     rows = training_set.rows_of(requests)
     labels, heads = np.asarray(training_set.labels[rows]), training_set.meta.heads
     by = lists if lists != "auto" else list_kind(training_set, requests)

@@ -80,10 +80,6 @@ class ReleaseRegistry:
         manifest.verify(self.workspace)
         return Release(version=version, manifest=manifest, workspace=self.workspace)
 
-    def versions(self) -> list[int]:
-        """All registered versions, ascending."""
-        return self.ledger.versions()
-
     # --- promotion ---
 
     def promote(

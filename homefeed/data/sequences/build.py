@@ -13,12 +13,7 @@ from homefeed.artifacts import writing
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences.encode import RECORD, ActionEncoder
 from homefeed.data.sequences.first_shown import FirstShown
-from homefeed.data.sequences.layout import (
-    ITEM_VOCABULARY,
-    PARTITIONS,
-    USER_VOCABULARY,
-    float16_up,
-)
+from homefeed.data.sequences.layout import PARTITIONS, float16_up
 from homefeed.data.sequences.order import Removed, in_store_order
 from homefeed.data.sequences.reading import batches
 from homefeed.data.sequences.spill import Spill
@@ -33,26 +28,22 @@ MIN_MEMORY_MB = 64
 PIECE_ROW_BYTES = 5 * RECORD.itemsize  # a record, its sorted copy, keys and columns
 
 
-def build_sequences(
-    dataset: Dataset, out: Path, *, memory_mb: int = 512, previous: Path | None = None
-) -> SequenceStore:
+def build_sequences(dataset: Dataset, out: Path, *, memory_mb: int = 512) -> SequenceStore:
     """Build the store of ``dataset`` at ``out`` and open it.
 
     The item vocabulary holds the items that were acted on or shown, in order of time, so that the
     vocabulary of a log that goes on later extends that of the log so far. Rows that came late break
-    it: there, ``append_sequences`` or ``previous`` keep the indices.
+    it: there, ``append_sequences`` keeps the indices.
 
-    ``memory_mb`` bounds the working memory (64 or more). ``previous`` is the vocabulary folder of
-    an earlier store of the same lineage, whose ids keep their indices.
+    ``memory_mb`` bounds the working memory (64 or more).
 
     Raises DatasetError for an empty table or rows that the check step would have set aside.
     """
     require_memory(memory_mb)
     with writing(Path(out)) as beside:
         beside.mkdir()
-        users, items = _vocabularies(previous)
-        shown = FirstShown.read(dataset, items, memory_mb)
-        encoder = ActionEncoder(dataset, users, items, shown)
+        shown = FirstShown.read(dataset, Vocabulary(), memory_mb)
+        encoder = ActionEncoder(dataset, Vocabulary(), Vocabulary(), shown)
         with spilled(dataset, encoder, beside / "spill", memory_mb) as spill:
             writer = StoreWriter(beside)
             duplicates = _write_sorted(spill, writer, max_records(memory_mb))
@@ -118,10 +109,3 @@ def require_memory(memory_mb: int) -> None:
     """ConfigError where the bound is below what the vectorised steps need at all."""
     if memory_mb < MIN_MEMORY_MB:
         raise ConfigError(f"memory_mb is {memory_mb}; sequences need at least {MIN_MEMORY_MB}")
-
-
-def _vocabularies(previous: Path | None) -> tuple[Vocabulary, Vocabulary]:
-    if previous is None:
-        return Vocabulary(), Vocabulary()
-    folder = Path(previous)
-    return Vocabulary.open(folder / USER_VOCABULARY), Vocabulary.open(folder / ITEM_VOCABULARY)

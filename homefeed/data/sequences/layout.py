@@ -34,7 +34,6 @@ COLUMNS: dict[str, tuple[str, np.dtype]] = {
     "duration": ("duration.f16", np.dtype("<f2")),
     "late_min": ("late.u16", np.dtype("<u2")),
 }
-BYTES_PER_ACTION = sum(dtype.itemsize for _, dtype in COLUMNS.values())
 
 META_FILE = "meta.json"
 USERS_FILE = "users.npz"

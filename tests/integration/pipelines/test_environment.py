@@ -64,6 +64,16 @@ def test_a_folder_named_like_the_package_where_a_run_is_started_is_no_package(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_step_may_print_what_the_callers_terminal_cannot_show(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    lines: list[str] = []
+    child = (sys.executable, "-c", "print('Möbel')")
+    run = run_pipeline("toy", {}, config, "", lambda line, step: lines.append(line), child=child)
+    assert (run.status, lines) == ("succeeded", ["Möbel\n"])
+
+
 def test_a_long_folder_for_temporary_files_does_not_make_rays_sockets_too_long(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,10 @@ def _weighing(weight):
             "unknown key 'primry'; did you mean 'primary'",
         ),
         ({"min_effect": "much"}, "min_effect must be a number"),
+        (
+            {"arms": {"a": {"release": 2**63}, "b": {"release": 2}}},
+            "release must be a version's number, found 9223372036854775808",
+        ),
         (_weighing(math.nan), "weight must be above 0 and finite, found nan"),
         (_weighing(math.inf), "weight must be above 0 and finite, found inf"),
         ({"min_effect": math.nan}, "both finite; found 0.05 and nan"),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.power import NormalIndPower
 
 from homefeed.abtest.analysis import compare, estimate
-from homefeed.abtest.power import detectable_effect, plan, sample_size
+from homefeed.abtest.power import detectable_effect, sample_size
 from homefeed.errors import ConfigError
 
 
@@ -45,18 +45,9 @@ def test_a_test_of_the_planned_size_finds_the_planned_effect_as_often_as_planned
     assert 0.72 < found / 300 < 0.88
 
 
-def test_a_plan_counts_arms_traffic_and_days():
-    made = plan(2.0, 2.0, 0.1, arms=3, users_per_day=1000, traffic=0.5)
-    assert made.users_per_arm == sample_size(2.0, 2.0, 0.1)
-    assert made.users == 3 * made.users_per_arm
-    assert (made.days - 1) * 500 < made.users <= made.days * 500
-
-
 def test_what_no_number_of_users_can_show_is_refused():
     with pytest.raises(ConfigError, match="no difference"):
         sample_size(0.0, 1.0, 0.1)
     with pytest.raises(ConfigError, match="no difference"):
         sample_size(1.0, 1.0, 0.0)
-    with pytest.raises(ConfigError, match="users_per_day"):
-        plan(1.0, 1.0, 0.1, arms=2, users_per_day=0)
     assert detectable_effect(1.0, 1.0, 0) == float("inf")

@@ -60,6 +60,13 @@ def test_whole_numbers_that_a_database_wrote_as_decimals_are_whole_numbers(open_
     assert dataset.scan("actions").collect()["item_id"].equals(actions["item_id"])
 
 
+def test_seconds_that_a_database_wrote_as_decimals_keep_their_fraction(open_parts, actions):
+    halves = pl.col("timestamp").cast(pl.Decimal(18, 3)) + pl.lit("0.5").cast(pl.Decimal(18, 3))
+    dataset = open_parts(**{"a.parquet": actions.with_columns(halves)})
+    expected = actions["timestamp"] * 1000 + 500
+    assert dataset.scan("actions").collect()["timestamp"].equals(expected)
+
+
 def test_a_link_to_a_folder_that_holds_it_is_refused_and_not_read_again(open_parts, actions):
     root = open_parts(**{"a.parquet": actions}).root
     (root / "days" / "all").symlink_to(root / "days")

@@ -11,6 +11,7 @@ from homefeed.config import Config, StorageConfig, TrainingConfig
 from homefeed.data.contract import Dataset, write_dataset
 from homefeed.data.item_stats import build_item_stats
 from homefeed.data.items import load_items
+from homefeed.data.sequences.append import append_sequences
 from homefeed.data.sequences.build import build_sequences
 from homefeed.data.specification import DatasetSpec
 from homefeed.errors import PipelineError
@@ -36,8 +37,7 @@ def test_a_new_item_gets_a_row_in_the_snapshot_and_no_place_in_its_index(
         }
     )
     dataset = write_dataset(tmp_path / "grown-log", SPEC, {"actions": actions})
-    vocabulary = store.path / "vocabulary"
-    grown = build_sequences(dataset, tmp_path / "grown", previous=vocabulary)
+    grown = append_sequences(store.path, dataset, tmp_path / "grown")
     table = load_items(dataset, grown.items)
     stats = build_item_stats(dataset, grown, table.created_s)
     config = Config(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from homefeed.data.contract import write_dataset
-from homefeed.data.sequences.build import build_sequences
+from homefeed.data.sequences.append import append_sequences
 from homefeed.data.specification import DatasetSpec
 from homefeed.embedding import (
     EmbeddingConfig,
@@ -179,11 +179,8 @@ def test_items_that_joined_after_the_fit_have_zero_vectors(store, make_encoder, 
         {"user_id": [1], "item_id": [999], "action_type": ["like"], "timestamp": [T0_S * 1000]}
     )
     spec = DatasetSpec(name="x", files={"actions": "a"}, positive=("like",), neutral=("view",))
-    grown = build_sequences(
-        write_dataset(tmp_path / "more", spec, {"actions": more}),
-        tmp_path / "grown",
-        previous=store.path / "vocabulary",
-    )
+    day = write_dataset(tmp_path / "more", spec, {"actions": more})
+    grown = append_sequences(store.path, day, tmp_path / "grown")
     assert grown.meta.item_count == store.meta.item_count + 1
     vectors = item_vectors_for(load_user_encoder(folder), grown)
     assert len(vectors) == grown.meta.item_count + 1

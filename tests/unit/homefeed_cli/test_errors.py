@@ -47,8 +47,16 @@ from homefeed_cli.main import run_verb
         ("history --set user_encoder.steps=many", "must be of type int, found 'many'"),
         ("pipeline run embeddings --date 2025-01-01", "embeddings does not take --date 2025-01-01"),
         ("pipeline run daily --recipe base", "daily does not take --recipe base"),
-        ("pipeline submit daily --set ranker.fit.epochs=9", "does not take --set ranker.fit.epo"),
-        ("pipeline submit ranking --date 2025-01-01", "(pipelines that take it: daily)"),
+        (
+            "pipeline submit daily --profile cluster --set ranker.fit.epochs=9",
+            "does not take --set ranker.fit.epochs=9",
+        ),
+        (
+            "pipeline submit ranking --profile cluster --date 2025-01-01",
+            "(pipelines that take it: daily)",
+        ),
+        ("pipeline submit daily", "the profile is local: on Kubeflow Pipelines each step would"),
+        ("pipeline schedule daily", "the next would find nothing; say --profile cluster"),
         (
             "pipeline schedule daily --date 2025-03-02",
             "every run would repeat that one day; leave it out, or run the day once: homefeed "

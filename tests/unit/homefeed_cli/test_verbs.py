@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -236,3 +237,13 @@ def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -
         "p": None,
         "rows": [{"age_s": None}, [1.5, "a"]],
     }
+
+
+def test_what_a_terminal_cannot_show_is_written_in_escapes(tmp_path: Path) -> None:
+    """In a process of its own: a terminal's encoding is chosen when Python starts."""
+    (tmp_path / "homefeed.yaml").write_text("pipelines: {experiment: Möbel}\n", "utf-8")
+    command = [sys.executable, "-m", "homefeed_cli.main", "config", "show"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "M\\xf6bel" in said.stdout

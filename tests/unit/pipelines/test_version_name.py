@@ -55,3 +55,9 @@ def test_two_edited_trees_of_one_commit_have_two_names(checkout: Path) -> None:
         assert len(name.rpartition("-")[2]) == 6
         names.add(name)
     assert len(names) == 2
+
+
+def test_a_tag_does_not_hide_the_commit(checkout: Path) -> None:
+    git(checkout, "tag", "-a", "v0.1.0", "-m", "the first")
+    head = git(checkout, "rev-parse", "--short=12", "HEAD")
+    assert asked(checkout) == f"0.1.0-{head}"

@@ -71,4 +71,4 @@ def test_a_release_that_mlflow_does_not_take_is_refused_in_one_line_and_recorded
     with pytest.raises(StorageError, match=f"MLflow at {uri} did not register") as refused:
         registry.register(make_manifest())
     assert "\n" not in str(refused.value)
-    assert registry.versions() == []
+    assert registry.ledger.versions() == []

@@ -18,7 +18,7 @@ def test_registering_the_same_content_twice_gives_one_version(registry, make_man
     assert registry.register(make_manifest("first")) == 1
     assert registry.register(make_manifest("second")) == 2
     assert registry.register(make_manifest("first")) == 1
-    assert registry.versions() == [1, 2]
+    assert registry.ledger.versions() == [1, 2]
 
 
 def test_a_crash_between_registry_and_ledger_does_not_make_a_second_version(
@@ -27,7 +27,7 @@ def test_a_crash_between_registry_and_ledger_does_not_make_a_second_version(
     manifest = make_manifest()
     version = registry.model.register(manifest)  # and here the process died
     assert registry.register(manifest) == version
-    assert registry.versions() == [version]
+    assert registry.ledger.versions() == [version]
 
 
 def test_an_opened_release_gives_the_paths_of_its_parts(three, workspace, make_manifest):
@@ -53,7 +53,7 @@ def test_a_missing_part_is_refused_at_registration(registry, make_manifest, work
     (workspace / "rankers" / "first" / "weights.pt").unlink()
     with pytest.raises(ArtifactError, match="was changed"):
         registry.register(manifest)
-    assert registry.versions() == []
+    assert registry.ledger.versions() == []
 
 
 def test_a_ranker_made_with_another_encoder_is_refused(registry, make_manifest, workspace):

@@ -88,7 +88,7 @@ def test_a_longer_log_extends_the_vocabulary_of_a_shorter_one(
     early = [pair for pair in acted if pair[0] < cut], [pair for pair in seen if pair[0] < cut]
     short = build_sequences(dataset_of(actions(early[0]), shown(early[1])), tmp_path / "short")
     whole = build_sequences(dataset_of(actions(acted), shown(seen)), tmp_path / "whole")
-    assert whole.items.starts_with(short.items)
+    assert whole.items.first(short.items.size).hash == short.items.hash
 
 
 @PROPERTY
@@ -126,7 +126,7 @@ def test_an_appended_day_changes_no_index_however_late_its_rows_are(
     store = build_sequences(one, tmp_path / "one")
     longer = append_sequences(store.path, day, tmp_path / "two")
     named = {item for pairs in (*first, *second) for _, item in pairs}
-    assert longer.items.starts_with(store.items)
+    assert longer.items.first(store.items.size).hash == store.items.hash
     assert sorted(vocabulary_of(longer)) == sorted(named)
 
 
@@ -138,8 +138,7 @@ def test_the_vocabulary_so_far_keeps_its_indices_where_a_late_action_would_chang
     two = append_sequences(one.path, dataset_of(actions(late), shown([])), tmp_path / "two")
     both = dataset_of(actions([(0, "a"), *late]), shown([(5, "y")]))
     at_once = build_sequences(both, tmp_path / "at-once")
-    kept = build_sequences(both, tmp_path / "kept", previous=one.path / "vocabulary")
-    assert vocabulary_of(two) == vocabulary_of(kept) == ["a", "y", "x", "b"]
+    assert vocabulary_of(two) == ["a", "y", "x", "b"]
     assert vocabulary_of(at_once) == ["a", "x", "y", "b"]
 
 
