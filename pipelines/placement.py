@@ -50,9 +50,10 @@ class Placement:
 def place(package: Path, placement: Placement) -> None:
     """Put the placement onto a compiled pipeline, in place.
 
-    The image replaces the base image of every executor. Volume and accelerators are written as
-    ``kfp.kubernetes.mount_pvc`` and ``PipelineTask.set_accelerator_*`` write them. On a cluster the
-    check of the data never comes from the cache.
+    The image replaces the base image of every executor. The rest is written as
+    ``kfp.kubernetes.mount_pvc``, its ``set_image_pull_policy`` and
+    ``PipelineTask.set_accelerator_*`` write it. On a cluster the check of the data never comes from
+    the cache.
     """
     if placement == Placement():
         return
@@ -69,7 +70,7 @@ def place(package: Path, placement: Placement) -> None:
     documents = [spec, *platforms]
     if placement.mount:
         _always_check(spec)
-        documents = [spec, _platform({name: _volume(placement.mount) for name in executors})]
+        documents = [spec, _platform({name: _pod(placement.mount) for name in executors})]
     body = yaml.dump_all(documents, sort_keys=True, allow_unicode=True)
     package.write_text(heading + body, encoding="utf-8")
 
@@ -89,15 +90,16 @@ def _accelerator(count: int) -> dict[str, str]:
     }
 
 
-def _volume(mount: str) -> dict[str, Any]:
+def _pod(mount: str) -> dict[str, Any]:
     return {
+        "imagePullPolicy": "IfNotPresent",  # a local cluster loads the image itself
         "pvcMount": [
             {
                 "constant": CLAIM,
                 "mountPath": mount,
                 "pvcNameParameter": {"runtimeValue": {"constant": CLAIM}},
             }
-        ]
+        ],
     }
 
 

@@ -82,6 +82,7 @@ def test_a_placed_step_is_what_kfp_itself_would_have_written(tmp_path: Path) -> 
             task = train_rankers(a=a)
             if decorated:
                 kubernetes.mount_pvc(task, pvc_name="homefeed-workspace", mount_path="/data")
+                kubernetes.set_image_pull_policy(task, "IfNotPresent")
                 task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(4)
 
         return one_step
