@@ -78,7 +78,7 @@ def release_of(registry, make_manifest):
         manifest = make_manifest(name, dataset=log)
         part = dataclasses.replace(manifest.user_encoder, hash=encoder)
         manifest = dataclasses.replace(manifest, user_encoder=part)
-        version = len(registry.versions()) + 1
+        version = len(registry.ledger.versions()) + 1
         registry.ledger.add_release(version, manifest, at_s=0.0)
         return version
 
