@@ -47,14 +47,15 @@ def _registry(args: argparse.Namespace) -> Any:
 
 def promote(args: argparse.Namespace) -> Answer:
     """Promote one version. Raises PromotionRefused (exit 3) for one that the gate refused."""
-    options = {}
+    options: dict[str, Any] = {}
     if args.expected_champion is not None:
         options["expected_champion"] = args.expected_champion
     with waiting(f"promoting release {args.version}", quiet=args.json):
         registry = _registry(args)
+        before = registry.state()  # now: to publish takes seconds, in which others may promote
         reason = _gated(registry, args.version, args.reason, anyway=args.anyway)
         with with_features(config_of(args), [args.version]):
-            entry = registry.promote(args.version, reason, **options)
+            entry = registry.promote(args.version, reason, before=before, **options)
     return Answer(dataclasses.asdict(entry), f"release {args.version} is the champion")
 
 
@@ -91,9 +92,10 @@ def rollback(args: argparse.Namespace) -> Answer:
     """Return to the previous champion."""
     with waiting("rolling back", quiet=args.json):
         registry = _registry(args)
-        target = [v for v in (registry.previous(),) if v is not None]
+        before = registry.state()
+        target = [] if before.previous is None else [before.previous]
         with with_features(config_of(args), target, must=False):  # nothing stops a rollback
-            entry = registry.rollback(args.reason)
+            entry = registry.rollback(args.reason, before=before)
     return Answer(dataclasses.asdict(entry), f"release {registry.champion()} is the champion again")
 
 

@@ -88,18 +88,20 @@ class ReleaseRegistry:
         reason: str,
         *,
         expected_champion: int | Expected | None = Expected.AS_READ,
+        before: LedgerState | None = None,
         decision: GateDecision | None = None,
         verdict: dict[str, Any] | None = None,
     ) -> LedgerEntry:
         """Make ``version`` champion, if champion is still what the caller decided against.
 
         ``expected_champion`` is the version that the decision was made against (None: there was
-        none); without it, the champion as this call found it. A ``decision`` that did not pass
-        is written to the ledger and raises PromotionRefused. Raises LedgerConflict where
-        somebody else moved the champion first, ReleaseError for an unknown version or the
-        present champion, ArtifactError for a part that changed.
+        none), ``before`` the ledger that it was made on; without them, the champion as this call
+        found it. A ``decision`` that did not pass is written to the ledger and raises
+        PromotionRefused. Raises LedgerConflict where somebody else moved the champion first,
+        ReleaseError for an unknown version or the present champion, ArtifactError for a part that
+        changed.
         """
-        before = self.state()
+        before = before or self.state()
         self._require_expected(before, expected_champion)
         self.open(version)
         figures = {**({"gate": decision.to_json()} if decision else {}), **(verdict or {})}
@@ -114,8 +116,18 @@ class ReleaseRegistry:
 
         return self._move(Action.PROMOTE, target, before, reason, figures)
 
-    def rollback(self, reason: str, *, verdict: dict[str, Any] | None = None) -> LedgerEntry:
-        """Return to ``previous``. Raises ReleaseError where there is none of the same log."""
+    def rollback(
+        self,
+        reason: str,
+        *,
+        before: LedgerState | None = None,
+        verdict: dict[str, Any] | None = None,
+    ) -> LedgerEntry:
+        """Return to ``previous``. Raises ReleaseError where there is none of the same log.
+
+        ``before`` is the ledger that it was decided on: LedgerConflict where somebody else moved
+        the champion since.
+        """
 
         def target(state: LedgerState) -> int:
             if state.champion is None:
@@ -136,7 +148,7 @@ class ReleaseRegistry:
                 )
             return state.previous
 
-        before = self.state()
+        before = before or self.state()
         self.open(target(before))
         return self._move(Action.ROLLBACK, target, before, reason, verdict or {})
 
@@ -170,10 +182,6 @@ class ReleaseRegistry:
     def champion(self) -> int | None:
         """The version that serves."""
         return self.state().champion
-
-    def previous(self) -> int | None:
-        """The version that ``rollback`` returns to."""
-        return self.state().previous
 
     def challenger(self) -> int | None:
         """The version that was named to be tested."""

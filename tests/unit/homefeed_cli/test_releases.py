@@ -1,5 +1,7 @@
 """``homefeed promote`` and ``homefeed history`` as a person meets them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from homefeed.release import ReleaseRegistry, manifest
 from homefeed.release.entries import Action
+from homefeed_cli import releases
 
 
 @pytest.fixture
@@ -82,6 +85,32 @@ def test_what_is_wrong_besides_the_gate_is_told_as_before(
     late = homefeed("promote", "2", "--reason", "x", "--anyway", "--expected-champion", "3")
     assert (late.code, "version 3 was expected" in late.err) == (2, True)
     assert refused.champion() == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("promote", "2", "--anyway", "--reason", "x"), ("rollback", "--reason", "x")]
+)
+def test_what_was_decided_before_somebody_else_moved_the_champion_is_refused(
+    words: tuple[str, ...],
+    homefeed: Any,
+    refused: ReleaseRegistry,
+    make_manifest: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Publishing takes seconds; in these another operator's promotion goes through."""
+    refused.register(make_manifest("fourth"))
+    refused.promote(4, "the fourth")
+
+    @contextmanager
+    def published_while_another_promotes(*_: Any, **__: Any) -> Iterator[None]:
+        refused.promote(3, "faster")
+        yield
+
+    monkeypatch.setattr(releases, "with_features", published_while_another_promotes)
+    said = homefeed(*words)
+    assert said.code == 2
+    assert "version 3 (entry 5), version 4 was expected (entry 4): somebody else" in said.err
+    assert refused.champion() == 3
 
 
 @pytest.mark.parametrize("version", ["100000000000000000000", "0", "third"])

@@ -83,7 +83,7 @@ def test_promotion_moves_the_aliases_and_records_who_when_and_why(three, clock):
         "run-7",
     )
     assert (entry.from_version, entry.to_version, entry.verdict) == (1, 2, {"lift": 0.1})
-    assert (three.champion(), three.previous()) == (2, 1)
+    assert (three.champion(), three.state().previous) == (2, 1)
     assert three.model.aliases() == {"champion": 2, "previous": 1}
 
 
@@ -121,9 +121,9 @@ def test_rollback_returns_to_previous_and_a_second_one_goes_further_back(three):
     for version in (1, 2, 3):
         three.promote(version, "next")
     assert three.rollback("errors rose").to_version == 2
-    assert (three.champion(), three.previous()) == (2, 1)
+    assert (three.champion(), three.state().previous) == (2, 1)
     assert three.rollback("still bad").to_version == 1
-    assert (three.champion(), three.previous()) == (1, None)
+    assert (three.champion(), three.state().previous) == (1, None)
     assert three.model.aliases() == {"champion": 1}
     with pytest.raises(ReleaseError, match="nothing to roll back to"):
         three.rollback("worse")
