@@ -280,9 +280,10 @@ def _assigned(text: str) -> dict[str, Any]:
 
 def _read(file: Path | None) -> tuple[dict[str, Any], str]:
     path = Path(file or DEFAULT_FILE)
+    if path.is_dir() or (file is not None and not path.exists()):
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise ConfigError(f"configuration file {path} {found}; name a YAML file")
     if not path.exists():
-        if file is not None:
-            raise ConfigError(f"configuration file {path} does not exist")
         return {}, str(path)
     try:
         document = read_yaml(path.read_text(encoding="utf-8")) or {}

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ def add(parsers: Parsers) -> None:
     verb.add_argument("--no-wait", action="store_true", help="do not wait for a server")
     verb.add_argument(
         *("--timeout",),
-        type=float,
+        type=_wait,
         default=120.0,
         metavar="S",
         help="seconds to wait for a server (120); after them the test is stopped",
@@ -50,6 +51,17 @@ def add(parsers: Parsers) -> None:
     )
     verb.add_argument("name", help="as `homefeed ab status` shows")
     verb.add_argument("--reason", required=True, help="why; kept beside the definition")
+
+
+def _wait(text: str) -> float:
+    """Seconds that argparse asks for."""
+    value = float(text)
+    if not 0 <= value < math.inf:  # nor a NaN, which no time reaches
+        raise argparse.ArgumentTypeError(f"{text} is no time to wait; give seconds, 0 or more")
+    return value
+
+
+_wait.__name__ = "float"  # what argparse says that the text is not
 
 
 def start(args: argparse.Namespace) -> Answer:

@@ -68,10 +68,15 @@ def arguments_for(
         )
     made = recipe(recipe_name or DEFAULT_RECIPE, overrides)
     _require_taken(name, recipe_name, date, overrides)
-    local = data in NAMES_OF_NO_FILE or cluster
+    is_here = data not in NAMES_OF_NO_FILE and not cluster
+    if cluster and not (data in NAMES_OF_NO_FILE or data.startswith("/") or "://" in data):
+        raise UsageError(
+            f"--data {data} is a path of this machine; give the folder as the cluster's pods see "
+            f"it, such as {config.storage.root}/data/{Path(data).name}"
+        )
     everything = {
-        "data": data if local else str(Path(data).expanduser().resolve()),
-        "data_fingerprint": "" if local else _fingerprint(Path(data).expanduser(), config),
+        "data": str(Path(data).expanduser().resolve()) if is_here else data,
+        "data_fingerprint": _fingerprint(Path(data).expanduser(), config) if is_here else "",
         "date": date,
         "code_version": code_version(),
         # Where a server listens, or a cluster is, changes no artifact: it must not miss the cache.

@@ -12,14 +12,12 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock
 
 from homefeed.errors import StorageError
 from homefeed.release.entries import LedgerState
 from homefeed.release.manifest import SHORT, ReleaseManifest
+from homefeed.training.tracking import first_use_lock, local_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
 MODEL_NAME = "homefeed"
 EXPERIMENT = "homefeed-releases"
 ALIASES = ("champion", "challenger", "previous")
-SQLITE = "sqlite:///"
 HASH_TAG = "release_hash"
-FIRST_USE_TIMEOUT_S = 120.0
 # Read by MLflow at each request; what the environment says already stays.
 SOON = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
@@ -109,7 +105,7 @@ class RegisteredModel:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return found.experiment_id
-        root = _local_folder(self.tracking_uri)
+        root = local_folder(self.tracking_uri)
         place = str(root / "artifacts" / EXPERIMENT) if root else None  # a server has its own
         return client.create_experiment(EXPERIMENT, artifact_location=place)
 
@@ -146,24 +142,6 @@ def _given_up_soon() -> Iterator[None]:
     finally:
         for name in mine:
             os.environ.pop(name, None)
-
-
-def first_use_lock(tracking_uri: str) -> FileLock:
-    """The lock under which a local tracking file is first opened, shared with
-    training/tracking.py. Raises StorageError.
-    """
-    folder = _local_folder(tracking_uri) or Path.home() / ".cache" / "homefeed"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror}; choose another") from error
-    return FileLock(folder / "mlflow.lock", timeout=FIRST_USE_TIMEOUT_S)
-
-
-def _local_folder(tracking_uri: str) -> Path | None:
-    if not tracking_uri.startswith(SQLITE):
-        return None
-    return Path(tracking_uri.removeprefix(SQLITE)).resolve().parent
 
 
 def _wanted(state: LedgerState) -> dict[str, int | None]:

@@ -15,12 +15,37 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from homefeed.artifacts import writing
-from homefeed.errors import ArtifactError
+from homefeed.errors import ArtifactError, StorageError
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from mlflow import MlflowClient
 
+SQLITE = "sqlite:///"
+FIRST_USE_TIMEOUT_S = 120.0
 _PARAMETER_LENGTH = 500  # MLflow refuses longer values
+
+
+def first_use_lock(tracking_uri: str) -> "FileLock":
+    """The lock under which a local tracking file is first opened, by whichever workspace.
+
+    Raises StorageError.
+    """
+    from filelock import FileLock
+
+    folder = local_folder(tracking_uri) or Path.home() / ".cache" / "homefeed"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror}; choose another") from error
+    return FileLock(folder / "mlflow.lock", timeout=FIRST_USE_TIMEOUT_S)
+
+
+def local_folder(tracking_uri: str) -> Path | None:
+    """Where a SQLite file of MLflow lies; None for a server."""
+    if not tracking_uri.startswith(SQLITE):
+        return None
+    return Path(tracking_uri.removeprefix(SQLITE)).resolve().parent
 
 
 class TrackedRun:
@@ -50,11 +75,10 @@ class Tracking:
         """The MLflow client, its store ready."""
         if self._ready is None:
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            from filelock import FileLock
             from mlflow import MlflowClient
 
             self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / "mlflow.lock"):
+            with first_use_lock(self.uri):
                 client = MlflowClient(self.uri, self.uri)
                 self._experiment_id(client)
             self._ready = client

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -31,6 +32,7 @@ class Cluster:
         self.experiments: dict[str, api.V2beta1Experiment] = {}
         self.runs: list[api.V2beta1Run] = []
         self.recurring_runs: dict[str, api.V2beta1RecurringRun] = {}
+        self.scheduled = count(1)  # no id is given again after its schedule was deleted
         self.host = ""
         self.refuse_with = 0  # an HTTP status to answer everything with
         self.hangs_up_on = ""  # what is not answered, such as post_recurringruns
@@ -152,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def post_recurringruns(self, parts: list[str], query: dict[str, str]) -> None:
         made = self._model("V2beta1RecurringRun")
-        made.recurring_run_id = f"recurring-{len(self.cluster.recurring_runs) + 1}"
+        made.recurring_run_id = f"recurring-{next(self.cluster.scheduled)}"
         self.cluster.recurring_runs[made.recurring_run_id] = made
         self._answer(made)
 

@@ -59,6 +59,13 @@ def test_a_schedule_runs_every_night_once_at_a_time_and_replaces_the_old_one(clu
     assert job.no_catchup is True
 
 
+def test_a_pipeline_that_is_scheduled_again_leaves_the_schedules_of_others(cluster: Any) -> None:
+    for name in ("lifecycle", "daily", "daily", "embeddings"):
+        schedule(name, {}, _config(cluster))
+    kept = [each.display_name for each in cluster.recurring_runs.values()]
+    assert sorted(kept) == ["daily", "embeddings", "lifecycle"]
+
+
 def test_a_host_that_refuses_is_one_clear_line(cluster: Any) -> None:
     cluster.refuse_with = 403
     with pytest.raises(PipelineError, match=r"refused: 403") as caught:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import Timeout
 
 from homefeed.errors import ArtifactError
-from homefeed.training.tracking import Tracking
+from homefeed.release.registered_model import RegisteredModel
+from homefeed.training import tracking as tracking_module
+from homefeed.training.tracking import Tracking, first_use_lock
 from serving.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -92,6 +95,17 @@ def test_three_first_users_at_once_all_succeed(tracking: Tracking) -> None:
     experiment = tracking.client.get_experiment_by_name("homefeed")
     names = {r.info.run_name for r in tracking.client.search_runs([experiment.experiment_id])}
     assert {"run-0", "run-1", "run-2"} <= names
+
+
+def test_workspaces_of_one_tracking_file_wait_for_each_others_first_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking_module, "FIRST_USE_TIMEOUT_S", 0.1)
+    uri = f"sqlite:///{tmp_path / 'shared' / 'mlflow.db'}"
+    with first_use_lock(uri):
+        for use in (lambda: Tracking(uri, tmp_path / "one").client, RegisteredModel(uri).aliases):
+            with pytest.raises(Timeout):
+                use()
 
 
 def test_a_run_keeps_flat_parameters_and_metrics_by_step(tracking: Tracking) -> None:

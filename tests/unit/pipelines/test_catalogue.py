@@ -157,6 +157,12 @@ def test_on_a_cluster_the_data_is_not_looked_at_here() -> None:
     assert arguments["data"] == "s3://logs/today"
 
 
+@pytest.mark.parametrize("data", ["logs/shop", "~/shop", "./events"])
+def test_a_path_of_this_machine_is_refused_for_a_cluster(data: str) -> None:
+    with pytest.raises(UsageError, match=f"--data {data} is a path of this machine"):
+        arguments_for("daily", CONFIG, data, "", "", (), cluster=True)
+
+
 def test_a_server_on_all_addresses_is_found_here_or_by_its_service_on_a_cluster() -> None:
     config = replace(CONFIG, serving=ServingConfig(host="0.0.0.0", port=3001))
     assert _arguments("abtest", config=config)["serving_url"] == "http://127.0.0.1:3001"
