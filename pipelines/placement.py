@@ -19,6 +19,7 @@ CLAIM = "homefeed-workspace"  # infra/kubernetes/base/storage.yaml
 ACCELERATOR = "nvidia.com/gpu"
 _TRAINING = ("exec-train-user-encoder", "exec-train-rankers")
 _EMBEDDING = ("exec-embed-snapshots", "exec-embed-day")  # their actors share one accelerator
+_WITH_RAY = (*_TRAINING, *_EMBEDDING)  # its processes, and NCCL's, share memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def place(package: Path, placement: Placement) -> None:
     """Put the placement onto a compiled pipeline, in place.
 
     The image replaces the base image of every executor. The rest is written as
-    ``kfp.kubernetes.mount_pvc``, its ``set_image_pull_policy`` and
+    ``kfp.kubernetes``' ``mount_pvc``, ``empty_dir_mount`` and ``set_image_pull_policy`` and
     ``PipelineTask.set_accelerator_*`` write it. On a cluster the check of the data never comes from
     the cache.
     """
@@ -63,14 +64,15 @@ def place(package: Path, placement: Placement) -> None:
     executors = spec["deploymentSpec"]["executors"]
     for name, executor in executors.items():
         executor["container"]["image"] = placement.image
-        if placement.accelerators and name in (*_TRAINING, *_EMBEDDING):
+        if placement.accelerators and name in _WITH_RAY:
             count = placement.accelerators if name in _TRAINING else 1
             resources = executor["container"].setdefault("resources", {})
             resources["accelerator"] = _accelerator(count)
     documents = [spec, *platforms]
     if placement.mount:
         _always_check(spec)
-        documents = [spec, _platform({name: _pod(placement.mount) for name in executors})]
+        pods = {name: _pod(placement.mount, shares=name in _WITH_RAY) for name in executors}
+        documents = [spec, _platform(pods)]
     body = yaml.dump_all(documents, sort_keys=True, allow_unicode=True)
     package.write_text(heading + body, encoding="utf-8")
 
@@ -90,8 +92,10 @@ def _accelerator(count: int) -> dict[str, str]:
     }
 
 
-def _pod(mount: str) -> dict[str, Any]:
+def _pod(mount: str, *, shares: bool) -> dict[str, Any]:
+    memory = {"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory"}
     return {
+        **({"emptyDirMounts": [memory]} if shares else {}),  # a pod has 64 MiB of it otherwise
         "imagePullPolicy": "IfNotPresent",  # a local cluster loads the image itself
         "pvcMount": [
             {

@@ -19,7 +19,11 @@ from homefeed.data.checks.rule import Rule, marked_by, rejecting_bits
 from homefeed.data.checks.rules import rules_for
 from homefeed.data.checks.splitting import split_rows
 from homefeed.data.checks.targets import require_targets
-from homefeed.data.checks.units import require_one_zone, require_plausible_times
+from homefeed.data.checks.units import (
+    require_one_zone,
+    require_plausible_times,
+    require_right_types,
+)
 from homefeed.data.contract import Dataset
 from homefeed.data.files import unreadable
 from homefeed.data.sequences.encode import require_codes
@@ -103,6 +107,7 @@ def _examine(
         for column in (TIMESTAMP, ARRIVED_AT, CREATED_AT):
             if column in marks.columns(table):
                 require_plausible_times(dataset, table, marks, column)
+        require_right_types(dataset, table, marks)
     if not known_items:  # a day is served or appended, nothing learns from it alone
         require_one_zone(dataset, marks)
     _require_few_names(dataset, marks)

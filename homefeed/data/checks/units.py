@@ -7,7 +7,7 @@ import polars as pl
 from homefeed.data.checks.marking import Marks
 from homefeed.data.contract import Dataset
 from homefeed.data.conversion import DATETIME_FORMS, convert
-from homefeed.data.tables import open_table
+from homefeed.data.tables import UNREADABLE, column_kinds, open_table
 from homefeed.errors import DatasetError
 from homefeed.schema import ACTIONS, IMPRESSIONS, REQUEST_ID, TIME_KNOWN, TIMESTAMP
 
@@ -18,6 +18,10 @@ _UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 0.001, "ns": 0.000001}
 _NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
+_WANTED = {
+    **{"time": "a time in the declared unit", "float": "a number", "int": "a whole number"},
+    **{"bool": "true or false", "label": "0 or 1", "vector": "a list of numbers"},
+}
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?")
 _NUMBER = re.compile(r"-?\d+(\.\d*)?")
 _LOOKED_AT = 1000  # values in the file, where too few could be read
@@ -41,6 +45,25 @@ def require_plausible_times(
         _require_unit(
             dataset, table, column, middle / _UNITS_MS[declared]
         )  # as it stands in the file
+
+
+def require_right_types(dataset: Dataset, table: str, marks: Marks) -> None:
+    """Raise DatasetError where not one value of a column can be read: no bad rows, another type."""
+    if UNREADABLE not in marks.columns(table):
+        return
+    wrong = marks.value(f"""
+        SELECT first(example) FROM (
+            SELECT min({UNREADABLE}) AS example, count(*) AS rows FROM {table}
+            WHERE {UNREADABLE} IS NOT NULL GROUP BY split_part({UNREADABLE}, '=', 1)
+        ) WHERE rows = {marks.count(table)}""")
+    if wrong is not None:
+        column, _, value = wrong.partition("=")
+        wanted = _WANTED.get(column_kinds(table, dataset.spec)[column], "its type")
+        raise DatasetError(
+            f"{dataset.root / dataset.spec.files[table]}: not one value of {column!r} can be read "
+            f"as {wanted} (such as {value}); correct the column, or name another one for it under "
+            "`columns` of dataset.yaml"
+        )
 
 
 def require_one_zone(dataset: Dataset, marks: Marks) -> None:

@@ -44,6 +44,8 @@ def test_on_a_cluster_steps_have_the_volume_and_those_with_networks_accelerators
     mounts = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(mounts) == set(executors)
     assert {m["mountPath"] for e in mounts.values() for m in e["pvcMount"]} == {"/data"}
+    shared = {n for n, m in mounts.items() if "emptyDirMounts" in m}
+    assert shared == {"exec-train-user-encoder", "exec-embed-snapshots"}
     asked = {n: _resources(e) for n, e in executors.items() if _resources(e)}
     counts = {name: each["accelerator"]["resourceCount"] for name, each in asked.items()}
     assert counts == {"exec-train-user-encoder": "8", "exec-embed-snapshots": "1"}
@@ -82,6 +84,7 @@ def test_a_placed_step_is_what_kfp_itself_would_have_written(tmp_path: Path) -> 
             task = train_rankers(a=a)
             if decorated:
                 kubernetes.mount_pvc(task, pvc_name="homefeed-workspace", mount_path="/data")
+                kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory")
                 kubernetes.set_image_pull_policy(task, "IfNotPresent")
                 task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(4)
 

@@ -56,6 +56,25 @@ def test_datetimes_of_an_unknown_form_are_refused_with_the_known_ones(
     )
 
 
+@pytest.mark.parametrize(
+    ("column", "wanted"),
+    [
+        ("timestamp", "a time in the declared unit (such as 'yesterday')"),
+        ("duration_s", "a number (such as 'yesterday')"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_column_of_which_nothing_can_be_read_is_of_a_wrong_type(
+    open_set, actions, tmp_path, ending, column, wanted
+):
+    rows = actions.with_columns(pl.lit("yesterday").alias(column))
+    dataset = open_set(tables={"actions": rows}, ending=ending)
+    with pytest.raises(DatasetError) as refused:
+        check(dataset, tmp_path / "out", ChecksConfig(), NOW_S)
+    said = f"actions.{ending}: not one value of '{column}' can be read as {wanted}; correct"
+    assert said in str(refused.value)
+
+
 @pytest.mark.parametrize("form", DATETIME_FORMS)
 def test_the_forms_that_are_named_can_be_read(open_set, actions, tmp_path, form):
     rows = actions.with_columns(timestamp=pl.lit(form), item_id=pl.int_range(pl.len()) + 1)
