@@ -11,7 +11,8 @@ sibling with the same loss has it (github.com/pinterest/atg-research, omnisearch
 
 An item drawn several times stands in the pool once, with the sum of its weights 1/Q: the same
 softmax, fewer columns. Where the catalogue is smaller than the wanted number of uniform negatives,
-every item is taken exactly once, which is the full softmax.
+every item is taken exactly once: without in-batch items that is the full softmax. Each of the two
+sources is corrected by its own probability, so with both the pool estimates twice the partition.
 
 Shapes: Q positions, N pool items, I catalogue.
 """
