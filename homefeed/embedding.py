@@ -127,12 +127,13 @@ def embed_day(
     """Today's whole table, and how many users had to be embedded for it.
 
     Those are the users with an action that became available since ``yesterday`` was made (all
-    users, without one). A day that continues yesterday's table asks ``config.for_day`` whether its
-    users are worth the actors.
+    users, without one), at its midnight itself included: a day is appended from its midnight on,
+    so the store of yesterday's table did not hold it. A day that continues yesterday's table asks
+    ``config.for_day`` whether its users are worth the actors.
     """
     config = config or EmbeddingConfig()
-    from_s = -1 if yesterday is None else yesterday.as_of_s
-    changed = users_with_new_actions(store, from_s, as_of_s)
+    after_s = -1 if yesterday is None else yesterday.as_of_s - 1
+    changed = users_with_new_actions(store, after_s, as_of_s)
     if yesterday is not None:
         config = config.for_day(len(changed))
     embedded = embed_users(encoder_path, store, changed, as_of_s, config)

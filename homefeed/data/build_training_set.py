@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from homefeed.data.ranking_rows import RankingRows, rows_from_impressions
 from homefeed.data.sampled_rows import CandidateSampling, rows_from_positives
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.showings import Showings
-from homefeed.data.splits import Timeline
+from homefeed.data.splits import Timeline, window_text
 from homefeed.data.thinned_rows import Thinning, thinned, thinning
 from homefeed.data.training_set import (
     EVALUATION,
@@ -121,10 +120,10 @@ def require_both_windows(training_set: TrainingSet, timeline: Timeline) -> None:
     }
     for (split, purpose), ends_s in windows.items():
         if not (training_set.split == split).any():
-            start, end = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d %H:%M}" for s in ends_s)
+            window = window_text(*ends_s)
             raise DatasetError(
-                f"no request of the log is left to {purpose}: there is none from {start} to {end} "
-                "UTC; give a longer log, or set sequences.ranker_days and sequences.evaluation_days"
+                f"no request of the log is left to {purpose}: there is none {window}; give a "
+                "longer log, or set sequences.ranker_days and sequences.evaluation_days"
             )
 
 

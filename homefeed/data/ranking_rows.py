@@ -10,7 +10,7 @@ import polars as pl
 
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
-from homefeed.data.splits import Timeline
+from homefeed.data.splits import Timeline, window_text
 from homefeed.errors import ArtifactError, DatasetError
 from homefeed.schema import (
     IMPRESSIONS,
@@ -62,9 +62,13 @@ def rows_from_impressions(
         .collect()
     )
     if frame.is_empty():
+        first, last = pl.col(TIMESTAMP).min().alias("first"), pl.col(TIMESTAMP).max()
+        ends_ms = dataset.scan(IMPRESSIONS).select(first, last).collect().row(0)
         raise DatasetError(
-            f"data set `{dataset.spec.name}` has no impressions between {timeline.t0_s} and "
-            f"{timeline.t2_s} (seconds UTC); choose an earlier t0 or a later t2"
+            f"data set `{dataset.spec.name}` has no impressions "
+            f"{window_text(timeline.t0_s, timeline.t2_s)}, where rankers learn and are judged: "
+            f"its own are {window_text(*(ms / 1000 for ms in ends_ms))}; set sequences.ranker_days "
+            "and sequences.evaluation_days, or leave impressions out of `files`"
         )
     request = frame.select(
         pl.struct(TIMESTAMP, USER_ID, REQUEST_ID).rle_id().cast(pl.Int32)

@@ -14,7 +14,7 @@ from homefeed.clock import DAY_S
 from homefeed.data.item_stats import ItemStats
 from homefeed.data.ranking_rows import RankingRows, split_of
 from homefeed.data.sequences import SequenceStore
-from homefeed.data.splits import Timeline
+from homefeed.data.splits import Timeline, window_text
 from homefeed.errors import DatasetError
 from homefeed.plain_values import between, require_count, seed_number
 from homefeed.schema import ActionFlag
@@ -87,8 +87,9 @@ def _positives(
     position = np.flatnonzero(wanted & (time_s > timeline.t0_s) & (time_s <= timeline.t2_s))
     if not len(position):
         raise DatasetError(
-            f"no positive actions between {timeline.t0_s} and {timeline.t2_s} (seconds UTC); "
-            "choose an earlier t0, or declare more action types positive"
+            f"no positive actions {window_text(timeline.t0_s, timeline.t2_s)}; set "
+            "sequences.ranker_days and sequences.evaluation_days, or declare more action types "
+            "positive"
         )
     by_row = np.argsort(store.start[1:], kind="stable") + 1
     by_row = by_row[store.length[by_row] > 0]

@@ -6,6 +6,7 @@ Encoders learn from t ≤ t0, rankers from t0 < t ≤ t1, evaluation is t1 < t �
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from homefeed.data.sequences.store import SequenceStore
 from homefeed.errors import ConfigError, DatasetError
 
 SHORTEST_DAYS = 5 / 3  # of a log, without set days: three fifths of it are a day for the encoders
+
+
+def window_text(first_s: float, last_s: float) -> str:
+    """A window of time as errors tell it."""
+    first, last = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d %H:%M}" for s in (first_s, last_s))
+    return f"from {first} to {last} UTC"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,6 +124,11 @@ class TrainingSet:
         step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         return np.repeat(self.begin[requests], count) + step
 
+    def constant_stats(self) -> list[str]:
+        """The item statistics that are the same in all rows to train on."""
+        rows = np.asarray(self.stats[self.rows_of(self.requests_of(TRAIN))])
+        return [self.meta.stats[s] for s in np.flatnonzero(np.ptp(rows, axis=0) == 0)]
+
     def user_vectors(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Vectors float32 [R, D] and as-of times int64 [R] (0: none) of one encoder."""
         folder = self.path / "user_vectors" / name

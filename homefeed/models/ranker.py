@@ -125,9 +125,12 @@ class Ranker(nn.Module):
         return self
 
     def set_normaliser(self, mean: Tensor, scale: Tensor) -> None:
-        """Mean and standard deviation [S] of the item statistics in the training set."""
+        """Mean and standard deviation [S] of the item statistics in the training set.
+
+        One that never differs there is not read: no weight was learned for what may come later.
+        """
         self.stats_mean.copy_(mean)
-        self.stats_scale.copy_(scale.clamp(min=1e-3))
+        self.stats_scale.copy_(torch.where(scale > 1e-6, scale.clamp(min=1e-3), torch.inf))
 
     def set_told(self, met_F: Tensor) -> None:
         """Which features of familiarity the training set holds: serving may bring others too."""

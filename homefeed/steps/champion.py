@@ -10,6 +10,7 @@ import numpy as np
 
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.sequences import SequenceStore
+from homefeed.data.splits import window_text
 from homefeed.data.training_set import TrainingSet
 from homefeed.embedding import EmbeddingConfig, embed_users, item_vectors_for, require_same_items
 from homefeed.errors import ReleaseError
@@ -18,6 +19,7 @@ from homefeed.models.item_encoders import ItemEncoder
 from homefeed.models.ranker import Ranker
 from homefeed.models.ranker_artifact import load_ranker
 from homefeed.models.ranker_batch import ItemTables
+from homefeed.models.ranker_description import describe_ranker
 from homefeed.models.user_encoders import UserEncoder, load_user_encoder
 from homefeed.release.opened import Release
 from homefeed.training.ranker_batches import NO_VECTOR, RankerData
@@ -31,8 +33,10 @@ def score_release(
     """A release's scores float32 [n, 2, H] of the holdout's evaluation rows, as ``predict``'s.
 
     Raises ArtifactError where the store's item vocabulary does not extend the release's,
-    ReleaseError where its heads, statistics, action types or surfaces are others.
+    ReleaseError where its heads, statistics, action types or surfaces are others, or where it
+    learned from the days that it would be judged on.
     """
+    _require_unseen(release, holdout)
     ranker = load_ranker(release.ranker_path)
     encoder = load_user_encoder(release.user_encoder_path)
     require_same_items(encoder, store)
@@ -45,6 +49,15 @@ def score_release(
         data.vectors[kind] = own, as_of_s
     ranker.bind(_tables(release, encoder, kind, store))
     return predict(ranker, data, requests)
+
+
+def _require_unseen(release: Release, holdout: TrainingSet) -> None:
+    learned_s = describe_ranker(release.ranker_path).bound_to["timeline"]["t1_s"]
+    if learned_s > holdout.timeline.t1_s:
+        raise ReleaseError(
+            f"release {release.version} learned from days of the holdout, "
+            f"{window_text(holdout.timeline.t1_s, learned_s)}: it would be judged on what it knows"
+        )
 
 
 def _require_same_columns(release: Release, ranker: Ranker, holdout: TrainingSet) -> None:

@@ -32,6 +32,11 @@ def training_set_step(
     found.save(piece)
     for figure in found.figures:
         print(f"= {figure.name}: {figure.value}  {figure.note}")
+    if constant := made.constant_stats():
+        print(
+            f"= not read by rankers: {', '.join(constant)}: the same in all rows to train on (do "
+            "impressions begin less than a day before them?)"
+        )
     return made
 
 

@@ -32,7 +32,9 @@ class RankerPlan:
         self.config, self.data = config, data
         self.requests = data.set.requests_of(TRAIN)
         if not len(self.requests):
-            raise DatasetError("the training set has no requests between t0 and t1; move t0 back")
+            raise DatasetError(
+                "the training set has no requests to train on; set sequences.ranker_days"
+            )
         self.rows = data.set.rows_of(self.requests)
         self.batch_requests, self.level_steps, self.steps = _steps(
             config, len(self.requests), len(self.rows)

@@ -131,6 +131,25 @@ def test_an_action_that_is_there_at_midnight_itself_is_new_on_the_day_that_ends_
     assert told
 
 
+@pytest.mark.parametrize("kind", ["pinnerformer", "mean_recent"])
+def test_an_action_at_midnight_itself_is_embedded_with_the_day_that_begins_there(
+    store, make_encoder, tmp_path, kind
+):
+    """As in a log of dates alone: yesterday's store ended before it."""
+    folder, midnight = make_encoder(kind), (T0_S // DAY_S + 12) * DAY_S
+    yesterday, _ = embed_day(folder, store, None, midnight)
+    rows = {"user_id": [1, 999], "item_id": [3, 3], "action_type": ["like"] * 2}
+    rows |= {"timestamp": [midnight * 1000] * 2}
+    spec = DatasetSpec(name="x", files={"actions": "a"}, positive=("like",), neutral=("view",))
+    day = write_dataset(tmp_path / "day", spec, {"actions": pl.DataFrame(rows)})
+    grown = append_sequences(store.path, day, tmp_path / "grown")
+    today, _ = embed_day(folder, grown, yesterday, midnight + DAY_S)
+    known, new = (int(grown.users.index(user)) for user in (1, 999))
+    assert today.vector[today.user == new].any()
+    before, after = (each.vector[each.user == known] for each in (yesterday, today))
+    assert not np.array_equal(before, after)
+
+
 def test_merging_takes_todays_row_where_both_have_one():
     yesterday = UserVectors(np.array([1, 3]), np.array([[1.0], [3.0]], np.float32), 10)
     today = UserVectors(np.array([2, 3]), np.array([[20.0], [30.0]], np.float32), 20)

@@ -80,9 +80,12 @@ class Made(NamedTuple):
 
 @pytest.fixture
 def champion(earlier, holdout, workspace, tmp_path):
-    """Makes a release of the earlier log with random parts; ``changes`` are of the ranker."""
+    """Makes a release of the earlier log with random parts; ``changes`` are of the ranker.
 
-    def make(made_from=earlier, **changes) -> Made:
+    It learned until ``later_s`` after the challengers did.
+    """
+
+    def make(made_from=earlier, later_s=0, **changes) -> Made:
         generator = np.random.default_rng(5)
         shape = made_from.meta.item_count + 1
         vectors = generator.normal(size=(shape, 5)).astype(np.float32)
@@ -114,7 +117,8 @@ def champion(earlier, holdout, workspace, tmp_path):
         with torch.no_grad():
             for parameter in ranker.parameters():
                 parameter.normal_(std=0.3)
-        save_ranker(ranker, tmp_path / "ranker", bound_to={}, training={})
+        window = {"timeline": {"t1_s": meta.timeline["t1_s"] + later_s}}
+        save_ranker(ranker, tmp_path / "ranker", bound_to=window, training={})
         hashes = {"item_encoder": items.hash, "user_encoder": encoder.hash}
         hashes |= {"ranker": read_json(tmp_path / "ranker" / "ranker.json")["hash"]}
         parts = {
@@ -195,6 +199,13 @@ def test_a_log_that_does_not_go_on_from_its_own_is_refused(
     other = _store_of_first_minute(dataset, tmp_path / "other", item_id=pl.col("item_id") + 1)
     with pytest.raises(ArtifactError, match="does not extend it"):
         score_release(champion(made_from=other).release, holdout, store)
+
+
+def test_what_learned_from_days_of_the_holdout_is_not_judged_on_them(
+    champion, holdout, store
+) -> None:
+    with pytest.raises(ReleaseError, match=r"release 3 learned from days of the holdout, from "):
+        score_release(champion(later_s=1).release, holdout, store)
 
 
 @pytest.mark.parametrize(

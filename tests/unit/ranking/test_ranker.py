@@ -136,6 +136,20 @@ def test_what_training_never_told_is_not_read_at_serving(ranker, item_tables):
     np.testing.assert_array_equal(each.score(user, CANDIDATES, told), plain)
 
 
+def test_a_statistic_that_never_differed_in_training_is_not_read_at_serving(ranker, item_tables):
+    mean, scale, later = torch.full((3,), 0.1), torch.ones(3), statistics()
+    later[:, 0] += 7.0
+
+    def scores(stats: np.ndarray) -> np.ndarray:
+        ranker.set_normaliser(mean, scale)
+        return Scorer(ranker, item_tables, stats, ScorerSettings()).score(features(8), CANDIDATES)
+
+    assert np.abs(scores(later) - scores(statistics())).max() > 1e-4
+    scale[0] = 1e-9  # what rounding leaves of a constant
+    np.testing.assert_array_equal(scores(later), scores(statistics()))
+    assert np.isfinite(scores(later)).all()
+
+
 def test_the_level_is_the_same_for_every_candidate_and_moves_no_order(ranker, item_tables):
     each, user = scorer(ranker, item_tables, exact_algebra=False), features(8)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from homefeed.artifacts import read_json, write_json
-from homefeed.data.ranking_rows import EVALUATION
+from homefeed.data.ranking_rows import EVALUATION, TRAIN
 from homefeed.data.training_set import TrainingSet
 from homefeed.errors import ArtifactError
 
@@ -20,6 +20,17 @@ def test_a_request_moved_out_of_its_window_is_refused(training_set, store, tmp_p
     np.save(tmp_path / "moved/split.npy", split)
     with pytest.raises(ArtifactError, match="outside its window"):
         TrainingSet.open(tmp_path / "moved").verify(store)
+
+
+def test_a_statistic_that_is_the_same_in_all_rows_to_train_on_is_named(training_set, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "constant")
+    assert training_set.constant_stats() == []
+    stats = np.load(tmp_path / "constant/stats.npy")
+    stats[training_set.rows_of(training_set.requests_of(TRAIN)), 1] = 0.5
+    np.save(tmp_path / "constant/stats.npy", stats)
+    assert len(np.unique(stats[:, 1])) > 1  # later it differs
+    named = TrainingSet.open(tmp_path / "constant").constant_stats()
+    assert named == [training_set.meta.stats[1]]
 
 
 def test_changed_labels_are_refused(training_set, store, tmp_path):
