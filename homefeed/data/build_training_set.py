@@ -27,6 +27,7 @@ from homefeed.data.training_set import (
     load_array,
     write_meta,
 )
+from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import DatasetError
 from homefeed.plain_values import above, require_count, seed_number
 from homefeed.progress import Progress
@@ -73,7 +74,7 @@ def build_training_set(
     """
     has_impressions, shares, unmet = dataset.has(IMPRESSIONS), Thinning(), 0
     if has_impressions:
-        rows, shares = _bounded_rows(dataset, store, timeline, config)
+        rows, viewers, shares = _bounded_rows(dataset, store, timeline, config)
     else:
         rows, unmet = rows_from_positives(store, stats, timeline, config.sampling)
     meta = TrainingSetMeta(
@@ -103,7 +104,8 @@ def build_training_set(
         _write_actions(beside / "actions.npy", rows, store)
         _write_stats(beside / "stats.npy", rows, stats)
         if has_impressions:
-            _write_familiarity(beside, rows, _last_shown(rows, dataset, store), store)
+            shown_ms = _last_shown(rows, dataset, viewers, store)
+            _write_familiarity(beside, rows, shown_ms, store)
         else:  # a sampled candidate was never met, and a positive often was: no fair comparison
             untold = np.zeros((len(rows.request), len(FEATURES)), np.float32)
             np.save(beside / "familiarity.npy", untold)
@@ -129,16 +131,18 @@ def require_both_windows(training_set: TrainingSet, timeline: Timeline) -> None:
 
 def _bounded_rows(
     dataset: Dataset, store: SequenceStore, timeline: Timeline, config: TrainingSetConfig
-) -> tuple[RankingRows, Thinning]:
-    """The impressions that stay within the configured numbers of rows, and which shares did."""
-    rows = rows_from_impressions(dataset, store, timeline)
+) -> tuple[RankingRows, Vocabulary, Thinning]:
+    """The impressions that stay within the configured numbers of rows, who saw them, and which
+    shares stayed.
+    """
+    rows, viewers = rows_from_impressions(dataset, store, timeline)
     shares = thinning(
         rows,
         max_training_rows=config.max_training_rows,
         max_evaluation_rows=config.max_evaluation_rows,
         keep_negatives=config.keep_negatives,
     )
-    return thinned(rows, shares, config.seed), shares
+    return thinned(rows, shares, config.seed), viewers, shares
 
 
 def _write_actions(path: Path, rows: RankingRows, store: SequenceStore) -> None:
@@ -167,11 +171,14 @@ def _write_stats(path: Path, rows: RankingRows, stats: ItemStats) -> None:
     table.flush()
 
 
-def _last_shown(rows: RankingRows, dataset: Dataset, store: SequenceStore) -> np.ndarray:
-    """When each row's item was last shown to its user before the request, int64 [n] ms."""
+def _last_shown(
+    rows: RankingRows, dataset: Dataset, viewers: Vocabulary, store: SequenceStore
+) -> np.ndarray:
+    """When each row's item was last shown to its viewer before the request, int64 [n] ms."""
     first_ms, last_ms = int(rows.time_ms.min()), int(rows.time_ms.max())
-    showings = Showings.read(dataset, store, first_ms - 1000 * REMEMBERED_S, last_ms)
-    return showings.last_before(rows.user[rows.request], rows.item, rows.time_ms[rows.request])
+    from_ms = first_ms - 1000 * REMEMBERED_S
+    showings = Showings.read(dataset, viewers, store.items, from_ms, last_ms)
+    return showings.last_before(rows.viewer[rows.request], rows.item, rows.time_ms[rows.request])
 
 
 def _write_familiarity(

@@ -11,6 +11,7 @@ import polars as pl
 from homefeed.data.contract import Dataset
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline, window_text
+from homefeed.data.vocabulary import Vocabulary
 from homefeed.errors import ArtifactError, DatasetError
 from homefeed.schema import (
     IMPRESSIONS,
@@ -31,6 +32,7 @@ class RankingRows:
     """Requests in order of time, their rows together and in order of position."""
 
     user: np.ndarray  # int32 [R] user index, 0 = unknown
+    viewer: np.ndarray  # int32 [R] the user's index, or a number beyond for one who never acts
     time_ms: np.ndarray  # int64 [R]
     surface: np.ndarray  # uint8 [R] surface code of the store, 0 = unknown
     split: np.ndarray  # uint8 [R] TRAIN or EVALUATION
@@ -44,8 +46,11 @@ class RankingRows:
 
 def rows_from_impressions(
     dataset: Dataset, store: SequenceStore, timeline: Timeline
-) -> RankingRows:
-    """Impressions of t0 < t ≤ t2 as requests and rows.
+) -> tuple[RankingRows, Vocabulary]:
+    """Impressions of t0 < t ≤ t2 as requests and rows, and the vocabulary of their viewers.
+
+    That is the store's users and, beyond them, those who never act. Whether somebody will ever act
+    must not decide what is known of them, so what was shown is asked by viewer.
 
     What was shown to one user at one time under one request id is one request: a request id that
     lasts longer is several, so that each impression has the features of its own moment.
@@ -82,8 +87,11 @@ def rows_from_impressions(
         )
     first = np.flatnonzero(np.diff(request.to_numpy(), prepend=-1))
     time_ms = frame[TIMESTAMP].to_numpy()[first]
-    return RankingRows(
-        user=store.users.indices(frame[USER_ID][first]),
+    viewers = store.users.extended(frame[USER_ID])
+    viewer = viewers.indices(frame[USER_ID][first])
+    rows = RankingRows(
+        user=np.where(viewer <= store.users.size, viewer, PADDING),
+        viewer=viewer,
         time_ms=time_ms,
         surface=surface_codes(frame[SURFACE][first], store.meta.surfaces),
         split=split_of(time_ms, timeline),
@@ -94,6 +102,7 @@ def rows_from_impressions(
         weight=np.ones(len(frame), np.float32),
         heads=heads,
     )
+    return rows, viewers
 
 
 def split_of(time_ms: np.ndarray, timeline: Timeline) -> np.ndarray:

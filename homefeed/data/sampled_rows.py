@@ -171,6 +171,7 @@ def _joined(
     time_ms = time_s * 1000
     return RankingRows(
         user=user.astype(np.int32),
+        viewer=user.astype(np.int32),
         time_ms=time_ms,
         surface=np.asarray(store.surface[first_position]),
         split=split_of(time_ms, timeline),

@@ -10,7 +10,7 @@ import polars as pl
 
 from homefeed.data.contract import Dataset
 from homefeed.data.familiarity import NEVER_MS
-from homefeed.data.sequences import SequenceStore
+from homefeed.data.vocabulary import Vocabulary
 from homefeed.schema import IMPRESSIONS, ITEM_ID, TIMESTAMP, USER_ID
 
 
@@ -38,16 +38,21 @@ class Showings:
 
     @classmethod
     def read(
-        cls, dataset: Dataset, store: SequenceStore, from_ms: int, before_ms: int
+        cls,
+        dataset: Dataset,
+        viewers: Vocabulary,
+        items: Vocabulary,
+        from_ms: int,
+        before_ms: int,
     ) -> "Showings":
-        """The impressions of ``dataset`` in [from, before)."""
+        """The impressions of ``dataset`` in [from, before); users are numbered by ``viewers``."""
         shown = (
             dataset.scan(IMPRESSIONS)
             .filter((pl.col(TIMESTAMP) >= from_ms) & (pl.col(TIMESTAMP) < before_ms))
             .select(USER_ID, ITEM_ID, TIMESTAMP)
             .collect()
         )
-        user, item = store.users.indices(shown[USER_ID]), store.items.indices(shown[ITEM_ID])
+        user, item = viewers.indices(shown[USER_ID]), items.indices(shown[ITEM_ID])
         return cls.of(user, item, shown[TIMESTAMP].to_numpy())
 
     def last_before(self, user: np.ndarray, item: np.ndarray, before_ms: np.ndarray) -> np.ndarray:

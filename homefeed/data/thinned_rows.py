@@ -14,6 +14,7 @@ import numpy as np
 
 from homefeed.data.ranking_rows import EVALUATION, TRAIN, RankingRows
 
+OF_REQUESTS = ("user", "viewer", "time_ms", "surface", "split")
 POSITIVE_SHARE = 0.4  # of the training rows, where negatives must be thinned to get there
 
 
@@ -74,7 +75,7 @@ def thinned(rows: RankingRows, shares: Thinning, seed: int) -> RankingRows:
     held = np.bincount(rows.request[kept], minlength=len(rows.user)) > 0
     number = np.cumsum(held) - 1
     return RankingRows(
-        **{name: getattr(rows, name)[held] for name in ("user", "time_ms", "surface", "split")},
+        **{name: getattr(rows, name)[held] for name in OF_REQUESTS},
         **{name: getattr(rows, name)[kept] for name in ("item", "position", "labels")},
         request=number[rows.request[kept]].astype(np.int32),
         weight=weight[kept].astype(np.float32),

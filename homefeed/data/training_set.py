@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from homefeed.artifacts import read_json, write_json, writing
+from homefeed.clock import DAY_S
 from homefeed.data.ranking_rows import EVALUATION, TRAIN
 from homefeed.data.sequences import SequenceStore
 from homefeed.data.splits import Timeline
@@ -149,18 +150,19 @@ class TrainingSet:
         """Keep what the point-in-time join gave for each request.
 
         vectors float32 [R, D] (zeros where none), as_of_s int64 [R] (0 where none). Raises
-        ArtifactError for another number of rows, or a vector that is not older than its request.
+        ArtifactError for another number of rows, or a vector that is not a day older than its
+        request: so old it is when a daily run has published it.
         """
         if not len(vectors) == len(as_of_s) == self.meta.requests:
             raise ArtifactError(
                 f"{len(vectors):,} user vectors and {len(as_of_s):,} times for "
                 f"{self.meta.requests:,} requests; the join lost or doubled rows"
             )
-        late = np.flatnonzero(as_of_s * 1000 >= np.asarray(self.time_ms))
+        late = np.flatnonzero((as_of_s > 0) & (as_of_s + DAY_S > self.time_s))
         if len(late):
             raise ArtifactError(
-                f"user vector `{name}` of request {late[0]} is as of {as_of_s[late[0]]}, not "
-                f"before the request at {self.time_ms[late[0]]} ms; join strictly earlier ones"
+                f"user vector `{name}` of request {late[0]} is as of {as_of_s[late[0]]}, not a day "
+                f"before the request at {self.time_s[late[0]]}; join older ones"
             )
         with writing(self.path / "user_vectors" / name) as beside:
             beside.mkdir(parents=True)

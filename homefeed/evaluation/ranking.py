@@ -91,7 +91,7 @@ def compare_scores(
     labels, heads = np.asarray(training_set.labels[rows]), training_set.meta.heads
     by = lists if lists != "auto" else list_kind(training_set, requests)
     request = np.asarray(training_set.request[rows])
-    user = np.asarray(training_set.user)[request].astype(np.int64)
+    user = people(training_set, request)
     group = request if by == "request" else user
     scores = dict(scores) | {POPULARITY: popularity_scores(training_set, rows)}
     figures = {
@@ -102,6 +102,15 @@ def compare_scores(
         for name, score in scores.items()
     }
     return RankingReport(lists=by, rows=len(rows), figures=figures)
+
+
+def people(training_set: TrainingSet, request: np.ndarray) -> np.ndarray:
+    """Whose list a row is, int64 [n], of each row's ``request``: user indices.
+
+    Users without an index are many people: each of their requests counts as one, below 0.
+    """
+    user = np.asarray(training_set.user)[request].astype(np.int64)
+    return np.where(user > 0, user, -1 - request)
 
 
 def list_kind(training_set: TrainingSet, requests: np.ndarray) -> str:

@@ -143,7 +143,7 @@ def _decide(
 
 
 def _cohorts(store: SequenceStore, users: np.ndarray) -> np.ndarray:
-    """Users by how much they act, in thirds."""
-    length = np.asarray(store.length)[users]
+    """Users by how much they act, in thirds; who has no index never does."""
+    length = np.asarray(store.length)[np.maximum(users, 0)]
     bounds = np.quantile(length, [1 / 3, 2 / 3]) if len(length) else [0, 0]
     return np.array(COHORTS, object)[np.searchsorted(bounds, length, side="left")]

@@ -18,7 +18,7 @@ from homefeed.abtest.recipe import AbTestRecipe
 from homefeed.data.contract import Dataset
 from homefeed.data.ranking_rows import EVALUATION
 from homefeed.data.training_set import TrainingSet
-from homefeed.evaluation.ranking import compare_scores, list_kind
+from homefeed.evaluation.ranking import compare_scores, list_kind, people
 from homefeed.evaluation.ranking_metrics import hits_at_3
 from homefeed.steps.ranking import SCORES, judged_heads
 from homefeed.steps.releases import ARMS
@@ -45,8 +45,9 @@ def recorded_values(
     lists = list_kind(opened, requests)
     primary, *others = judged_heads(dataset, compare_scores(scores, opened, requests))
     rows = opened.rows_of(requests)
-    user = np.asarray(opened.user)[np.asarray(opened.request[rows])].astype(np.int64)
-    group = np.asarray(opened.request[rows]) if lists == "request" else user
+    request = np.asarray(opened.request[rows])
+    user = people(opened, request)
+    group = request if lists == "request" else user
     labels = np.asarray(opened.labels[rows])
     orders = {name: served_order(score, heads, negative, lists) for name, score in scores.items()}
     definition = Definition(

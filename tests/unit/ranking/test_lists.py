@@ -1,9 +1,18 @@
 """What a ranker's lists are, and what orders them."""
 
+import shutil
+
 import numpy as np
 
+from homefeed.data.training_set import TrainingSet
 from homefeed.evaluation.bootstrap import bootstrap_mean
-from homefeed.evaluation.ranking import HeadFigures, RankingReport, compare_scores, list_kind
+from homefeed.evaluation.ranking import (
+    HeadFigures,
+    RankingReport,
+    compare_scores,
+    list_kind,
+    people,
+)
 from homefeed.evaluation.ranking_metrics import UserValues
 
 
@@ -28,6 +37,25 @@ def test_lists_of_users_are_ordered_without_the_level_lists_of_requests_are_not_
     with_level = by_user.figures["levelled"]["like"]
     assert with_level.hit_with_level.mean != with_level.hit.mean
     assert with_level.auc != by_user.figures["bare"]["like"].auc
+
+
+def test_users_without_an_index_are_not_one_user(training_set, tmp_path):
+    shutil.copytree(training_set.path, tmp_path / "unknown")
+    users = np.load(tmp_path / "unknown/user.npy")
+    requests = training_set.requests_of(1)
+    unknown = requests[:20]
+    users[unknown] = 0
+    np.save(tmp_path / "unknown/user.npy", users)
+    opened = TrainingSet.open(tmp_path / "unknown")
+    owner = people(opened, np.asarray(opened.request))
+    mine = np.isin(opened.request, unknown)
+    pairs = set(zip(owner[mine].tolist(), np.asarray(opened.request)[mine].tolist(), strict=True))
+    assert len(pairs) == len({user for user, _ in pairs}) == 20
+    assert (owner[mine] < 0).all()
+    assert (owner[~mine] == users[opened.request[~mine]]).all()
+    scores = {"any": np.zeros((len(opened.rows_of(requests)), 2, 2), np.float32)}
+    judged = compare_scores(scores, opened, requests, lists="request")
+    assert len(judged.figures["any"]["like"].users.user) > 20
 
 
 def test_short_requests_are_judged_in_one_list_per_user(training_set):

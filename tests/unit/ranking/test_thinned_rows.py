@@ -13,8 +13,10 @@ from homefeed.data.thinned_rows import POSITIVE_SHARE, Thinning, thinned, thinni
 
 def _rows(requests: int, per_request: int, positive: float, seed: int = 0) -> RankingRows:
     generator, count = np.random.default_rng(seed), requests * per_request
+    user = generator.integers(1, max(2, requests // 4), requests).astype(np.int32)
     return RankingRows(
-        user=generator.integers(1, max(2, requests // 4), requests).astype(np.int32),
+        user=user,
+        viewer=user,
         time_ms=np.arange(requests),
         surface=np.zeros(requests, np.uint8),
         split=np.repeat([TRAIN, EVALUATION], [requests // 2, requests - requests // 2]).astype(

@@ -59,7 +59,7 @@ def test_a_truncated_set_is_refused(training_set, tmp_path):
         TrainingSet.open(tmp_path / "cut")
 
 
-def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set, tmp_path):
+def test_user_vectors_must_be_a_day_older_than_their_request_and_as_many(training_set, tmp_path):
     shutil.copytree(training_set.path, tmp_path / "joined")
     opened = TrainingSet.open(tmp_path / "joined")
     vectors = np.ones((opened.meta.requests, 3), np.float32)
@@ -69,8 +69,8 @@ def test_user_vectors_must_be_older_than_their_request_and_as_many(training_set,
     assert found.shape == vectors.shape
     assert (as_of_s == day_old).all()
     assert opened.encoder_hash("mean_recent") == "abc"
-    with pytest.raises(ArtifactError, match="before the request"):
-        opened.add_user_vectors("mean_recent", vectors, opened.time_s + 1, "abc")
+    with pytest.raises(ArtifactError, match="not a day before the request"):
+        opened.add_user_vectors("mean_recent", vectors, day_old + 1, "abc")
     with pytest.raises(ArtifactError, match="lost or doubled"):
         opened.add_user_vectors("mean_recent", vectors[1:], day_old[1:], "abc")
     with pytest.raises(ArtifactError, match="no user vectors `pinnerformer`"):
