@@ -1,5 +1,6 @@
 """One HTML page from the pieces of a run, and the summary table that ends it."""
 
+import math
 from pathlib import Path
 
 from homefeed.artifacts import writing
@@ -25,7 +26,8 @@ svg{max-width:100%;height:auto} .subtitle{color:#51606e}
 {% for p in pieces %}{% for f in p.figures %}<tr><td>{{ f.name }}</td><td><b>{{ f.value }}</b></td>
 <td class="note">{{ f.note }}</td></tr>{% endfor %}{% endfor %}
 </table>
-{% for p in pieces %}<h2>{{ p.title }}</h2>
+{% for p in pieces if p.notes or p.plots or p.tables|selectattr("rows")|list %}
+<h2>{{ p.title }}</h2>
 {% for note in p.notes %}<p class="note">{{ note }}</p>{% endfor %}
 {% for plot in p.plots %}<figure>{{ drawn(plot) }}</figure>{% endfor %}
 {% for t in p.tables %}{% if t.rows %}<table><caption>{{ t.title }}</caption>
@@ -67,6 +69,6 @@ def summary(pieces: list[Piece]) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if isinstance(value, float):  # no number: a figure that does not exist, such as a rate of none
+        return "–" if math.isnan(value) else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -23,7 +23,7 @@ from homefeed.report.piece import Figure, Piece, Table
 from homefeed.report.pieces_data import TOO_LATE, check_piece
 from homefeed.snapshots import Snapshot
 from homefeed.steps.days import day_to_take
-from homefeed.steps.lineage import day_in, name_of, put_day
+from homefeed.steps.lineage import day_in, moment_of, name_of, put_day
 from homefeed.steps.live import live_encoders
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 from homefeed.steps.snapshots import encoder_snapshots, write_stats
@@ -231,7 +231,7 @@ def freshness_step(snapshots: Path, config: str, out: Path) -> None:
             print(f"= serves nobody: encoder {encoder_hash[:8]}: {error}")
             continue
         hours = (now_s - newest.as_of_s) / 3600
-        rows.append({"encoder": encoder_hash, "as of": name_of(newest.as_of_s), "hours": hours})
+        rows.append({"encoder": encoder_hash, "as of": moment_of(newest.as_of_s), "hours": hours})
     write_json(out, rows)
     for row in rows:
         print(f"= encoder {row['encoder'][:8]}: as of {row['as of']}, {row['hours']:.1f} h old")

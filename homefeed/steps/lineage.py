@@ -51,6 +51,11 @@ def name_of(as_of_s: int) -> str:
     return datetime.fromtimestamp(as_of_s - 1, UTC).strftime("%Y-%m-%d")
 
 
+def moment_of(as_of_s: int) -> str:
+    """The moment itself, as people read it: the midnight that ends a day, say."""
+    return f"{datetime.fromtimestamp(as_of_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def end_of(day: str) -> int:
     """The midnight UTC that ends ``YYYY-MM-DD``; PipelineError for anything else."""
     try:

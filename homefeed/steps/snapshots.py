@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +25,7 @@ from homefeed.recipes import read_config, read_section
 from homefeed.report.piece import Figure, Piece
 from homefeed.snapshots import Snapshot, snapshot_path, write_snapshot
 from homefeed.steps.cuts import recipe_timeline
-from homefeed.steps.lineage import log_name, put_day
+from homefeed.steps.lineage import log_name, moment_of, put_day
 from homefeed.steps.sequences import SEQUENCES, write_sequences
 
 MOST_THREADS = 4  # at width 256 a batch's widest tensor is 134 MB: 32,768 tokens x 1,024 floats
@@ -78,7 +77,7 @@ def snapshots_step(
         write_json(beside / "snapshots.json", listed)
         log = log_name(checked, store)
         put_day(beside, log=log, as_of_s=days[-1], checked=checked, store=store_path)
-    newest = datetime.fromtimestamp(days[-1], UTC).strftime("%Y-%m-%d")
+    newest = moment_of(days[-1])
     users = made[-1]["users"]
     text = f"{len(made)} dated snapshots of {len(USER_ENCODERS)} encoders"
     figure = Figure(name="snapshots", value=text, note=f"the newest holds {users:,} users")

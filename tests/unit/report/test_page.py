@@ -38,3 +38,17 @@ def test_the_summary_is_an_aligned_table() -> None:
     other = Piece(title="x", figures=[Figure(name="AUC", value="0.7")])
     lines = summary([PIECE, other]).splitlines()
     assert lines[0].index("0.0500") == lines[1].index("0.7")
+
+
+def test_a_piece_of_figures_alone_has_no_heading_and_what_is_no_number_no_digits(
+    tmp_path: Path,
+) -> None:
+    figures = Piece(title="Sequences", figures=[Figure(name="actions", value="7")])
+    empty = Piece(title="Nothing", tables=[Table(title="None", rows=[])])
+    rates = Table(title="Heads", rows=[{"ranker": "popularity", "ECE": float("nan")}])
+    write_page([figures, empty, Piece(title="Ranker", tables=[rates])], tmp_path / "r.html", "", "")
+    page = (tmp_path / "r.html").read_text()
+    assert re.findall(r"<h2>(.*)</h2>", page) == ["Ranker"]
+    assert '<td class="n">–</td>' in page
+    assert "nan" not in page
+    assert "<td>actions</td>" in page  # in the summary
